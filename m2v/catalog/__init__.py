@@ -1,0 +1,186 @@
+"""What exists, as data: sources, datasets, models and studies, one YAML each.
+
+A study may live outside the package: its folder is then a catalog of its own, with ``sources/``, ``memes/``,
+``videos/`` and ``models/`` beside the study's file, whose entries stand before ours of the same name.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from m2v.catalog.entries import (
+    Encoder,
+    Entry,
+    Lora,
+    MemeDataset,
+    Model,
+    Probe,
+    Source,
+    Strategy,
+    Study,
+    TrainingPlan,
+    VideoDataset,
+)
+from m2v.catalog.variants import Alignment, Run, StudyPlan, TrainingSet
+from m2v.errors import InvalidCatalog, UnknownName
+
+PACKAGE = Path(__file__).parent
+CHECKOUT = PACKAGE.parent.parent
+
+EntryT = TypeVar("EntryT", bound=Entry)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Every entry by name."""
+
+    sources: Mapping[str, Source]
+    memes: Mapping[str, MemeDataset]
+    videos: Mapping[str, VideoDataset]
+    models: Mapping[str, Encoder | Probe | Lora]
+    studies: Mapping[str, Study]
+
+
+def load(beside: Path | None = None) -> Catalog:
+    """Our catalog, under the entries that stand beside an outside study.
+
+    Raises:
+        InvalidCatalog: Names the file and each key that is wrong.
+    """
+    folders = [(PACKAGE, CHECKOUT), *([(beside, beside)] if beside else [])]
+    kinds: dict[str, TypeAdapter] = {
+        "sources": TypeAdapter(Source),
+        "memes": TypeAdapter(MemeDataset),
+        "videos": TypeAdapter(VideoDataset),
+        "models": TypeAdapter(Model),
+        "studies": TypeAdapter(Study),
+    }
+    found: dict[str, dict[str, Entry]] = {kind: {} for kind in kinds}
+    for folder, relative_to in folders:
+        for kind, adapter in kinds.items():
+            for path in sorted((folder / kind).glob("*.yaml")):
+                found[kind][path.stem] = _entry(path, adapter, relative_to)
+    return Catalog(**found)  # pyright: ignore[reportArgumentType]
+
+
+def open_study(name_or_path: str) -> StudyPlan:
+    """A study of ours by name, or anybody's by the path of its YAML, with every name in it resolved.
+
+    Raises:
+        UnknownName: For a study, dataset, model or source that does not exist, with the nearest that do.
+        InvalidCatalog: For a study whose parts do not fit together.
+    """
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"}:
+        if not path.is_file():
+            raise InvalidCatalog(path, "there is no such file; give a study's name or the path of its YAML.")
+        catalog = load(path.parent.resolve())
+        study = _entry(path, TypeAdapter(Study), path.parent.resolve())
+    else:
+        catalog = load()
+        study = _known(catalog.studies, "study", name_or_path)
+    return resolve(study, catalog)
+
+
+def resolve(study: Study, catalog: Catalog) -> StudyPlan:
+    """The study with its names turned into entries and its plans into runs."""
+    memes = tuple(_known(catalog.memes, "meme dataset", name) for name in study.memes)
+    targets = tuple(_known(catalog.videos, "video dataset", name) for name in study.targets)
+    for dataset in memes:
+        for target in dataset.recorded:
+            _known(catalog.videos, f"video dataset (in `recorded` of {dataset.name})", target)
+    for dataset in (*memes, *targets):
+        _check_files(dataset, _known(catalog.sources, f"source (of {dataset.name})", dataset.source))
+    sources = tuple(catalog.sources[name] for name in dict.fromkeys(each.source for each in (*memes, *targets)))
+    runs = tuple(dict.fromkeys(run for plan in study.training for run in _runs(plan, study, catalog)))
+    plan = StudyPlan(study=study, sources=sources, memes=memes, targets=targets, runs=runs)
+    _check_variants(plan)
+    return plan
+
+
+def _runs(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[Run]:
+    model = _known(catalog.models, "model", plan.model)
+    if isinstance(model, Encoder):
+        raise InvalidCatalog(study.name, f"model {model.name!r} is an encoder; only probe and lora models are trained.")
+    encoder = _known(catalog.models, f"model (encoder of {model.name})", model.encoder)
+    if not isinstance(encoder, Encoder):
+        raise InvalidCatalog(model.name, f"its encoder {encoder.name!r} is a {encoder.kind}.")
+    for names, ours, kind in ((plan.memes, study.memes, "memes"), (plan.targets, study.targets, "targets")):
+        for name in names or ():
+            if name not in ours:
+                raise UnknownName(f"dataset among the {kind} of study {study.name!r}", name, ours)
+    for training_set in _training_sets(plan, study, catalog):
+        if isinstance(model, Lora) and training_set.strategy == "no_ft":
+            raise InvalidCatalog(study.name, f"{model.name} has an untrained head, so it has no strategy no_ft.")
+        for seed in plan.seeds:
+            yield Run(model=model, encoder=encoder, training_set=training_set, seed=seed)
+
+
+def _training_sets(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[TrainingSet]:
+    for target in (catalog.videos[name] for name in plan.targets or study.targets):
+        for strategy in plan.strategies:
+            if not _uses_memes(strategy):
+                yield TrainingSet(strategy, target, paper_mode=plan.paper_mode)
+                continue
+            for memes in (catalog.memes[name] for name in plan.memes or study.memes):
+                training_set = TrainingSet(strategy, target, memes, plan.paper_mode)
+                if training_set.alignment and target.name not in memes.recorded:
+                    raise InvalidCatalog(
+                        study.name,
+                        f"strategy {strategy} needs predictions of {memes.name} under {target.name}; add "
+                        f"`recorded: {{{target.name}: …}}` to the YAML of {memes.name}, or leave the strategy out.",
+                    )
+                yield training_set
+
+
+def _uses_memes(strategy: Strategy) -> bool:
+    return strategy in {"om_ft", "rm_ft", "vid_rm_ft"}
+
+
+def _check_files(dataset: MemeDataset | VideoDataset, source: Source) -> None:
+    used = set(dataset.files)
+    if isinstance(dataset, MemeDataset):
+        parts = [part for each in dataset.recorded.values() for part in (each.predictions, each.answers, each.votes)]
+        used |= {part.file for part in parts if part}
+    elif dataset.demonstrations:
+        used.add(dataset.demonstrations)
+    for name in sorted(used - set(source.files)):
+        raise UnknownName(f"file of source {source.name!r} (named by {dataset.name})", name, source.files)
+
+
+def _check_variants(plan: StudyPlan) -> None:
+    datasets = [each.name for each in (*plan.memes, *plan.targets)]
+    for names in (datasets, [each.name for each in plan.alignments], [each.name for each in plan.runs]):
+        flat = [name.replace("-", "_") for name in names]
+        for name in flat:
+            if flat.count(name) > 1:
+                raise InvalidCatalog(plan.study.name, f"two different parts would both be called {name!r}; rename one.")
+
+
+def _entry(path: Path, adapter: TypeAdapter[EntryT], folder: Path) -> EntryT:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidCatalog(path, f"cannot be read as YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise InvalidCatalog(path, "must be a mapping of keys to values.")
+    try:
+        entry = adapter.validate_python({"name": path.stem, **data})
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise InvalidCatalog(path, problems) from error
+    entry._folder = folder  # noqa: SLF001 (set once, here)
+    return entry
+
+
+def _known(entries: Mapping[str, EntryT], kind: str, name: str) -> EntryT:
+    if name not in entries:
+        raise UnknownName(kind, name, entries)
+    return entries[name]
+
+
+__all__ = ["Alignment", "Catalog", "Run", "StudyPlan", "TrainingSet", "load", "open_study", "resolve"]

@@ -1,0 +1,119 @@
+"""What a study spans: alignments, training sets and runs, each the variant of a table."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from m2v.catalog.entries import Encoder, Lora, MemeDataset, Probe, Recorded, Source, Strategy, Study, VideoDataset
+
+
+def variant(*names: str) -> str:
+    """The variant that stands in asset keys and folders; Dagster allows no hyphens there."""
+    return "_".join(names).replace("-", "_")
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """A meme dataset under a target's definition."""
+
+    memes: MemeDataset
+    target: VideoDataset
+
+    @property
+    def name(self) -> str:
+        """For example ``fhm_hatemm``."""
+        return variant(self.memes.name, self.target.name)
+
+    @property
+    def recorded(self) -> Recorded:
+        """Predictions and answers of this alignment that were made elsewhere (checked when the study was opened)."""
+        return self.memes.recorded[self.target.name]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a strategy trains on. ``memes`` is absent for ``vid_ft``."""
+
+    strategy: Strategy
+    target: VideoDataset
+    memes: MemeDataset | None = None
+    paper_mode: bool = False
+
+    @property
+    def name(self) -> str:
+        """For example ``rm_ft_fhm_hatemm``, or ``vid_ft_mhc_paper``."""
+        parts = [self.strategy, *([self.memes.name] if self.memes else []), self.target.name]
+        return variant(*parts, *(["paper"] if self.paper_mode else []))
+
+    @property
+    def alignment(self) -> Alignment | None:
+        """The alignment whose voted labels it uses, if it does."""
+        uses_votes = self.strategy in {"rm_ft", "vid_rm_ft"}
+        return Alignment(self.memes, self.target) if self.memes and uses_votes else None
+
+    @property
+    def uses_videos(self) -> bool:
+        """Whether the target's own training videos are in it."""
+        return self.strategy in {"vid_ft", "vid_rm_ft"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training (none for ``no_ft``) and its scores on the target's test split."""
+
+    model: Probe | Lora
+    encoder: Encoder
+    training_set: TrainingSet
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """For example ``minilm_probe_rm_ft_fhm_hatemm_s0``."""
+        return variant(self.model.name, self.training_set.name, f"s{self.seed}")
+
+    @property
+    def target(self) -> VideoDataset:
+        """Whose test split it is scored on."""
+        return self.training_set.target
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A study with its names resolved to entries."""
+
+    study: Study
+    sources: tuple[Source, ...]
+    memes: tuple[MemeDataset, ...]
+    targets: tuple[VideoDataset, ...]
+    runs: tuple[Run, ...]
+
+    @cached_property
+    def training_sets(self) -> tuple[TrainingSet, ...]:
+        """Those that its runs train on, without repeats."""
+        return tuple(dict.fromkeys(run.training_set for run in self.runs if run.training_set.strategy != "no_ft"))
+
+    @cached_property
+    def alignments(self) -> tuple[Alignment, ...]:
+        """Every pair of memes and target that something was recorded for."""
+        return tuple(
+            Alignment(memes, target)
+            for memes in self.memes
+            for target in self.targets
+            if target.name in memes.recorded
+        )
+
+    @cached_property
+    def encodings(self) -> tuple[tuple[Encoder, MemeDataset | VideoDataset], ...]:
+        """Encoders with the datasets whose texts the probes need, in a stable order."""
+        return tuple(dict.fromkeys(self._encodings()))
+
+    def _encodings(self) -> Iterator[tuple[Encoder, MemeDataset | VideoDataset]]:
+        for run in self.runs:
+            if isinstance(run.model, Probe):
+                yield run.encoder, run.target
+                if run.training_set.memes:
+                    yield run.encoder, run.training_set.memes
+
+    def source(self, dataset: MemeDataset | VideoDataset) -> Source:
+        """The dataset's source."""
+        return next(source for source in self.sources if source.name == dataset.source)

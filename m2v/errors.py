@@ -1,0 +1,70 @@
+"""One family of errors. A message names the culprit and the way out; item texts and secrets never enter one."""
+
+import difflib
+from collections.abc import Collection
+from pathlib import Path
+
+
+class M2VError(Exception):
+    """Anything that a user can put right. The command line prints it without a traceback."""
+
+
+class UnknownName(M2VError):
+    """A study, dataset, model, table or version that nothing is called."""
+
+    def __init__(self, kind: str, name: str, known: Collection[str]) -> None:
+        near = difflib.get_close_matches(name, known, n=3)
+        hint = f"Did you mean {', '.join(near)}?" if near else f"Known: {', '.join(sorted(known)) or 'none'}."
+        super().__init__(f"No {kind} is called {name!r}. {hint}")
+
+
+class InvalidCatalog(M2VError):
+    """A catalog file that is not what its folder's entries must be."""
+
+    def __init__(self, path: Path | str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+
+
+class BadInput(M2VError):
+    """A file from outside whose content cannot be used.
+
+    Args:
+        path: The file.
+        problem: What is wrong and what is expected, without the item's text.
+        row: Line or record in the file, counted from 1 with the header as 1.
+        column: The column's name.
+    """
+
+    def __init__(self, path: Path | str, problem: str, *, row: int | None = None, column: str | None = None) -> None:
+        place = "".join([f", row {row}" if row is not None else "", f", column {column!r}" if column else ""])
+        super().__init__(f"{path}{place}: {problem}")
+
+
+class MissingSource(M2VError):
+    """Files that were found nowhere; the message lists the places and how to supply them."""
+
+
+class ChecksumMismatch(M2VError):
+    """A file that is not the one the catalog pins."""
+
+    def __init__(self, path: Path | str, *, expected: str, actual: str) -> None:
+        super().__init__(
+            f"{path}: sha256 is {actual[:12]}…, the catalog pins {expected[:12]}…. Get the original file again, or, "
+            "if the change is meant, run `m2v study copy` and work on the copy, whose files are yours to edit."
+        )
+
+
+class InvalidRows(M2VError):
+    """Rows that break their table's schema; nothing was written."""
+
+
+class StoreError(M2VError):
+    """The table store could not read or write; versions that were complete still are."""
+
+
+class ProgramFailed(M2VError):
+    """A program ended with an exit code that is not 0."""
+
+
+class RunInProgress(M2VError):
+    """Another `m2v run` is materialising in the same home."""

@@ -1,0 +1,318 @@
+"""Columns and dtypes of every table, once.
+
+A table's rows are validated before they are written: exact columns in order, exact dtypes, no nulls except where
+allowed, unique keys. The validator is our own because it must name the offending row and cost little at five million
+rows (docs/adr/0004).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import polars as pl
+
+from m2v.errors import InvalidRows, UnknownName
+
+DType: TypeAlias = pl.DataType | type[pl.DataType]
+
+SPLITS = pl.Enum(["train", "validation", "test"])
+
+
+@dataclass(frozen=True)
+class Table:
+    """What one row of a table is.
+
+    Attributes:
+        name: The table's name, which is its folder in the store and its group in the graph.
+        row: What one row is, in a few words.
+        columns: Dtype of each column, in order.
+        key: Columns that together identify a row; unique, never null.
+        nullable: Columns that may hold nulls.
+        hidden: Columns with item texts; previews leave them out unless asked.
+    """
+
+    name: str
+    row: str
+    columns: Mapping[str, DType]
+    key: tuple[str, ...]
+    nullable: frozenset[str] = field(default_factory=frozenset)
+    hidden: frozenset[str] = field(default_factory=frozenset)
+
+    def empty(self) -> pl.DataFrame:
+        """A frame of this table with no rows."""
+        return pl.DataFrame(schema=dict(self.columns))
+
+    def validate(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The frame itself, if its rows are this table's rows.
+
+        Raises:
+            InvalidRows: Names the table, the column and the first offending row (counted from 0).
+        """
+        self._validate_columns(frame)
+        for column in self.columns:
+            if column not in self.nullable and frame[column].null_count():
+                row = frame[column].is_null().arg_max()
+                raise InvalidRows(f"{self.name}: column {column!r} is null in row {row}; it must have a value.")
+        self._validate_key(frame)
+        return frame
+
+    def _validate_columns(self, frame: pl.DataFrame) -> None:
+        if frame.columns != list(self.columns):
+            missing = sorted(set(self.columns) - set(frame.columns))
+            extra = sorted(set(frame.columns) - set(self.columns))
+            detail = f"missing {missing}, unexpected {extra}" if missing or extra else f"order is {frame.columns}"
+            raise InvalidRows(f"{self.name}: columns must be {list(self.columns)}; {detail}.")
+        for column, dtype in self.columns.items():
+            if frame.schema[column] != dtype:
+                raise InvalidRows(f"{self.name}: column {column!r} is {frame.schema[column]}, it must be {dtype}.")
+
+    def _validate_key(self, frame: pl.DataFrame) -> None:
+        key = frame.select(self.key)
+        first = key[self.key[0]]
+        # Tables are mostly sorted by a one-column key; comparing neighbours is then ten times cheaper than hashing.
+        if len(self.key) == 1 and first.is_sorted():
+            repeated = (first == first.shift()).fill_null(value=False)
+        elif (key.n_unique() if len(self.key) > 1 else first.n_unique()) == frame.height:
+            return
+        else:
+            repeated = key.is_duplicated()
+        if repeated.any():
+            row = repeated.arg_max()
+            raise InvalidRows(
+                f"{self.name}: key {dict(key.row(row or 0, named=True))} in row {row} stands {repeated.sum()} times "
+                f"or more; {', '.join(self.key)} must be unique."
+            )
+
+
+def table(name: str) -> Table:
+    """The table of that name.
+
+    Raises:
+        UnknownName: With the nearest known names.
+    """
+    if name not in TABLES:
+        raise UnknownName("table", name, TABLES)
+    return TABLES[name]
+
+
+MEMES = Table(
+    name="memes",
+    row="a meme: its text, its label under its own dataset's definition, its image",
+    columns={
+        "meme_id": pl.String,
+        "split": SPLITS,
+        "text": pl.String,
+        "label": pl.Boolean,
+        "image": pl.String,  # path below the dataset's media folder
+        "text_sha256": pl.String,
+    },
+    key=("meme_id",),
+    nullable=frozenset({"image"}),
+    hidden=frozenset({"text"}),
+)
+
+VIDEOS = Table(
+    name="videos",
+    row="a video in a split: its transcript, its label, its media",
+    columns={
+        "video_id": pl.String,
+        "split": SPLITS,
+        "text": pl.String,
+        "label": pl.Boolean,
+        "video": pl.String,  # paths below the dataset's media folder
+        "audio": pl.String,
+        "text_sha256": pl.String,
+    },
+    # A video may stand in two splits (one does in MultiHateClip): integrity reports it, a policy resolves it.
+    key=("video_id", "split"),
+    nullable=frozenset({"video", "audio"}),
+    hidden=frozenset({"text"}),
+)
+
+DEMONSTRATIONS = Table(
+    name="demonstrations",
+    row="a few-shot example of the target's label, in prompt order",
+    columns={
+        "position": pl.UInt32,
+        "video_id": pl.String,
+        "label": pl.Boolean,
+        "text": pl.String,
+        "description": pl.String,
+    },
+    key=("position",),
+    nullable=frozenset({"description"}),
+    hidden=frozenset({"text", "description"}),
+)
+
+TEXT_FEATURES = Table(
+    name="text_features",
+    row="an item's text as an encoder sees it, or a sentence that defines the target's label",
+    columns={
+        "role": pl.Enum(["item", "positive_definition", "negative_definition"]),
+        "item_id": pl.String,
+        "split": SPLITS,
+        "text_sha256": pl.String,
+        "embedding": pl.List(pl.Float32),  # (dimensions,), unit length
+    },
+    key=("role", "item_id", "split"),
+    nullable=frozenset({"split"}),
+)
+
+PREDICTIONS = Table(
+    name="predictions",
+    row="a meme's label under the target's definition, as a model sees it",
+    columns={
+        "meme_id": pl.String,
+        "original": pl.Boolean,
+        "predicted": pl.Boolean,
+        "probability": pl.Float64,  # of the positive label; null where the source published none
+        "model": pl.String,
+        "request_sha256": pl.String,  # item, prompt, demonstrations, model revision and decoding
+    },
+    key=("meme_id",),
+    nullable=frozenset({"probability"}),
+)
+
+CONFLICTS = Table(
+    name="conflicts",
+    row="a meme that people should look at: its labels differ, or it was drawn to audit the agreed ones",
+    columns={
+        "meme_id": pl.String,
+        "original": pl.Boolean,
+        "predicted": pl.Boolean,
+        "reason": pl.Enum(["disagreement", "audit"]),
+        "inclusion_probability": pl.Float64,
+    },
+    key=("meme_id",),
+)
+
+HUMAN_LABELS = Table(
+    name="human_labels",
+    row="one annotator's answer about one meme",
+    columns={
+        "meme_id": pl.String,
+        "annotator": pl.String,  # a pseudonym
+        "label": pl.Boolean,
+        "round": pl.String,
+    },
+    key=("meme_id", "annotator", "round"),
+)
+
+VOTED_LABELS = Table(
+    name="voted_labels",
+    row="a meme's final label: who decided it, and by how much",
+    columns={
+        "meme_id": pl.String,
+        "label": pl.Boolean,  # null: undecided, decided_by says why
+        "decided_by": pl.Enum(["agreement", "humans", "majority", "tie", "too_few_answers"]),
+        "n_votes": pl.UInt32,
+        "n_humans": pl.UInt32,
+        "margin": pl.Int32,  # votes for the label minus votes against
+    },
+    key=("meme_id",),
+    nullable=frozenset({"label"}),
+)
+
+TRAINING_EXAMPLES = Table(
+    name="training_examples",
+    row="an example to train on",
+    columns={
+        "dataset": pl.String,
+        "item_id": pl.String,
+        "split": SPLITS,
+        "text": pl.String,
+        "text_sha256": pl.String,
+        "label": pl.Boolean,
+        "label_source": pl.Enum(["original", "voted", "video"]),
+    },
+    key=("dataset", "item_id", "split"),
+    hidden=frozenset({"text"}),
+)
+
+REJECTS = Table(
+    name="rejects",
+    row="an item that a policy kept out of training, with the reason",
+    columns={
+        "dataset": pl.String,
+        "item_id": pl.String,
+        "split": SPLITS,
+        "reason": pl.Enum(["id_in_other_split", "text_in_other_split", "undecided"]),
+        "detail": pl.String,  # the splits or the vote's outcome; never a text
+    },
+    key=("dataset", "item_id", "split"),
+)
+
+TEST_PREDICTIONS = Table(
+    name="test_predictions",
+    row="a test video's probability of the positive label",
+    columns={"video_id": pl.String, "label": pl.Boolean, "probability": pl.Float64},
+    key=("video_id",),
+)
+
+SCORES = ("accuracy", "macro_f1", "f1", "recall", "precision", "auroc")
+
+METRICS = Table(
+    name="metrics",
+    row="one run's scores on its target's test split, with 95 % bootstrap intervals",
+    columns={
+        "run": pl.String,
+        "model": pl.String,
+        "strategy": pl.String,
+        "memes": pl.String,
+        "target": pl.String,
+        "seed": pl.Int32,
+        "paper_mode": pl.Boolean,
+        "n_listed": pl.UInt32,
+        "n_scored": pl.UInt32,
+        "coverage_share": pl.Float64,
+        "threshold": pl.Float64,
+        **{f"{score}{end}": pl.Float64 for score in SCORES for end in ("", "_low", "_high")},
+    },
+    key=("run",),
+    # no_ft and vid_ft use no memes; AUROC needs both classes; the majority class has no threshold.
+    nullable=frozenset({"memes", "threshold", "auroc", "auroc_low", "auroc_high"}),
+)
+
+RESULTS = Table(
+    name="results",
+    row="one run's scores with intervals, the majority class of each target among them",
+    columns=METRICS.columns,
+    key=METRICS.key,
+    nullable=METRICS.nullable,
+)
+
+COMPARISONS = Table(
+    name="comparisons",
+    row="two strategies on the same test videos: McNemar's exact test",
+    columns={
+        "target": pl.String,
+        "run_a": pl.String,
+        "run_b": pl.String,
+        "n_both": pl.UInt32,  # videos that both scored
+        "n_only_a_right": pl.UInt32,
+        "n_only_b_right": pl.UInt32,
+        "p_value": pl.Float64,
+        "p_holm": pl.Float64,  # adjusted over the comparisons of one target
+    },
+    key=("run_a", "run_b"),
+)
+
+TABLES: dict[str, Table] = {
+    each.name: each
+    for each in (
+        MEMES,
+        VIDEOS,
+        DEMONSTRATIONS,
+        TEXT_FEATURES,
+        PREDICTIONS,
+        CONFLICTS,
+        HUMAN_LABELS,
+        VOTED_LABELS,
+        TRAINING_EXAMPLES,
+        REJECTS,
+        TEST_PREDICTIONS,
+        METRICS,
+        RESULTS,
+        COMPARISONS,
+    )
+}
