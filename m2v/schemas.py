@@ -242,6 +242,20 @@ REJECTS = Table(
     key=("dataset", "item_id", "split"),
 )
 
+CHECKPOINTS = Table(
+    name="checkpoints",
+    row="a trained model: where its folder is, what its weights are, what was selected on validation",
+    columns={
+        "run": pl.String,
+        "folder": pl.String,  # below the platform's home; its manifest.json is written last
+        "weights_sha256": pl.String,
+        "threshold": pl.Float64,
+        "selection": pl.String,  # JSON: what was chosen on the validation split, and how well it did there
+        "n_train": pl.UInt32,
+    },
+    key=("run",),
+)
+
 TEST_PREDICTIONS = Table(
     name="test_predictions",
     row="a test video's probability of the positive label",
@@ -310,6 +324,7 @@ TABLES: dict[str, Table] = {
         VOTED_LABELS,
         TRAINING_EXAMPLES,
         REJECTS,
+        CHECKPOINTS,
         TEST_PREDICTIONS,
         METRICS,
         RESULTS,

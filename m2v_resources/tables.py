@@ -1,0 +1,120 @@
+"""The graph's door to the table store: what an asset reads and writes, with what Dagster shows of it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from m2v.findings import Finding
+from m2v.schemas import Table
+from m2v_resources.store import TableStore, Version
+
+N_PREVIEW_ROWS = 5
+N_SHOWN_IDS = 1000
+
+
+class Tables(dg.ConfigurableResource):
+    """Tables of the platform, in ``<home>/tables``."""
+
+    home: str
+
+    @property
+    def store(self) -> TableStore:
+        """The store itself."""
+        return TableStore(Path(self.home) / "tables")
+
+    def read(self, table: Table, variant: str) -> pl.DataFrame:
+        """The latest version's rows."""
+        return self.store.read(table.name, variant)
+
+    def path(self, table: Table, variant: str) -> Path:
+        """The latest version's parquet file, for programs."""
+        return self.store.path(self.version(table, variant))
+
+    def version(self, table: Table, variant: str) -> Version:
+        """The latest version."""
+        return self.store.version(table.name, variant)
+
+    def write(
+        self,
+        frame: pl.DataFrame,
+        table: Table,
+        variant: str,
+        *,
+        findings: Sequence[Finding] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> dg.MaterializeResult:
+        """Store the rows and say what Dagster should know: data version, counts, columns, a preview, checks."""
+        key = dg.AssetKey([table.name, variant])
+        version = self.store.write(frame, table, variant, provenance=self._provenance(key))
+        return dg.MaterializeResult(
+            asset_key=key,
+            data_version=dg.DataVersion(version.rows_hash),
+            metadata={
+                "dagster/row_count": frame.height,
+                "dagster/column_schema": _column_schema(table),
+                "version": version.name,
+                "path": dg.MetadataValue.path(str(self.store.path(version))),
+                "preview": dg.MetadataValue.md(preview(frame, table)),
+                **(metadata or {}),
+            },
+            check_results=[check_result(finding) for finding in findings],
+        )
+
+    def _provenance(self, key: dg.AssetKey) -> dict[str, Any]:
+        context = dg.AssetExecutionContext.get()
+        parents = {}
+        for parent in context.assets_def.asset_deps[key]:
+            latest = self.store.latest(*parent.path) if len(parent.path) == 2 else None
+            if latest:
+                parents[parent.to_user_string()] = {"version": latest.number, "rows_hash": latest.rows_hash}
+        return {
+            "run_id": context.run_id,
+            "code_version": context.assets_def.code_versions_by_key.get(key),
+            "parents": parents,
+        }
+
+
+def check_result(finding: Finding) -> dg.AssetCheckResult:
+    """A finding as Dagster shows it: a warning, because checks report and are not the gate."""
+    return dg.AssetCheckResult(
+        asset_key=dg.AssetKey([finding.table, finding.variant]),
+        check_name=finding.check,
+        passed=finding.is_fine,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=finding.summary,
+        metadata={
+            **{name: "not estimable" if value is None else value for name, value in finding.figures.items()},
+            "n_ids": len(finding.ids),
+            "ids": dg.MetadataValue.json(list(finding.ids[:N_SHOWN_IDS])),
+        },
+    )
+
+
+def preview(frame: pl.DataFrame, table: Table, *, with_text: bool = False, n_rows: int = N_PREVIEW_ROWS) -> str:
+    """The first rows as a Markdown table; item texts stay out unless asked for."""
+    shown = frame.head(n_rows) if with_text else frame.head(n_rows).drop(table.hidden)
+    lines = [shown.columns, ["---"] * shown.width, *([_cell(value) for value in row] for row in shown.iter_rows())]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    text = json.dumps(value[:3])[:-1] + ", …]" if isinstance(value, list) and len(value) > 3 else str(value)
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _column_schema(table: Table) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name,
+                type=str(dtype),
+                constraints=dg.TableColumnConstraints(nullable=name in table.nullable, unique=table.key == (name,)),
+            )
+            for name, dtype in table.columns.items()
+        ],
+        constraints=dg.TableConstraints(other=[f"one row is {table.row}", f"key: {', '.join(table.key)}"]),
+    )
