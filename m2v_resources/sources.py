@@ -1,0 +1,18 @@
+"""The graph's door to the sources' files."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from m2v.catalog.entries import Source
+from m2v.datasets import sources
+
+
+class Sources(dg.ConfigurableResource):
+    """Files of the catalog's sources; what has to be downloaded or generated goes to ``<home>/sources``."""
+
+    home: str
+
+    def find(self, source: Source) -> dict[str, Path]:
+        """Every file of the source by name, found and checked."""
+        return sources.find(source, home=Path(self.home))

@@ -1,0 +1,62 @@
+from typing import Any
+
+import polars as pl
+import pytest
+
+from m2v import schemas
+from m2v.errors import InvalidRows, UnknownName
+from tests import tables
+
+
+def test_rows_of_the_table_pass_unchanged() -> None:
+    frame = tables.memes({"meme_id": "1"}, {"meme_id": "2"})
+    assert schemas.MEMES.validate(frame) is frame
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": pl.lit(None, pl.Boolean)}, r"memes: column 'label' is null in row 0"),
+        ({"label": pl.lit(1)}, r"memes: column 'label' is Int32, it must be Boolean"),
+        ({"surprise": pl.lit(1)}, r"memes: columns must be .*unexpected \['surprise'\]"),
+        ({"meme_id": pl.lit("1")}, r"memes: key \{'meme_id': '1'\} in row 1 stands .* must be unique"),
+    ],
+)
+def test_what_breaks_the_schema_is_named(change: dict[str, Any], message: str) -> None:
+    frame = tables.memes({"meme_id": "1"}, {"meme_id": "2"})
+    with pytest.raises(InvalidRows, match=message):
+        schemas.MEMES.validate(frame.with_columns(**change))
+
+
+def test_missing_columns_and_another_order_are_named() -> None:
+    frame = tables.memes({"meme_id": "1"})
+    with pytest.raises(InvalidRows, match=r"missing \['image', 'label'\]"):
+        schemas.MEMES.validate(frame.drop("label", "image"))
+    with pytest.raises(InvalidRows, match="order is"):
+        schemas.MEMES.validate(frame.select(reversed(frame.columns)))
+
+
+@pytest.mark.parametrize("ids", [["1", "2", "2"], ["2", "1", "2"]])
+def test_repeated_keys_are_found_in_sorted_and_unsorted_rows(ids: list[str]) -> None:
+    frame = pl.concat([tables.memes({"meme_id": each}) for each in ids])
+    with pytest.raises(InvalidRows, match=r"\{'meme_id': '2'\}"):
+        schemas.MEMES.validate(frame)
+
+
+def test_a_key_of_two_columns_may_repeat_one_of_them() -> None:
+    videos = tables.videos({"video_id": "v", "split": "train"}, {"video_id": "v", "split": "test"})
+    assert schemas.VIDEOS.validate(videos).height == 2
+    with pytest.raises(InvalidRows, match="video_id, split must be unique"):
+        schemas.VIDEOS.validate(pl.concat([videos, videos]))
+
+
+def test_an_unknown_table_offers_the_nearest() -> None:
+    assert schemas.table("voted_labels") is schemas.VOTED_LABELS
+    with pytest.raises(UnknownName, match="Did you mean voted_labels"):
+        schemas.table("voted_lables")
+
+
+@pytest.mark.parametrize("table", schemas.TABLES.values(), ids=lambda table: table.name)
+def test_every_table_can_be_empty_and_names_its_own_columns(table: schemas.Table) -> None:
+    assert table.validate(table.empty()).is_empty()
+    assert {*table.key, *table.nullable, *table.hidden} <= table.columns.keys()
