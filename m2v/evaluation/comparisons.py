@@ -1,0 +1,79 @@
+"""Which strategies can be told apart on the test videos that both scored."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from m2v import schemas
+from m2v.errors import UnknownName
+
+SETTING = ["target", "model", "seed", "paper_mode"]
+
+
+def comparisons(results: pl.DataFrame, *, test_predictions: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """McNemar's exact test between every two strategies that share target, model, seed, mode and memes.
+
+    ``no_ft`` and ``vid_ft`` have no memes and stand beside each meme dataset's strategies. The test (McNemar 1947,
+    Psychometrika 12:153-157) asks of the videos that exactly one of the two got right, each at its own threshold,
+    whether a fair coin would divide them as unevenly; Holm's adjustment (1979, Scandinavian Journal of Statistics
+    6:65-70) runs over all comparisons of one target.
+
+    Args:
+        results: Rows of ``results``; those without a threshold (the majority class) are passed over.
+        test_predictions: Rows of ``test_predictions`` by run.
+
+    Returns:
+        Rows of ``comparisons``, sorted by target, run_a and run_b; run_a's strategy comes first in the alphabet.
+
+    Raises:
+        UnknownName: For a run with results and no test predictions.
+    """
+    correct = {run: _correct(run, threshold, test_predictions) for run, threshold in _thresholds(results)}
+    rows = [{**pair, **_mcnemar(correct[pair["run_a"]], correct[pair["run_b"]])} for pair in _pairs(results).to_dicts()]
+    schema = {name: dtype for name, dtype in schemas.COMPARISONS.columns.items() if name != "p_holm"}
+    tested = pl.DataFrame(rows, schema=schema)
+    adjusted = [_holm(of_target) for _, of_target in tested.group_by("target", maintain_order=True)]
+    return schemas.COMPARISONS.validate(pl.concat([schemas.COMPARISONS.empty(), *adjusted]))
+
+
+def _thresholds(results: pl.DataFrame) -> list[tuple[str, float]]:
+    return results.drop_nulls("threshold").select("run", "threshold").rows()
+
+
+def _correct(run: str, threshold: float, test_predictions: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Columns ``video_id``, ``is_correct``."""
+    if run not in test_predictions:
+        raise UnknownName("run with test predictions", run, test_predictions)
+    called = pl.col("probability") >= threshold
+    return test_predictions[run].select("video_id", is_correct=called == pl.col("label"))
+
+
+def _pairs(results: pl.DataFrame) -> pl.DataFrame:
+    """Columns ``target``, ``run_a``, ``run_b``."""
+    runs = results.drop_nulls("threshold").select(*SETTING, "memes", "strategy", "run")
+    share_memes = (pl.col("memes") == pl.col("memes_b")).fill_null(value=True)
+    return (
+        runs.join(runs, on=SETTING, suffix="_b")
+        .filter((pl.col("strategy") < pl.col("strategy_b")) & share_memes)
+        .select("target", run_a="run", run_b="run_b")
+        .sort("target", "run_a", "run_b")
+    )
+
+
+def _mcnemar(a: pl.DataFrame, b: pl.DataFrame) -> dict[str, int | float]:
+    from statsmodels.stats.contingency_tables import mcnemar  # noqa: PLC0415 (seconds that the graph need not wait for)
+
+    both = a.join(b, on="video_id", suffix="_b")
+    right_a, right_b = both["is_correct"], both["is_correct_b"]
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    agreed = both.height - only_a - only_b  # the test does not look at them
+    test = mcnemar([[agreed, only_a], [only_b, 0]], exact=True)
+    p_value = float(test.pvalue)  # pyright: ignore[reportAttributeAccessIssue] (a Bunch names its fields at run time)
+    return {"n_both": both.height, "n_only_a_right": only_a, "n_only_b_right": only_b, "p_value": p_value}
+
+
+def _holm(tested: pl.DataFrame) -> pl.DataFrame:
+    from statsmodels.stats.multitest import multipletests  # noqa: PLC0415 (seconds that the graph need not wait for)
+
+    adjusted = multipletests(tested["p_value"].to_numpy(), method="holm")[1]
+    return tested.with_columns(p_holm=pl.Series(adjusted, dtype=pl.Float64))

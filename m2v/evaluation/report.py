@@ -1,0 +1,160 @@
+"""A study in one HTML file: nothing to load, item texts behind a click, equal bytes for equal rows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from m2v import schemas
+from m2v.evaluation import forest, headline, wording
+from m2v.evaluation.marks import ORDER, marks
+from m2v.evaluation.wording import decimal, difference, figure, interval, p_value, percent
+from m2v.findings import Finding
+
+REJECTS = {"dataset": pl.String, "reason": pl.String, "n_items": pl.UInt32}
+
+# A colour of the plot, its name in the page's style, and what takes its place where the reader's scheme is dark.
+THEMES = {
+    forest.INK: ("ink", "#e6e9ed"),
+    forest.MUTED: ("muted", "#9aa5b1"),
+    forest.GRID: ("line", "#2d3640"),
+    forest.BAND: ("band", "#182028"),
+    "#0072b2": ("blue", "#5cb3f0"),
+    "#d55e00": ("vermilion", "#ff8f4d"),
+    "#009e73": ("green", "#3fcf9f"),
+}
+
+
+@dataclass(frozen=True)
+class LabelFlow:
+    """What became of an alignment's labels; None is "not estimable".
+
+    Attributes:
+        alignment: For example ``fhm_hatemm``.
+        kappa: Cohen's, between original and predicted labels.
+        humans_side_with_model_share: Of the answers about memes whose labels differ.
+    """
+
+    alignment: str
+    n_memes: int
+    n_conflicts: int
+    n_answers: int
+    n_flipped: int
+    n_undecided: int
+    positive_before_share: float | None
+    positive_after_share: float | None
+    kappa: float | None
+    humans_side_with_model_share: float | None
+
+
+@dataclass(frozen=True)
+class Example:
+    """A meme whose label changed; its text is hidden until asked for."""
+
+    alignment: str
+    meme_id: str
+    original: bool
+    predicted: bool
+    voted: bool | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Version:
+    """A table version that the report rests on."""
+
+    table: str
+    variant: str
+    number: int
+    rows_sha256: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that the report says.
+
+    Attributes:
+        study: The study's name.
+        title: The study's title.
+        results: Rows of ``results``.
+        comparisons: Rows of ``comparisons``.
+        findings: Of every check, fine or not.
+        rejects: Columns ``dataset``, ``reason``, ``n_items``: what policies kept out of training.
+        notes: Further sentences, for example which runs are missing.
+    """
+
+    study: str
+    title: str
+    results: pl.DataFrame
+    comparisons: pl.DataFrame = field(default_factory=schemas.COMPARISONS.empty)
+    findings: tuple[Finding, ...] = ()
+    label_flows: tuple[LabelFlow, ...] = ()
+    examples: tuple[Example, ...] = ()
+    rejects: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTS))
+    versions: tuple[Version, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def render(report: Report) -> str:
+    """The report as one HTML page that loads nothing from anywhere."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for word in (decimal, difference, figure, interval, p_value, percent):
+        environment.filters[word.__name__] = word
+    paper = forest.paper_results()
+    effects = headline.label_effects(report.results, comparisons=report.comparisons)
+    return environment.get_template("report.html").render(
+        report=report,
+        headline=headline.headline(effects),
+        effects=effects.to_dicts(),
+        plot=_plot(report.results, paper),
+        has_published=marks(report.results, paper=paper)["is_published"].any(),
+        scores=wording.SCORES,
+        strategies=wording.STRATEGIES,
+        significance=headline.SIGNIFICANCE,
+        results=list(_by_target(_ranked(report.results))),
+        comparisons=list(_by_target(_named(report.comparisons, report.results))),
+        findings=sorted(report.findings, key=lambda each: (each.is_fine, each.table, each.variant, each.check)),
+        versions=sorted(report.versions, key=lambda each: (each.table, each.variant)),
+        paper_mode=wording.PAPER_MODE,
+        themes=THEMES,
+    )
+
+
+def _plot(results: pl.DataFrame, paper: pl.DataFrame) -> Markup | None:
+    """The forest plot as an element of the page, whose letters are escaped already; None without a run."""
+    if results.is_empty():
+        return None
+    svg = forest.forest_plot(results, paper=paper).decode()
+    for color, (name, _) in THEMES.items():
+        svg = svg.replace(f": {color}", f": var(--{name})")
+    return Markup(svg[svg.index("<svg") :])  # noqa: S704
+
+
+def _ranked(results: pl.DataFrame) -> pl.DataFrame:
+    return results.sort("target", pl.col("strategy").cast(ORDER), "memes", "model", "paper_mode", "seed", "run")
+
+
+def _named(comparisons: pl.DataFrame, results: pl.DataFrame) -> pl.DataFrame:
+    """Comparisons with the runs' strategies, memes, model and seed; the clearest first."""
+    runs = results.select("run", "strategy", "memes", "model", "seed", "paper_mode")
+    return (
+        comparisons.join(runs, left_on="run_a", right_on="run")
+        .join(runs.select("run", "strategy", "memes"), left_on="run_b", right_on="run", suffix="_b")
+        .with_columns(memes=pl.coalesce("memes", "memes_b"))
+        .sort("target", "p_value", "run_a", "run_b")
+    )
+
+
+def _by_target(frame: pl.DataFrame) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    for (target,), rows in frame.group_by("target", maintain_order=True):
+        yield str(target), rows.to_dicts()

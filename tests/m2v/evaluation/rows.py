@@ -1,0 +1,135 @@
+"""Made-up results of a study about vegetables."""
+
+from typing import Any
+
+import polars as pl
+
+from m2v import schemas
+from m2v.evaluation.report import Example, LabelFlow, Report, Version
+from m2v.findings import Finding
+from tests import tables
+
+SCORES = dict.fromkeys(schemas.SCORES, 0.7)
+
+
+def results(*rows: dict[str, Any]) -> pl.DataFrame:
+    """Rows of ``results``. A row may give ``macro_f1`` alone; every interval is ± .06 around its score."""
+    filled = []
+    for row in rows:
+        scores = {**SCORES, **{name: value for name, value in row.items() if name in schemas.SCORES}}
+        low = {f"{name}_low": None if value is None else round(value - 0.06, 3) for name, value in scores.items()}
+        high = {f"{name}_high": None if value is None else round(value + 0.06, 3) for name, value in scores.items()}
+        filled.append({**scores, **low, **high, **row})
+    return tables.frame(
+        schemas.RESULTS,
+        filled,
+        model="radish",
+        strategy="rm_ft",
+        target="garden",
+        seed=0,
+        paper_mode=False,
+        n_listed=200,
+        n_scored=200,
+        coverage_share=1.0,
+    )
+
+
+def result(strategy: str, memes: str | None, macro_f1: float, **others: Any) -> dict[str, Any]:
+    """A row with its threshold and a name made of what it is."""
+    row = {"strategy": strategy, "memes": memes, "macro_f1": macro_f1, "threshold": 0.5, **others}
+    names = [row.get("model", "radish"), strategy, memes, row.get("target", "garden"), f"s{row.get('seed', 0)}"]
+    return {"run": "_".join(name for name in names if name), **row}
+
+
+def majority(target: str, macro_f1: float) -> dict[str, Any]:
+    return {
+        "run": f"majority_{target}",
+        "model": "majority-class",
+        "strategy": "majority",
+        "target": target,
+        "macro_f1": macro_f1,
+        "auroc": 0.5,
+    }
+
+
+def study() -> pl.DataFrame:
+    """Two meme datasets, two targets, two models of which one with three seeds, and the majority class of each."""
+    rows = []
+    for target, shift in (("garden", 0.0), ("market", -0.05)):
+        rows.append(majority(target, 0.38 + shift / 5))
+        rows.append(result("no_ft", None, 0.51 + shift, target=target))
+        rows.append(result("vid_ft", None, 0.77 + shift, target=target))
+        for memes, gain in (("leeks", 0.04), ("roots", 0.17)):
+            rows.append(result("om_ft", memes, 0.68 - gain + shift, target=target))
+            rows.append(result("rm_ft", memes, 0.72 + shift, target=target))
+            rows.append(result("vid_rm_ft", memes, 0.78 + shift, target=target))
+        rows += [
+            result("rm_ft", "leeks", 0.71 + shift + seed / 100, target=target, seed=seed, model="beetroot-lora")
+            for seed in (0, 1, 2)
+        ]
+    return results(*rows)
+
+
+def paper() -> pl.DataFrame:
+    """Published values, as in ``paper_results.csv``: two tables that repeat one, and one of no strategy of ours."""
+    schema = ["table", "model", "strategy", "finetune_dataset", "target", *("accuracy", "macro_f1")]
+    rows = [
+        (3, "Turnip-11B", "no_ft", None, "garden", 0.7, 0.69),
+        (3, "Turnip-11B", "rm_ft", "leeks", "garden", 0.8, 0.79),
+        (3, "Turnip-11B", "vid_ft", "garden", "garden", 0.8, 0.78),
+        (3, "Swede-7B", "rm_ft", "leeks", "garden", 0.8, 0.76),
+        (3, "Swede-7B", "rm_ft", "leeks", "cellar", 0.8, 0.70),
+        (4, "Turnip-11B", "rm_ft", "leeks", "garden", 0.8, 0.79),
+        (4, "Turnip-11B", "best_from_dataset_paper", None, "garden", 0.8, 0.75),
+    ]
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def comparisons() -> pl.DataFrame:
+    """Made-up tests between runs of ``study``, one of them below .05 after Holm's adjustment."""
+    rows = [
+        ("garden", "radish_om_ft_leeks_garden_s0", "radish_rm_ft_leeks_garden_s0", 17, 26, 0.222, 0.666),
+        ("garden", "radish_om_ft_roots_garden_s0", "radish_rm_ft_roots_garden_s0", 14, 52, 0.00001, 0.00004),
+        ("garden", "radish_no_ft_garden_s0", "radish_vid_ft_garden_s0", 12, 55, 0.0004, 0.0012),
+        ("market", "radish_om_ft_leeks_market_s0", "radish_rm_ft_leeks_market_s0", 20, 24, 0.6516, 1.0),
+        ("market", "radish_om_ft_roots_market_s0", "radish_rm_ft_roots_market_s0", 18, 32, 0.0649, 0.1298),
+    ]
+    videos = 200
+    return tables.frame(
+        schemas.COMPARISONS,
+        [dict(zip(schemas.COMPARISONS.columns, (*row[:3], videos, *row[3:]), strict=True)) for row in rows],
+    )
+
+
+def report(**others: Any) -> Report:
+    """A report of ``study`` with something in every section."""
+    parts: dict[str, Any] = {
+        "study": "vegetables",
+        "title": "Which vegetables insult each other",
+        "results": study(),
+        "comparisons": comparisons(),
+        "findings": (
+            Finding("demonstrations_unused", "demonstrations", "garden", True, "No demonstration is trained on."),
+            Finding(
+                "texts_in_one_split",
+                "videos",
+                "garden",
+                False,
+                "3 distinct texts stand in more than one split.",
+                ("v12", "v31", "v77"),
+                {"n_texts": 3, "share": 0.0125, "kappa": None},
+            ),
+        ),
+        "label_flows": (
+            LabelFlow("leeks_garden", 3000, 1136, 1136, 828, 0, 0.326, 0.2, 0.094, 0.729),
+            LabelFlow("roots_market", 3000, 1617, 1600, 1196, 17, 0.504, 0.32, -0.073, None),
+        ),
+        "examples": (
+            Example("leeks_garden", "leek-7", True, False, False, "Nobody invited the celery"),
+            Example("roots_market", "root-9", False, True, None, "A parsnip is a carrot that gave up"),
+        ),
+        "rejects": pl.DataFrame({"dataset": ["garden"], "reason": ["text_in_other_split"], "n_items": [6]}),
+        "versions": (Version("videos", "garden", 2, "ab" * 32), Version("memes", "leeks", 1, "cd" * 32)),
+        "notes": ("The beetroot-lora runs of om_ft were not asked for.",),
+    }
+    return Report(**{**parts, **others})

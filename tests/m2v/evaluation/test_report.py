@@ -1,0 +1,228 @@
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import polars as pl
+import pytest
+
+from m2v import schemas
+from m2v.evaluation.report import Example, LabelFlow, Report, Version, render
+from m2v.findings import Finding
+from tests.m2v.evaluation import rows
+
+SECTIONS = ["summary", "scores", "comparisons", "labels", "findings", "rejects", "versions", "reading"]
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements with their attributes, and text in and outside of ``details``."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.details = 0
+        self.summaries = 0
+        self.shown = ""
+        self.hidden = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self.details += tag == "details"
+        self.summaries += tag == "summary"
+        self.handle_data(" ")
+
+    def handle_endtag(self, tag):
+        self.details -= tag == "details"
+        self.summaries -= tag == "summary"
+
+    def handle_data(self, data):
+        if self.details and not self.summaries:
+            self.hidden += data
+        else:
+            self.shown += data
+
+    @property
+    def tags(self) -> set[str]:
+        return {tag for tag, _ in self.elements}
+
+    def section(self, name: str) -> bool:
+        return ("section", {"id": name}) in self.elements
+
+
+def empty(**parts) -> Report:
+    return Report(study="vegetables", title="Vegetables", **{"results": rows.study(), **parts})
+
+
+def test_every_section_stands_in_the_report_in_order():
+    page = Page(render(rows.report()))
+
+    assert [attributes["id"] for tag, attributes in page.elements if tag == "section"] == SECTIONS
+    assert [link["href"] for tag, link in page.elements if tag == "a"] == [f"#{name}" for name in SECTIONS]
+
+
+def test_the_figures_stand_in_the_report():
+    page = Page(render(rows.report()))
+    text = " ".join((page.shown + page.hidden).split())
+
+    assert "Which vegetables insult each other" in text
+    assert "4 of 4 pairs of runs scored a higher macro-F1 (+.080 to +.210)." in text
+    assert "1 for the re-annotated labels; the rest may be chance." in text
+    assert "The beetroot-lora runs of om_ft were not asked for." in text
+    assert ".720 [.66, .78]" in text
+    assert "200 of 200" in text
+    assert "Original memes (OM) Re-annotated memes (RM) leeks radish seed 0 17 26 200 p = .222 p = .666" in text
+    assert "leeks_garden 3,000 1,136 1,136 828 0 32.6 % 20.0 % .094 72.9 %" in text
+    assert "roots_market 3,000 1,617 1,600 1,196 17 50.4 % 32.0 % −.073 not estimable" in text
+    assert "3 distinct texts stand in more than one split." in text
+    assert "n texts 3 · share .013 · kappa not estimable" in text
+    assert "v12, v31, v77" in text
+    assert "garden text in other split 6" in text
+    assert f"videos garden 2 {'ab' * 8}" in text
+    assert "roots_market root-9 negative positive undecided" in text
+
+
+def test_what_was_found_comes_before_what_is_fine():
+    html = render(rows.report())
+
+    assert html.index("3 distinct texts stand") < html.index("No demonstration is trained on.")
+
+
+def test_only_significant_comparisons_are_bold():
+    html = render(rows.report())
+    section = html[html.index('<section id="comparisons">') : html.index('<section id="labels">')]
+    in_rows = section[section.index("<table>") :]
+
+    assert re.findall(r"<strong>(.*?)</strong>", in_rows) == ["p &lt; .001", "p = .001"]
+
+
+def test_texts_of_items_are_out_of_sight():
+    page = Page(render(rows.report()))
+
+    for example in rows.report().examples:
+        assert example.text in page.hidden
+        assert example.text not in page.shown
+    texts = [attributes for tag, attributes in page.elements if tag == "details" and "open" not in attributes]
+    assert len(texts) == 2 + 1 + 1  # two examples, the ids of one finding, the versions
+    assert "They may contain slurs" in page.shown
+
+
+def test_texts_of_items_stay_closed_beside_open_lists():
+    html = render(rows.report())
+    labels = html[html.index('<section id="labels">') : html.index('<section id="findings">')]
+
+    assert labels.count("<details>") == 2
+    assert "<details open" not in labels
+
+
+HOSTILE = "</details></style></svg>\"'><script>alert('leek')</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
+
+
+def hostile() -> Report:
+    results = rows.study().with_columns(
+        pl.col("memes", "target", "model").map_elements(lambda name: name + HOSTILE, return_dtype=pl.String)
+    )
+    return Report(
+        study=HOSTILE,
+        title=HOSTILE,
+        results=results,
+        comparisons=rows.comparisons().with_columns(target=pl.lit(HOSTILE)),
+        findings=(Finding(HOSTILE, HOSTILE, HOSTILE, False, HOSTILE, (HOSTILE,), {HOSTILE: 1}),),
+        label_flows=(LabelFlow(HOSTILE, 1, 1, 1, 1, 1, None, None, None, None),),
+        examples=(Example(HOSTILE, HOSTILE, True, False, None, HOSTILE),),
+        rejects=pl.DataFrame({"dataset": [HOSTILE], "reason": [HOSTILE], "n_items": [1]}),
+        versions=(Version(HOSTILE, HOSTILE, 1, HOSTILE),),
+        notes=(HOSTILE,),
+    )
+
+
+def test_hostile_names_and_texts_stay_text():
+    html = render(hostile())
+    page = Page(html)
+
+    harmless = Page(render(rows.report())).tags
+    assert page.tags <= harmless
+    assert not page.tags & {"script", "img", "iframe", "object", "link"}
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert "alert('leek')" in page.hidden
+    assert "{{ 7 * 7 }}" in page.shown
+    assert html.count("<details") == html.count("</details>")
+
+
+@pytest.mark.parametrize("report", [rows.report(), hostile()], ids=["harmless", "hostile"])
+def test_nothing_is_loaded_from_anywhere(report):
+    html = render(report)
+
+    links = {"src", "href", "xlink:href", "srcset", "action", "data", "poster"}
+    for tag, attributes in Page(html).elements:
+        for name in links & set(attributes):
+            assert (attributes[name] or "").startswith("#"), (tag, name)
+    assert set(re.findall(r"url\((.)", html)) <= {"#"}
+    assert "@import" not in html
+    assert "default-src 'none'" in html
+
+
+def test_equal_inputs_give_equal_bytes_whatever_their_order():
+    report = rows.report()
+    shuffled = replace(
+        report,
+        results=report.results.reverse(),
+        comparisons=report.comparisons.reverse(),
+        findings=report.findings[::-1],
+        versions=report.versions[::-1],
+    )
+
+    assert render(report) == render(rows.report())
+    assert render(report) == render(shuffled)
+
+
+def test_a_study_with_one_target_and_nothing_else():
+    results = rows.results(rows.majority("garden", 0.38), rows.result("no_ft", None, 0.5))
+
+    page = Page(render(empty(results=results)))
+
+    assert all(page.section(name) for name in SECTIONS)
+    for sentence in (
+        "No two runs of this study differ in their labels alone, so it says nothing about re-annotation.",
+        "This study has no two strategies to compare.",
+        "This study re-annotates nothing.",
+        "No checks were run.",
+        "Nothing was left out.",
+        "No versions were named.",
+    ):
+        assert sentence in page.shown
+    assert "Hollow marks" not in page.shown
+
+
+def test_a_study_without_runs():
+    page = Page(render(empty(results=schemas.RESULTS.empty())))
+
+    assert "This study has no runs." in page.shown
+    assert "svg" not in page.tags
+
+
+def test_hollow_marks_are_explained_where_there_are_some():
+    results = rows.results(rows.result("rm_ft", "fhm", 0.7, target="hatemm"))
+
+    assert "Hollow marks are the values that the M2V paper published" in Page(render(empty(results=results))).shown
+
+
+def test_label_effects_that_were_not_tested_are_said_to_be():
+    page = Page(render(empty()))
+
+    assert "not tested" in page.shown
+    assert "Whether the differences are more than chance was not tested." in page.shown
+
+
+def test_a_score_that_cannot_be_estimated_is_said_to_be():
+    results = rows.results(rows.result("rm_ft", "leeks", 0.7, auroc=None))
+
+    assert "not estimable" in Page(render(empty(results=results))).shown
+
+
+def test_the_plots_colours_follow_the_readers_scheme():
+    html = render(rows.report())
+    plot = html[html.index("<svg") : html.index("</svg>")]
+
+    assert "var(--ink)" in plot
+    assert not re.search(r": #(1f2328|59636e|d8dee4|0072b2|d55e00)", plot)
+    assert "prefers-color-scheme: dark" in html

@@ -1,0 +1,162 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from m2v import schemas
+from m2v.catalog.entries import Encoder, LabelDefinition, MemeDataset, Probe, VideoDataset
+from m2v.catalog.variants import Run, TrainingSet
+from m2v.errors import InvalidRows
+from m2v.evaluation.scores import majority, metrics, scores
+from tests import tables
+
+LEEKS = MemeDataset(name="leeks", title="Leeks", source="kitchen", layout="published", files=("leeks.csv",))
+GARDEN = VideoDataset(
+    name="kitchen-garden",
+    title="Kitchen garden",
+    source="kitchen",
+    layout="published",
+    files=("garden.csv",),
+    label=LabelDefinition(positive="rude", negative="polite", positive_definition="Rude.", negative_definition="Not."),
+)
+MODEL = Probe(name="radish-probe", title="Radish", kind="probe", encoder="radish", c_grid=(1.0,))
+ENCODER = Encoder(
+    name="radish",
+    title="Radish",
+    kind="encoder",
+    hub="garden/radish",
+    revision="0" * 40,
+    weights_sha256="0" * 64,
+    max_tokens=8,
+    dimensions=4,
+)
+
+
+def run(strategy="rm_ft", memes=LEEKS, *, paper_mode=False) -> Run:
+    training_set = TrainingSet(strategy, GARDEN, memes, paper_mode)
+    return Run(model=MODEL, encoder=ENCODER, training_set=training_set, seed=3)
+
+
+def test_scores_by_hand():
+    # Called positive from .5 on: true positives 2, false positives 1, false negatives 1, true negatives 1.
+    labels = np.array([True, True, True, False, False])
+    probabilities = np.array([0.9, 0.5, 0.2, 0.7, 0.1])
+
+    assert scores(labels, probabilities, threshold=0.5) == pytest.approx(
+        {
+            "accuracy": 3 / 5,
+            "macro_f1": (4 / 6 + 2 / 4) / 2,
+            "f1": 4 / 6,
+            "recall": 2 / 3,
+            "precision": 2 / 3,
+            "auroc": 4 / 6,  # of the six pairs, .5 < .7 and .2 < .7 are the wrong way round
+        }
+    )
+
+
+def test_scores_are_zero_where_nothing_would_be_divided_by_nothing():
+    assert scores(np.array([False, False]), np.array([0.1, 0.2]), threshold=0.5) == {
+        "accuracy": 1.0,
+        "macro_f1": 0.5,  # the positive label counts although it never occurs
+        "f1": 0.0,
+        "recall": 0.0,
+        "precision": 0.0,
+        "auroc": None,
+    }
+
+
+def predictions(*rows: tuple[str, bool, float]) -> pl.DataFrame:
+    return schemas.TEST_PREDICTIONS.validate(
+        pl.DataFrame(list(rows), schema=dict(schemas.TEST_PREDICTIONS.columns), orient="row")
+    )
+
+
+def test_metrics_are_one_row_with_the_runs_description():
+    scored = predictions(("v1", True, 0.9), ("v2", False, 0.4), ("v3", True, 0.3))
+
+    row = metrics(run(), test_predictions=scored, n_listed=4, threshold=0.35).row(0, named=True)
+
+    assert {name: row[name] for name in list(row)[:11]} == {
+        "run": "radish_probe_rm_ft_leeks_kitchen_garden_s3",
+        "model": "radish-probe",
+        "strategy": "rm_ft",
+        "memes": "leeks",
+        "target": "kitchen-garden",
+        "seed": 3,
+        "paper_mode": False,
+        "n_listed": 4,
+        "n_scored": 3,
+        "coverage_share": 0.75,
+        "threshold": 0.35,
+    }
+    assert row["accuracy"] == pytest.approx(1 / 3)  # v2 and v3 are on the wrong side of .35
+    assert (row["accuracy_low"], row["accuracy_high"]) == (0.0, 1.0)
+    assert row["auroc"] == pytest.approx(1 / 2)
+
+
+def test_metrics_of_a_run_without_memes_in_paper_mode():
+    scored = predictions(("v1", True, 0.9), ("v2", False, 0.4))
+
+    row = metrics(run("vid_ft", None, paper_mode=True), test_predictions=scored, n_listed=2, threshold=0.5)
+
+    assert row.select("memes", "paper_mode", "coverage_share").rows() == [(None, True, 1.0)]
+
+
+def test_metrics_depend_on_the_seed_of_the_bootstrap_in_their_intervals_only():
+    scored = predictions(*((f"v{i}", i % 3 == 0, (11 * i % 20) / 20) for i in range(20)))
+    first, again, other = (
+        metrics(run(), test_predictions=scored, n_listed=20, threshold=0.5, seed=seed) for seed in (0, 0, 1)
+    )
+
+    assert first.equals(again)
+    assert first["auroc_low"].item() != other["auroc_low"].item()
+    assert first.select(schemas.SCORES).equals(other.select(schemas.SCORES))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "no test video was scored"),
+        ([("v1", True, 0.5), ("v2", True, float("nan"))], "probability of video 'v2' is not between 0 and 1"),
+        ([("v1", True, 1.5)], "probability of video 'v1' is not between 0 and 1"),
+    ],
+)
+def test_metrics_refuse_what_cannot_be_scored(rows, message):
+    with pytest.raises(InvalidRows, match=message):
+        metrics(run(), test_predictions=predictions(*rows), n_listed=2, threshold=0.5)
+
+
+def garden(train: list[bool], test: list[bool]) -> pl.DataFrame:
+    splits = [("train", label) for label in train] + [("test", label) for label in test]
+    return tables.videos(
+        {"video_id": "extra", "split": "validation", "label": True},
+        *({"video_id": f"v{i}", "split": split, "label": label} for i, (split, label) in enumerate(splits)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("train", "accuracy", "macro_f1", "recall"),
+    [
+        ([True, True, False], 1 / 4, 0.2, 1.0),  # positive: F1 is 2 / 5 and 0
+        ([False, False, True], 3 / 4, 3 / 7, 0.0),  # negative: F1 is 0 and 6 / 7
+        ([True, False], 3 / 4, 3 / 7, 0.0),  # a tie is negative
+    ],
+)
+def test_the_majority_class_comes_from_train_and_is_scored_on_test(train, accuracy, macro_f1, recall):
+    row = majority(GARDEN, videos=garden(train, [True, False, False, False])).row(0, named=True)
+
+    assert row["run"] == "majority_kitchen_garden"
+    assert (row["model"], row["strategy"], row["memes"], row["threshold"]) == ("majority-class", "majority", None, None)
+    assert (row["n_listed"], row["n_scored"], row["coverage_share"]) == (4, 4, 1.0)
+    assert row["accuracy"] == pytest.approx(accuracy)
+    assert row["macro_f1"] == pytest.approx(macro_f1)
+    assert row["recall"] == recall
+    assert (row["auroc"], row["auroc_low"], row["auroc_high"]) == (0.5, 0.5, 0.5)
+    assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"), [([], [True], "training split is empty"), ([True], [], "no test")]
+)
+def test_the_majority_class_needs_both_splits(train, test, message):
+    with pytest.raises(InvalidRows, match=message):
+        majority(GARDEN, videos=garden(train, test))
