@@ -1,0 +1,243 @@
+"""How far labels agree: people with people, people with the model, the model with the dataset.
+
+A coefficient that cannot be estimated is None, never 0: with one annotator, no item that two answered, or one label only.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import polars as pl
+
+from m2v.findings import Finding
+
+# Landis and Koch (1977, Biometrics 33:159-174) call agreement below this slight.
+SLIGHT_KAPPA = 0.2
+# Above this share, people look like a copy of the model rather than a second opinion.
+COPY_SHARE = 0.95
+
+
+def cohen_kappa(one: pl.Series, other: pl.Series) -> float | None:
+    """Cohen's κ (1960) of two raters' labels of the same items; None where both only ever gave one and the same label."""
+    from sklearn.metrics import cohen_kappa_score
+
+    if not len(one) or pl.concat([one, other.alias(one.name)]).n_unique() < 2:
+        return None
+    return float(cohen_kappa_score(one.to_numpy(), other.to_numpy()))
+
+
+def krippendorff_alpha(answers: pl.DataFrame) -> float | None:
+    """Krippendorff's α for nominal labels; takes any number of annotators and missing answers.
+
+    Args:
+        answers: Columns ``meme_id``, ``annotator``, ``label``, an annotator once per meme.
+    """
+    import krippendorff
+
+    shared = _shared(answers)
+    if shared.is_empty() or shared["label"].n_unique() < 2:
+        return None
+    wide = shared.with_columns(pl.col("label").cast(pl.Float64)).pivot("meme_id", index="annotator", values="label")
+    return float(krippendorff.alpha(wide.drop("annotator").to_numpy(), level_of_measurement="nominal"))
+
+
+def fleiss_kappa(answers: pl.DataFrame) -> float | None:
+    """Fleiss' κ (1971) over the memes with the most common number of answers, since it needs the same for all.
+
+    Args:
+        answers: Columns ``meme_id``, ``annotator``, ``label``, an annotator once per meme.
+    """
+    from statsmodels.stats.inter_rater import fleiss_kappa as estimate
+
+    shared = _shared(answers)
+    if shared.is_empty() or shared["label"].n_unique() < 2:
+        return None
+    counts = shared.group_by("meme_id").agg(yes=pl.col("label").sum(), n=pl.len())
+    usual = counts["n"].mode().max()
+    counts = counts.filter(n=usual)
+    if counts["yes"].sum() in {0, counts["n"].sum()}:
+        return None
+    return float(estimate(counts.select(pl.col("n") - pl.col("yes"), "yes").to_numpy(), method="fleiss"))
+
+
+def pairwise_kappa(answers: pl.DataFrame) -> float | None:
+    """The mean of Cohen's κ over all pairs of annotators who share memes."""
+    shared = _shared(answers)
+    by_annotator = {name: rows for (name,), rows in shared.sort("annotator").partition_by("annotator", as_dict=True).items()}
+    found = []
+    for one, other in combinations(sorted(by_annotator), 2):
+        both = by_annotator[one].join(by_annotator[other], on="meme_id")
+        kappa = cohen_kappa(both["label"], both["label_right"])
+        found += [] if kappa is None else [kappa]
+    return float(np.mean(found)) if found else None
+
+
+def dawid_skene(answers: pl.DataFrame) -> pl.DataFrame | None:
+    """Each annotator's accuracy by Dawid and Skene's model (1979, Applied Statistics 28:20-28), without a gold standard.
+
+    Returns:
+        Columns ``annotator``, ``accuracy`` (f64, the mean of both labels' hit rates), sorted; None where no meme has two
+        answers or only one label was given.
+    """
+    import pandas as pd
+    from crowdkit.aggregation import DawidSkene
+
+    shared = _shared(answers)
+    if shared.is_empty() or shared["label"].n_unique() < 2:
+        return None
+    ordered = shared.sort("meme_id", "annotator")
+    rows = pd.DataFrame(
+        {"task": ordered["meme_id"].to_list(), "worker": ordered["annotator"].to_list(), "label": ordered["label"].to_list()}
+    )
+    errors = DawidSkene(n_iter=100, tol=1e-6).fit(rows).errors_
+    assert errors is not None
+    accuracy = {
+        worker: float(np.mean([table.loc[label, label] for label in table.index if label in table.columns]))
+        for worker, table in ((worker, errors.loc[worker]) for worker in errors.index.get_level_values(0).unique())
+    }
+    return pl.DataFrame({"annotator": list(accuracy), "accuracy": list(accuracy.values())}).sort("annotator")
+
+
+def prediction_findings(predictions: pl.DataFrame, *, variant: str) -> list[Finding]:
+    """How the model's labels relate to the dataset's own.
+
+    Args:
+        predictions: Rows of ``predictions``.
+    """
+    kappa = cohen_kappa(predictions["original"], predictions["predicted"])
+    n_conflicts = predictions.filter(pl.col("original") != pl.col("predicted")).height
+    said = "not estimable" if kappa is None else f"{kappa:.3f}"
+    return [
+        Finding(
+            "agreement_with_original",
+            "predictions",
+            variant,
+            is_fine=kappa is not None and kappa >= SLIGHT_KAPPA,
+            summary=(
+                f"Cohen's κ between original and predicted labels is {said}; they differ on {n_conflicts} of "
+                f"{predictions.height} memes."
+            ),
+            figures={"cohen_kappa": kappa, "n_conflicts": n_conflicts, "n_memes": predictions.height},
+        )
+    ]
+
+
+def answer_findings(answers: pl.DataFrame, conflicts: pl.DataFrame, *, variant: str) -> list[Finding]:
+    """Whether people look like a second opinion, and how far they agree with each other.
+
+    Args:
+        answers: Rows of ``human_labels``.
+        conflicts: Rows of ``conflicts``.
+    """
+    return [_sides_with_model(answers, conflicts, variant), _annotator_agreement(answers, variant)]
+
+
+def _sides_with_model(answers: pl.DataFrame, conflicts: pl.DataFrame, variant: str) -> Finding:
+    from scipy.stats import binomtest
+
+    disputed = conflicts.filter(pl.col("original") != pl.col("predicted"))
+    judged = answers.join(disputed, on="meme_id")
+    n, n_model = judged.height, judged.filter(pl.col("label") == pl.col("predicted")).height
+    if not n:
+        summary = "Nobody answered about a conflict."
+        figures: dict[str, float | int | None] = {"n_answers": 0, "model_share": None, "p_value": None}
+        return Finding("humans_side_with_model", "human_labels", variant, is_fine=False, summary=summary, figures=figures)
+    # One-sided: is the share of answers for the model above the one that a second opinion may have?
+    test = binomtest(n_model, n, COPY_SHARE, alternative="greater")
+    is_copy = test.pvalue < 0.025
+    return Finding(
+        "humans_side_with_model",
+        "human_labels",
+        variant,
+        is_fine=not is_copy,
+        summary=(
+            f"People side with the model in {n_model} of {n} answers about conflicts ({n_model / n:.1%}); one-sided "
+            f"binomial test against {COPY_SHARE:.0%}: p = {test.pvalue:.2g}."
+            + (" They do not look like an opinion of their own." if is_copy else "")
+        ),
+        ids=tuple(judged["meme_id"].unique().sort()) if is_copy else (),
+        figures={"n_answers": n, "n_with_model": n_model, "model_share": n_model / n, "p_value": float(test.pvalue)},
+    )
+
+
+def _annotator_agreement(answers: pl.DataFrame, variant: str) -> Finding:
+    answers = latest(answers)
+    alpha = krippendorff_alpha(answers)
+    skill = dawid_skene(answers)
+    n_annotators, n_shared = answers["annotator"].n_unique(), _shared(answers)["meme_id"].n_unique()
+    figures: dict[str, float | int | None] = {
+        "n_annotators": n_annotators,
+        "n_shared_memes": n_shared,
+        "krippendorff_alpha": alpha,
+        "fleiss_kappa": fleiss_kappa(answers),
+        "pairwise_cohen_kappa": pairwise_kappa(answers),
+    }
+    if skill is None:
+        figures["dawid_skene_accuracy"] = None
+    else:
+        figures |= {f"dawid_skene_accuracy_{name}": accuracy for name, accuracy in skill.iter_rows()}
+    why = f"{n_annotators} annotators, {n_shared} memes with two answers or more"
+    said = f"not estimable ({why})" if alpha is None else f"{alpha:.3f} ({why})"
+    return Finding(
+        "annotator_agreement",
+        "human_labels",
+        variant,
+        # Krippendorff (2004, p. 241): below .667 not even tentative conclusions.
+        is_fine=alpha is not None and alpha >= 0.667,
+        summary=f"Krippendorff's α among annotators is {said}.",
+        figures=figures,
+    )
+
+
+def latest(answers: pl.DataFrame) -> pl.DataFrame:
+    """Each annotator's answer about a meme in the last round, in the order of the rounds' names; sorted."""
+    last = answers.sort("meme_id", "annotator", "round").unique(["meme_id", "annotator"], keep="last", maintain_order=True)
+    return last.select("meme_id", "annotator", "label")
+
+
+def _shared(answers: pl.DataFrame) -> pl.DataFrame:
+    """Answers about memes that more than one annotator answered."""
+    return answers.filter(pl.len().over("meme_id") > 1)
+
+
+@dataclass(frozen=True)
+class LabelFlow:
+    """How an alignment's labels changed on the way from the dataset to the vote; None is "not estimable"."""
+
+    alignment: str
+    n_memes: int
+    n_conflicts: int
+    n_answers: int
+    n_flipped: int
+    n_undecided: int
+    positive_share_before: float | None
+    positive_share_after: float | None
+    cohen_kappa: float | None
+    model_share: float | None
+
+
+def label_flow(predictions: pl.DataFrame, answers: pl.DataFrame, voted: pl.DataFrame, *, variant: str) -> LabelFlow:
+    """Counts and shares over one alignment.
+
+    Args:
+        predictions, answers, voted: Rows of ``predictions``, ``human_labels`` and ``voted_labels``.
+    """
+    conflicts = predictions.filter(pl.col("original") != pl.col("predicted"))
+    judged = answers.join(conflicts, on="meme_id")
+    final = predictions.join(voted, on="meme_id").drop_nulls("label")
+    return LabelFlow(
+        alignment=variant,
+        n_memes=predictions.height,
+        n_conflicts=conflicts.height,
+        n_answers=answers.height,
+        n_flipped=final.filter(pl.col("label") != pl.col("original")).height,
+        n_undecided=voted["label"].null_count(),
+        positive_share_before=_share(predictions["original"]),
+        positive_share_after=_share(final["label"]),
+        cohen_kappa=cohen_kappa(predictions["original"], predictions["predicted"]),
+        model_share=_share(judged["label"] == judged["predicted"]),
+    )
+
+
+def _share(values: pl.Series) -> float | None:
+    return float(values.sum() / len(values)) if len(values) else None

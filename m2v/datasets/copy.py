@@ -1,0 +1,57 @@
+"""A study of one's own, begun as a copy of one that exists."""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from m2v.catalog.entries import Entry, Source
+from m2v.catalog.variants import StudyPlan
+from m2v.errors import M2VError
+
+
+def copy_study(plan: StudyPlan, *, folder: Path, files: Mapping[str, Mapping[str, Path]]) -> Path:
+    """Write the study, its datasets' and sources' entries and their files into a new folder; give the study's YAML.
+
+    The copied sources look in ``tables/<source>`` beside the study and pin no checksums, because the files are now the
+    user's to edit.
+
+    Args:
+        files: Per source, the path of each of its files.
+
+    Raises:
+        M2VError: The folder exists and is not empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise M2VError(f"{folder} is not empty. Name a folder that does not exist yet.")
+    for kind, entries in (("memes", plan.memes), ("videos", plan.targets)):
+        _write(folder / kind, entries)
+    for source in plan.sources:
+        tables = folder / "tables" / source.name
+        tables.mkdir(parents=True)
+        for name, path in files[source.name].items():
+            shutil.copyfile(path, tables / name)
+    _write(folder / "sources", (_own(source) for source in plan.sources))
+    _write(folder, [plan.study], name="study")
+    return folder / "study.yaml"
+
+
+def _own(source: Source) -> Source:
+    own: dict[str, Any] = {
+        "environment": None,
+        "folders": (f"tables/{source.name}",),
+        "download": None,
+        "generator": None,
+        "files": {name: file.model_copy(update={"sha256": None, "path": None}) for name, file in source.files.items()},
+    }
+    return source.model_copy(update=own)
+
+
+def _write(folder: Path, entries: Iterable[Entry], *, name: str | None = None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in entries:
+        data = entry.model_dump(mode="json", exclude_defaults=True)
+        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+        (folder / f"{name or entry.name}.yaml").write_text(text, encoding="utf-8")

@@ -1,0 +1,42 @@
+"""Choosing on the validation split: scores that need no threshold, and the threshold."""
+
+import numpy as np
+
+
+def auroc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
+    """Area under the ROC curve, or None where only one class is there.
+
+    Args:
+        labels: (items,), bool.
+        probabilities: (items,), float.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    if len(np.unique(labels)) < 2:
+        return None
+    return float(roc_auc_score(labels, probabilities))
+
+
+def threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The threshold with the best macro-F1 among the midpoints of neighbouring probabilities; ties: nearest to 0.5.
+
+    An item is called positive when its probability is at or above the threshold. 0.5 where only one class is there.
+
+    Args:
+        labels: (items,), bool.
+        probabilities: (items,), float.
+    """
+    if len(np.unique(labels)) < 2:
+        return 0.5
+    values = np.unique(probabilities)
+    candidates = np.append((values[1:] + values[:-1]) / 2, 0.5)
+    called = probabilities >= candidates[:, None]  # (candidates, items), bool
+    scores = (_f1(called, labels) + _f1(~called, ~labels)) / 2
+    best = candidates[np.isclose(scores, scores.max(), rtol=0, atol=1e-12)]
+    return float(best[np.argmin(np.abs(best - 0.5))])
+
+
+def _f1(called: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """F1 of each row of ``called``, (candidates,); 0 where nothing is positive."""
+    n_right = (called & labels).sum(axis=1)
+    return 2 * n_right / np.maximum(called.sum(axis=1) + labels.sum(), 1)

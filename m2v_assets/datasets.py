@@ -1,0 +1,88 @@
+"""Files of the sources, and the tables read from them: memes, videos, demonstrations."""
+
+import dagster as dg
+
+from m2v import schemas
+from m2v.catalog.entries import MemeDataset, Source, VideoDataset
+from m2v.catalog.variants import variant
+from m2v.datasets import integrity, readers
+from m2v_assets.describe import OWNERS, attributes, code_version, file_key, key
+from m2v_resources.sources import Sources
+from m2v_resources.tables import Tables
+
+
+def files(source: Source) -> list[dg.AssetSpec]:
+    """The source's files, which nobody here makes; their data version is their sha256, observed before each plan."""
+    return [
+        dg.AssetSpec(
+            file_key(source, file),
+            group_name="files",
+            description=f"{file} of {source.title}. Licence: {source.licence.name}.",
+            owners=OWNERS,
+            kinds={"csv" if file.endswith((".csv", ".tsv")) else "file"},
+            tags={"m2v/stage": "datasets"},
+        )
+        for file in source.files
+    ]
+
+
+def memes(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
+    @dg.asset(
+        **attributes(
+            schemas.MEMES,
+            variant(dataset.name),
+            stage="datasets",
+            code=code_version("1", dataset.layout, dataset.files, dataset.split_shares),
+            checks=("texts_unique", "texts_present"),
+        ),
+        deps=[file_key(source, file) for file in dataset.files],
+    )
+    def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:
+        """Memes as their dataset has them, with its own label."""
+        rows = readers.memes(dataset, files=sources.find(source))
+        findings = integrity.meme_findings(rows, variant=variant(dataset.name))
+        return tables.write(rows, schemas.MEMES, variant(dataset.name), findings=findings)
+
+    return asset
+
+
+def videos(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition:
+    @dg.asset(
+        **attributes(
+            schemas.VIDEOS,
+            variant(dataset.name),
+            stage="datasets",
+            code=code_version("1", dataset.layout, dataset.files, dataset.split_shares),
+            checks=("ids_in_one_split", "texts_in_one_split", "texts_present", "audio_present"),
+        ),
+        deps=[file_key(source, file) for file in dataset.files],
+    )
+    def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:
+        """The target's videos in their splits."""
+        rows = readers.videos(dataset, files=sources.find(source))
+        findings = integrity.video_findings(rows, variant=variant(dataset.name))
+        return tables.write(rows, schemas.VIDEOS, variant(dataset.name), findings=findings)
+
+    return asset
+
+
+def demonstrations(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition:
+    name = variant(dataset.name)
+
+    @dg.asset(
+        **attributes(
+            schemas.DEMONSTRATIONS,
+            name,
+            stage="datasets",
+            code=code_version("1", dataset.label),
+            checks=("demonstrations_held_out",),
+        ),
+        deps=[file_key(source, dataset.demonstrations or ""), key(schemas.VIDEOS, name)],
+    )
+    def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:
+        """Few-shot examples of the target's label, in prompt order."""
+        rows = readers.demonstrations(dataset, files=sources.find(source))
+        findings = integrity.demonstration_findings(rows, tables.read(schemas.VIDEOS, name), variant=name)
+        return tables.write(rows, schemas.DEMONSTRATIONS, name, findings=findings)
+
+    return asset

@@ -1,0 +1,66 @@
+"""The asset graph of a study."""
+
+import os
+from collections.abc import Iterator
+
+import dagster as dg
+
+from m2v.catalog import open_study
+from m2v.catalog.variants import StudyPlan
+from m2v_assets import annotation, datasets, evaluation, media, prediction, sensors, staleness, training
+from m2v_resources.home import home
+from m2v_resources.programs import Programs
+from m2v_resources.sources import Sources
+from m2v_resources.tables import Tables
+
+DEFAULT_STUDY = "published"
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    """What Dagster's UI and daemon load: the study named by ``M2V_STUDY``."""
+    return build(open_study(os.environ.get("M2V_STUDY") or DEFAULT_STUDY))
+
+
+def build(plan: StudyPlan, *, loggers: dict[str, dg.LoggerDefinition] | None = None) -> dg.Definitions:
+    """The study's assets with their resources; whatever runs them runs them in one process, one after the other."""
+    folder = str(home())
+    made = list(assets(plan))
+    return dg.Definitions(
+        assets=made,
+        sensors=sensors.sensors(plan, staleness.Graph(made)),
+        resources={"tables": Tables(home=folder), "sources": Sources(home=folder), "programs": Programs(home=folder)},
+        # The default executor starts a process for each asset, which takes longer than most assets do.
+        executor=dg.in_process_executor,
+        loggers=loggers,
+    )
+
+
+def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition | dg.AssetSpec]:
+    """One asset per dataset version, table by table."""
+    for source in plan.sources:
+        yield from datasets.files(source)
+    for dataset in plan.memes:
+        yield datasets.memes(dataset, plan.source(dataset))
+    for dataset in plan.targets:
+        yield datasets.videos(dataset, plan.source(dataset))
+        if dataset.demonstrations:
+            yield datasets.demonstrations(dataset, plan.source(dataset))
+    for encoder, dataset in plan.encodings:
+        yield media.text_features(encoder, dataset)
+    for alignment in plan.alignments:
+        source = plan.source(alignment.memes)
+        yield prediction.predictions(alignment, source)
+        yield annotation.conflicts(alignment, plan.study)
+        yield annotation.human_labels(alignment, source)
+        yield annotation.voted_labels(alignment, plan.study, source)
+    for training_set in plan.training_sets:
+        yield training.training_examples(training_set, plan.study)
+    for run in plan.runs:
+        yield training.checkpoint(run, plan.study)
+        yield evaluation.test_predictions(run)
+        yield evaluation.metrics(run)
+    if plan.runs:
+        yield evaluation.results(plan)
+        yield evaluation.comparisons(plan)
+    yield evaluation.report(plan)

@@ -1,0 +1,189 @@
+"""Bring a study up to date: observe its files, plan a wave, materialise it, look again."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from m2v.catalog.variants import StudyPlan
+from m2v.datasets import sources
+from m2v.errors import M2VError, UnknownName
+from m2v_assets import staleness
+from m2v_assets.definitions import assets, build
+from m2v_assets.describe import file_key
+
+Listener = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Outcome:
+    """What a run of waves did.
+
+    Attributes:
+        materialised: Assets made, in the order in which they were made.
+        errors: What went wrong, by asset; ``skipped`` are the assets that could not be made because of it.
+    """
+
+    materialised: list[str] = field(default_factory=list)
+    waves: int = 0
+    errors: dict[str, str] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def summary(self) -> dict[str, Any]:
+        """For programs: counts first, then names."""
+        return {
+            "materialised": len(self.materialised),
+            "waves": self.waves,
+            "failed": len(self.errors),
+            "seconds": round(self.seconds, 3),
+            "assets": self.materialised,
+            "errors": self.errors,
+            "skipped": self.skipped,
+        }
+
+
+def observe(plan: StudyPlan, *, home: Path, instance: dg.DagsterInstance) -> dict[str, M2VError]:
+    """Record the sha256 of the study's files where it changed; give the sources that cannot be had, with the reason."""
+    problems: dict[str, M2VError] = {}
+    for source in plan.sources:
+        try:
+            digests = sources.digests(sources.find(source, home=home))
+        except M2VError as error:
+            problems[source.name] = error
+            continue
+        versions = {file_key(source, file): digest for file, digest in digests.items()}
+        for observation in staleness.observe(versions, instance):
+            instance.report_runless_asset_event(observation)
+    return problems
+
+
+def pending(
+    plan: StudyPlan, *, instance: dg.DagsterInstance, selection: str | None = None
+) -> dict[dg.AssetKey, staleness.Stale]:
+    """What is stale among the selection and its ancestors, in topological order."""
+    made = list(assets(plan))
+    graph = staleness.Graph(made)
+    wanted = graph.ancestors(select(graph, made, selection))
+    found = staleness.stale(graph, staleness.recall(graph, instance))
+    return {asset: why for asset, why in found.items() if asset in wanted}
+
+
+def select(
+    graph: staleness.Graph, made: Sequence[dg.AssetsDefinition | dg.AssetSpec], selection: str | None
+) -> set[dg.AssetKey]:
+    """The assets that a selection names: ``table/variant``, a table, or Dagster's selection syntax.
+
+    Raises:
+        UnknownName: It names nothing.
+    """
+    if not selection:
+        return set(graph.specs)
+    tables = {asset.path[0] for asset in graph.specs}
+    if selection in tables:
+        return {asset for asset in graph.specs if asset.path[0] == selection}
+    asset = dg.AssetKey.from_user_string(selection)
+    if asset in graph.specs:
+        return {asset}
+    with suppress(dg.DagsterError, ValueError):
+        found = dg.AssetSelection.from_string(selection).resolve(made) & graph.specs.keys()
+        if found:
+            return set(found)
+    raise UnknownName("asset or table", selection, [*tables, *(asset.to_user_string() for asset in graph.specs)])
+
+
+def run(
+    plan: StudyPlan,
+    *,
+    instance: dg.DagsterInstance,
+    selection: str | None = None,
+    force: bool = False,
+    listen: Listener = lambda event: None,
+) -> Outcome:
+    """Materialise what is stale among the selection and its ancestors, in waves, until nothing is or something fails.
+
+    Args:
+        force: Make the selection anew even where it is fresh.
+        listen: Told of each event as it happens: ``wave``, ``start``, ``progress``, ``done``, ``failed``.
+    """
+    began = time.monotonic()
+    defs = build(plan, loggers={"listener": _logger(listen)})
+    made = list(assets(plan))
+    graph = staleness.Graph(made)
+    chosen = select(graph, made, selection)
+    wanted = graph.ancestors(chosen)
+    outcome = Outcome()
+    job = defs.resolve_implicit_global_asset_job_def()
+    forced = {asset: staleness.Stale(asset, staleness.Cause.CODE) for asset in graph.order if asset in chosen and force}
+    while not outcome.errors:
+        pending = {asset: why for asset, why in staleness.stale(graph, staleness.recall(graph, instance)).items() if asset in wanted}
+        pending = {asset: pending.get(asset) or forced[asset] for asset in graph.order if asset in pending or asset in forced}
+        wave = staleness.wave(graph, pending)
+        if not wave:
+            break
+        outcome.waves += 1
+        listen({"event": "wave", "number": outcome.waves, "assets": [asset.to_user_string() for asset in wave]})
+        result = job.execute_in_process(
+            asset_selection=wave,
+            instance=instance,
+            raise_on_error=False,
+            run_config={"loggers": {"listener": {}}},
+            tags={"m2v/study": plan.study.name},
+        )
+        _record(result, wave, outcome)
+        forced = {asset: why for asset, why in forced.items() if asset not in wave}
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _record(result: dg.ExecuteInProcessResult, wave: list[dg.AssetKey], outcome: Outcome) -> None:
+    made = [event.asset_key for event in result.get_asset_materialization_events() if event.asset_key]
+    outcome.materialised += [asset.to_user_string() for asset in made]
+    for event in result.filter_events(lambda event: event.is_step_failure):
+        outcome.errors[event.step_key or "run"] = message(event.step_failure_data.error)
+    if not result.success and not outcome.errors:
+        outcome.errors["run"] = "the run failed before any asset; see it in the UI (`make ui`)"
+    outcome.skipped += [asset.to_user_string() for asset in wave if asset not in made] if outcome.errors else []
+
+
+def message(error: Any) -> str:
+    """The message of the error that an asset raised, under Dagster's wrapping."""
+    while error and error.cause:
+        error = error.cause
+    if error is None:
+        return "no reason was recorded"
+    name, _, text = error.message.strip().partition(": ")
+    return text if name.rpartition(".")[2] in KNOWN_ERRORS else f"{error.cls_name}: {text or name}\n{error.to_string()}"
+
+
+KNOWN_ERRORS = {"M2VError", *(each.__name__ for each in M2VError.__subclasses__())}
+
+
+def _logger(listen: Listener) -> dg.LoggerDefinition:
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard = _heard(getattr(record, "dagster_meta", {}), record)
+            if heard:
+                listen(heard)
+
+    @dg.logger(description="Hands each event of a run to the command line.")
+    def listener(_: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("m2v.listener", level=logging.INFO)
+        logger.addHandler(Handler())
+        return logger
+
+    return listener
+
+
+def _heard(meta: Mapping[str, Any], record: logging.LogRecord) -> dict[str, Any] | None:
+    event = meta.get("dagster_event")
+    if event is None:
+        return {"event": "log", "message": meta.get("orig_message", record.getMessage())}
+    kinds = {"STEP_START": "start", "STEP_SUCCESS": "done", "STEP_FAILURE": "failed"}
+    kind = kinds.get(event.event_type_value)
+    return {"event": kind, "step": event.step_key} if kind else None

@@ -1,0 +1,74 @@
+"""The stale plan for Dagster's daemon: files are observed by themselves, and stale assets made where that is switched on."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from m2v.catalog.variants import StudyPlan
+from m2v.datasets import sources
+from m2v.errors import M2VError
+from m2v_assets import staleness
+from m2v_assets.describe import file_key
+from m2v_resources.home import home
+
+INTERVAL_S = 30
+
+
+def sensors(plan: StudyPlan, graph: staleness.Graph) -> list[dg.SensorDefinition]:
+    """Both sensors of a study."""
+    return [observe_files(plan), materialise_stale(plan, graph)]
+
+
+def observe_files(plan: StudyPlan) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="observe_files",
+        minimum_interval_seconds=INTERVAL_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Records the sha256 of the study's files, so that what rests on a changed file becomes stale.",
+        # A sensor needs a target to be listed beside; it never launches anything.
+        asset_selection=dg.AssetSelection.groups("memes", "videos"),
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        found: list[dg.AssetObservation] = []
+        problems: list[str] = []
+        for source in plan.sources:
+            try:
+                digests = sources.digests(sources.find(source, home=Path(home())))
+            except M2VError as error:
+                problems.append(str(error))
+                continue
+            versions = {file_key(source, file): digest for file, digest in digests.items()}
+            found += staleness.observe(versions, context.instance)
+        if not found:
+            return dg.SkipReason("; ".join(problems) or "No file changed.")
+        return dg.SensorResult(asset_events=found)
+
+    return sensor
+
+
+def materialise_stale(plan: StudyPlan, graph: staleness.Graph) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="materialise_stale",
+        minimum_interval_seconds=INTERVAL_S,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description=(
+            "Materialises what is stale, wave by wave. The same plan is never launched twice, so an asset that fails is "
+            "tried again only once something it rests on has changed; start it by hand to try sooner."
+        ),
+        asset_selection=dg.AssetSelection.all(),
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        active = context.instance.get_run_records(
+            dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+        )
+        if active:
+            return dg.SkipReason(f"Run {active[0].dagster_run.run_id} is under way.")
+        record = staleness.recall(graph, context.instance)
+        wave = staleness.wave(graph, staleness.stale(graph, record))
+        if not wave:
+            return dg.SkipReason("Everything is up to date.")
+        # Dagster launches a run key once: that is the guard against relaunching a failing asset at every tick.
+        run_key = staleness.fingerprint(graph, record, wave)
+        return dg.RunRequest(run_key=run_key, asset_selection=wave, tags={"m2v/study": plan.study.name})
+
+    return sensor

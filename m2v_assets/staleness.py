@@ -1,0 +1,172 @@
+"""What is stale and why, and in which waves to make it anew; from Dagster's public record of versions only.
+
+Dagster itself marks a node stale when its own code or its parents' data changed, not when something further up will
+change once it is made; so a plan is a wave, and after each wave one looks again. An equal result stops it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from graphlib import TopologicalSorter
+
+import dagster as dg
+
+CODE = "dagster/code_version"
+DATA = "dagster/data_version"
+INPUT = "dagster/input_data_version/"
+# What Dagster records for a parent that had no data version yet.
+INITIAL = "INITIAL"
+
+
+class Cause(StrEnum):
+    """Why an asset is stale."""
+
+    MISSING = "missing"
+    CODE = "code"
+    DEPENDENCIES = "dependencies"
+    DATA = "data"
+
+
+@dataclass(frozen=True)
+class Stale:
+    """An asset to make anew.
+
+    Attributes:
+        parents: Those whose data changed, or that were added or removed.
+    """
+
+    key: dg.AssetKey
+    cause: Cause
+    parents: tuple[dg.AssetKey, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """For people, for example ``data of human_labels/fhm_hatemm``."""
+        names = ", ".join(parent.to_user_string() for parent in self.parents)
+        return f"{self.cause} of {names}" if names else str(self.cause)
+
+
+class Graph:
+    """The assets of a study: who depends on whom, in topological order."""
+
+    def __init__(self, assets: Iterable[dg.AssetsDefinition | dg.AssetSpec]) -> None:
+        self.specs: dict[dg.AssetKey, dg.AssetSpec] = {}
+        self.external: list[dg.AssetKey] = []
+        # Assets that one function makes can only be made together.
+        self.together: dict[dg.AssetKey, frozenset[dg.AssetKey]] = {}
+        for asset in assets:
+            if isinstance(asset, dg.AssetSpec):
+                self.external.append(asset.key)
+                continue
+            for spec in asset.specs:
+                self.specs[spec.key] = spec
+                self.together[spec.key] = frozenset(asset.keys)
+        self.parents = {asset: frozenset(dep.asset_key for dep in spec.deps) for asset, spec in self.specs.items()}
+        self.order = [asset for asset in TopologicalSorter(self.parents).static_order() if asset in self.specs]
+
+    def ancestors(self, targets: set[dg.AssetKey]) -> set[dg.AssetKey]:
+        """The targets and everything above them that can be made."""
+        found: set[dg.AssetKey] = set()
+        pending = list(targets)
+        while pending:
+            asset = pending.pop()
+            if asset in self.specs and asset not in found:
+                found.add(asset)
+                pending.extend(self.parents[asset])
+        return found
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the instance remembers.
+
+    Attributes:
+        tags: Of each asset's last materialisation, where there is one.
+        made_at: When that was, as a Unix time; two materialisations of an asset differ in it.
+        versions: Data version of each asset and external asset, where known.
+    """
+
+    tags: Mapping[dg.AssetKey, Mapping[str, str]]
+    made_at: Mapping[dg.AssetKey, float]
+    versions: Mapping[dg.AssetKey, str | None]
+
+
+def recall(graph: Graph, instance: dg.DagsterInstance) -> Record:
+    """Read what the instance remembers of the graph, in one query for what is made and one per file."""
+    tags, made_at = {}, {}
+    for record in instance.get_asset_records(graph.order):
+        event = record.asset_entry.last_materialization
+        if event and event.asset_materialization:
+            asset = record.asset_entry.asset_key
+            tags[asset] = event.asset_materialization.tags or {}
+            made_at[asset] = event.timestamp
+    versions = {asset: each.get(DATA) for asset, each in tags.items()}
+    versions |= {asset: _observed(asset, instance) for asset in graph.external}
+    return Record(tags, made_at, versions)
+
+
+def stale(graph: Graph, record: Record) -> dict[dg.AssetKey, Stale]:
+    """Every stale asset, in topological order."""
+    judged = ((asset, _judge(asset, graph, record)) for asset in graph.order)
+    return {asset: why for asset, why in judged if why}
+
+
+def fingerprint(graph: Graph, record: Record, wave: Iterable[dg.AssetKey]) -> str:
+    """What a wave would do: the same as long as nothing was made and nothing that it rests on changed."""
+    parts = [
+        [
+            asset.to_user_string(),
+            graph.specs[asset].code_version,
+            record.made_at.get(asset),
+            [[parent.to_user_string(), record.versions.get(parent)] for parent in sorted(graph.parents[asset])],
+        ]
+        for asset in sorted(wave)
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def wave(graph: Graph, pending: Mapping[dg.AssetKey, Stale]) -> list[dg.AssetKey]:
+    """What can be made now: stale with no stale parent, or certain to be made whatever its parents turn out to be.
+
+    An asset that is missing or whose code changed rides along with its pending parents; one whose parent's data changed
+    waits for the next look, because its other parents may turn out equal.
+    """
+    chosen: dict[dg.AssetKey, None] = {}
+    for asset, why in pending.items():
+        waiting = graph.parents[asset] & pending.keys()
+        certain = why.cause is not Cause.DATA
+        if not waiting or (certain and waiting <= chosen.keys()):
+            chosen.update(dict.fromkeys(sorted(graph.together[asset])))
+    return list(chosen)
+
+
+def _judge(asset: dg.AssetKey, graph: Graph, record: Record) -> Stale | None:
+    tags = record.tags.get(asset)
+    if tags is None:
+        return Stale(asset, Cause.MISSING)
+    if tags.get(CODE) != graph.specs[asset].code_version:
+        return Stale(asset, Cause.CODE)
+    read = {dg.AssetKey.from_user_string(tag.removeprefix(INPUT)): tags[tag] for tag in tags if tag.startswith(INPUT)}
+    if read.keys() != graph.parents[asset]:
+        return Stale(asset, Cause.DEPENDENCIES, tuple(sorted(read.keys() ^ graph.parents[asset])))
+    changed = [parent for parent, value in read.items() if value != (record.versions.get(parent) or INITIAL)]
+    return Stale(asset, Cause.DATA, tuple(sorted(changed))) if changed else None
+
+
+def _observed(asset: dg.AssetKey, instance: dg.DagsterInstance) -> str | None:
+    for record in instance.fetch_observations(asset, limit=1).records:
+        observation = record.asset_observation
+        if observation:
+            return observation.tags.get(DATA)
+    return None
+
+
+def observe(versions: Mapping[dg.AssetKey, str], instance: dg.DagsterInstance) -> list[dg.AssetObservation]:
+    """Observations of those external assets whose version is another than the last one on record."""
+    return [
+        dg.AssetObservation(asset, tags={DATA: version})
+        for asset, version in versions.items()
+        if _observed(asset, instance) != version
+    ]

@@ -1,0 +1,199 @@
+"""What each strategy trains on, and what it trains: heads on frozen features, and LoRA adapters."""
+
+import json
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from m2v import schemas
+from m2v.catalog.entries import Lora, Probe, Study
+from m2v.catalog.variants import Run, TrainingSet, variant
+from m2v.datasets import integrity
+from m2v.media import texts
+from m2v.training import examples, probe
+from m2v_assets.describe import attributes, code_version, fingerprint, key, spec
+from m2v_resources.programs import Programs
+from m2v_resources.tables import Tables
+
+
+def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefinition:
+    """The examples, and what a policy kept out of them."""
+    target = variant(training_set.target.name)
+    memes = key(schemas.MEMES, variant(training_set.memes.name)) if training_set.memes else None
+    votes = key(schemas.VOTED_LABELS, training_set.alignment.name) if training_set.alignment else None
+    demonstrations = key(schemas.DEMONSTRATIONS, target) if training_set.target.demonstrations else None
+    deps = [each for each in (key(schemas.VIDEOS, target), memes, votes, demonstrations) if each]
+    drops_leaks = study.leaks == "drop_from_train" and not training_set.paper_mode
+    about = {
+        "stage": "training",
+        "code": code_version("1", training_set.strategy, training_set.paper_mode, drops_leaks),
+        "tags": {"m2v/strategy": training_set.strategy},
+    }
+    check = "demonstrations_not_trained_on"
+
+    @dg.multi_asset(
+        name=f"training_examples__{training_set.name}",
+        specs=[
+            spec(schemas.TRAINING_EXAMPLES, training_set.name, deps=deps, **about),
+            spec(schemas.REJECTS, training_set.name, deps=deps, **about),
+        ],
+        check_specs=[dg.AssetCheckSpec(check, asset=key(schemas.TRAINING_EXAMPLES, training_set.name))]
+        if demonstrations
+        else [],
+    )
+    def asset(tables: Tables):
+        """Examples to train on, and the rejects with their reasons."""
+        videos = tables.read(schemas.VIDEOS, target)
+        leaks = integrity.leaks(videos, dataset=training_set.target.name) if drops_leaks else schemas.REJECTS.empty()
+        rows, rejects = examples.build(
+            training_set,
+            videos=videos,
+            memes=tables.read(schemas.MEMES, memes.path[1]) if memes else None,
+            votes=tables.read(schemas.VOTED_LABELS, votes.path[1]) if votes else None,
+            leaks=leaks,
+        )
+        findings = (
+            [
+                integrity.training_findings(
+                    rows,
+                    tables.read(schemas.DEMONSTRATIONS, target),
+                    target=training_set.target.name,
+                    variant=training_set.name,
+                )
+            ]
+            if demonstrations
+            else []
+        )
+        yield tables.write(rows, schemas.TRAINING_EXAMPLES, training_set.name, findings=findings)
+        yield tables.write(rejects, schemas.REJECTS, training_set.name)
+
+    return asset
+
+
+def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
+    """The run's trained model; the kind of model decides how."""
+    return lora_checkpoint(run, study) if isinstance(run.model, Lora) else probe_checkpoint(run, study)
+
+
+def features_of(run: Run) -> list[str]:
+    """Variants of ``text_features`` that hold the run's texts."""
+    datasets = [run.target, *([run.training_set.memes] if run.training_set.memes else [])]
+    return [variant(run.encoder.name, dataset.name) for dataset in datasets]
+
+
+def probe_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
+    is_trained = run.training_set.strategy != "no_ft"
+    target = variant(run.target.name)
+    assert isinstance(run.model, Probe)
+    model = run.model
+
+    @dg.asset(
+        **_checkpoint_attributes(run, study, kinds=frozenset({"scikitlearn"})),
+        deps=[
+            key(schemas.VIDEOS, target),
+            *(key(schemas.TEXT_FEATURES, each) for each in features_of(run)),
+            *([key(schemas.TRAINING_EXAMPLES, run.training_set.name)] if is_trained else []),
+        ],
+    )
+    def asset(tables: Tables, programs: Programs) -> dg.MaterializeResult:
+        """A head on frozen features."""
+        features = pl.concat([tables.read(schemas.TEXT_FEATURES, each) for each in features_of(run)])
+        held_out = validation(run, study, videos=tables.read(schemas.VIDEOS, target))
+        selection = (
+            (texts.matrix(held_out, features=features), held_out["label"].to_numpy()) if held_out is not None else None
+        )
+        content = {"model": model.model_dump(mode="json"), "seed": run.seed}
+        if is_trained:
+            rows = tables.read(schemas.TRAINING_EXAMPLES, run.training_set.name)
+            matrix, labels = texts.matrix(rows, features=features), rows["label"].to_numpy()
+            head = probe.fit(matrix, labels, probe=model, validation=selection)
+            content["training_examples"] = tables.version(schemas.TRAINING_EXAMPLES, run.training_set.name).rows_hash
+        else:
+            rows = schemas.TRAINING_EXAMPLES.empty()
+            head = probe.zero_shot(*texts.definitions(features), validation=selection)
+        content["text_features"] = [tables.version(schemas.TEXT_FEATURES, each).rows_hash for each in features_of(run)]
+        folder = programs.folder("checkpoints", run.name, fingerprint(content))
+        manifest = probe.save(head, folder, content=content)
+        return _write(tables, run, manifest=manifest, folder=folder, home=programs.home, n_train=rows.height)
+
+    return asset
+
+
+def lora_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
+    target = variant(run.target.name)
+    assert isinstance(run.model, Lora)
+    model = run.model
+
+    @dg.asset(
+        **_checkpoint_attributes(run, study, kinds=frozenset({"pytorch", "huggingface"})),
+        pool="accelerator",
+        deps=[key(schemas.VIDEOS, target), key(schemas.TRAINING_EXAMPLES, run.training_set.name)],
+    )
+    def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
+        """A LoRA adapter and its head, trained by a program of its own."""
+        held_out = validation(run, study, videos=tables.read(schemas.VIDEOS, target))
+        examples_version = tables.version(schemas.TRAINING_EXAMPLES, run.training_set.name)
+        content = {
+            "model": model.model_dump(mode="json"),
+            "encoder": run.encoder.model_dump(mode="json"),
+            "training_examples": examples_version.rows_hash,
+            "validation": fingerprint(held_out.select("text_sha256", "label").rows()) if held_out is not None else None,
+            "seed": run.seed,
+        }
+        folder = programs.folder("checkpoints", run.name, fingerprint(content))
+        manifest = programs.run(
+            context,
+            module="m2v.training.finetune",
+            spec={
+                "model": content["model"],
+                "encoder": content["encoder"],
+                "train": str(tables.store.path(examples_version)),
+                "validation": str(programs.input(held_out.select("text", "label"), folder / "held_out.parquet"))
+                if held_out is not None
+                else None,
+                "seed": run.seed,
+                "content": content,
+            },
+            out=folder,
+            n_processes=model.n_processes,
+        )
+        return _write(tables, run, manifest=manifest, folder=folder, home=programs.home, n_train=manifest["n_train"])
+
+    return asset
+
+
+def validation(run: Run, study: Study, *, videos: pl.DataFrame) -> pl.DataFrame | None:
+    """The split on which the run selects; none in paper mode, which trains on it."""
+    if run.training_set.paper_mode:
+        return None
+    drops_leaks = study.leaks == "drop_from_train"
+    leaks = integrity.leaks(videos, dataset=run.target.name) if drops_leaks else schemas.REJECTS.empty()
+    return examples.validation(videos, leaks=leaks)
+
+
+def _checkpoint_attributes(run: Run, study: Study, *, kinds: frozenset[str]) -> dict:
+    return attributes(
+        schemas.CHECKPOINTS,
+        run.name,
+        stage="training",
+        code=code_version("1", run.model, run.encoder, run.seed, run.training_set.paper_mode, study.leaks),
+        kinds=kinds,
+        tags={"m2v/model": run.model.name, "m2v/strategy": run.training_set.strategy, "m2v/target": run.target.name},
+    )
+
+
+def _write(
+    tables: Tables, run: Run, *, manifest: dict, folder: Path, home: str, n_train: int
+) -> dg.MaterializeResult:
+    row = {
+        "run": run.name,
+        "folder": str(folder.relative_to(home)),
+        "weights_sha256": next(digest for name, digest in manifest["files"].items() if name.endswith(".safetensors")),
+        "threshold": manifest["threshold"],
+        "selection": json.dumps(manifest["selection"], sort_keys=True),
+        "n_train": n_train,
+    }
+    rows = pl.DataFrame([row], schema=dict(schemas.CHECKPOINTS.columns))
+    metadata = {"folder": dg.MetadataValue.path(str(folder)), "n_train": n_train, **manifest["selection"]}
+    return tables.write(rows, schemas.CHECKPOINTS, run.name, metadata=metadata)
