@@ -90,7 +90,7 @@ def voted_labels(alignment: Alignment, study: Study, source: Source) -> dg.Asset
             variant=alignment.name,
             published=readers.recorded_votes(alignment, files=sources.find(source)) if published else None,
         )
-        findings.append(routing.agreed_error(conflicts, votes, variant=alignment.name))
+        findings.append(routing.agreed_error(conflicts, answers, variant=alignment.name))
         return tables.write(votes, schemas.VOTED_LABELS, alignment.name, findings=findings)
 
     return asset

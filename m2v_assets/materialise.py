@@ -121,8 +121,14 @@ def run(
     job = defs.resolve_implicit_global_asset_job_def()
     forced = {asset: staleness.Stale(asset, staleness.Cause.CODE) for asset in graph.order if asset in chosen and force}
     while not outcome.errors:
-        pending = {asset: why for asset, why in staleness.stale(graph, staleness.recall(graph, instance)).items() if asset in wanted}
-        pending = {asset: pending.get(asset) or forced[asset] for asset in graph.order if asset in pending or asset in forced}
+        pending = {
+            asset: why
+            for asset, why in staleness.stale(graph, staleness.recall(graph, instance)).items()
+            if asset in wanted
+        }
+        pending = {
+            asset: pending.get(asset) or forced[asset] for asset in graph.order if asset in pending or asset in forced
+        }
         wave = staleness.wave(graph, pending)
         if not wave:
             break

@@ -59,7 +59,9 @@ def materialise_stale(plan: StudyPlan, graph: staleness.Graph) -> dg.SensorDefin
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         active = context.instance.get_run_records(
-            dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+            dg.RunsFilter(
+                statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+            )
         )
         if active:
             return dg.SkipReason(f"Run {active[0].dagster_run.run_id} is under way.")

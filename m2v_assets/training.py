@@ -53,18 +53,14 @@ def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefin
             votes=tables.read(schemas.VOTED_LABELS, votes.path[1]) if votes else None,
             leaks=leaks,
         )
-        findings = (
-            [
-                integrity.training_findings(
-                    rows,
-                    tables.read(schemas.DEMONSTRATIONS, target),
-                    target=training_set.target.name,
-                    variant=training_set.name,
-                )
-            ]
-            if demonstrations
-            else []
-        )
+        findings = []
+        if demonstrations:
+            findings = integrity.training_findings(
+                rows,
+                tables.read(schemas.DEMONSTRATIONS, target),
+                target=training_set.target.name,
+                variant=training_set.name,
+            )
         yield tables.write(rows, schemas.TRAINING_EXAMPLES, training_set.name, findings=findings)
         yield tables.write(rejects, schemas.REJECTS, training_set.name)
 
@@ -183,9 +179,7 @@ def _checkpoint_attributes(run: Run, study: Study, *, kinds: frozenset[str]) -> 
     )
 
 
-def _write(
-    tables: Tables, run: Run, *, manifest: dict, folder: Path, home: str, n_train: int
-) -> dg.MaterializeResult:
+def _write(tables: Tables, run: Run, *, manifest: dict, folder: Path, home: str, n_train: int) -> dg.MaterializeResult:
     row = {
         "run": run.name,
         "folder": str(folder.relative_to(home)),

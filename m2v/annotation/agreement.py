@@ -63,7 +63,9 @@ def fleiss_kappa(answers: pl.DataFrame) -> float | None:
 def pairwise_kappa(answers: pl.DataFrame) -> float | None:
     """The mean of Cohen's κ over all pairs of annotators who share memes."""
     shared = _shared(answers)
-    by_annotator = {name: rows for (name,), rows in shared.sort("annotator").partition_by("annotator", as_dict=True).items()}
+    by_annotator = {
+        name: rows for (name,), rows in shared.sort("annotator").partition_by("annotator", as_dict=True).items()
+    }
     found = []
     for one, other in combinations(sorted(by_annotator), 2):
         both = by_annotator[one].join(by_annotator[other], on="meme_id")
@@ -87,7 +89,11 @@ def dawid_skene(answers: pl.DataFrame) -> pl.DataFrame | None:
         return None
     ordered = shared.sort("meme_id", "annotator")
     rows = pd.DataFrame(
-        {"task": ordered["meme_id"].to_list(), "worker": ordered["annotator"].to_list(), "label": ordered["label"].to_list()}
+        {
+            "task": ordered["meme_id"].to_list(),
+            "worker": ordered["annotator"].to_list(),
+            "label": ordered["label"].to_list(),
+        }
     )
     errors = DawidSkene(n_iter=100, tol=1e-6).fit(rows).errors_
     assert errors is not None
@@ -141,7 +147,9 @@ def _sides_with_model(answers: pl.DataFrame, conflicts: pl.DataFrame, variant: s
     if not n:
         summary = "Nobody answered about a conflict."
         figures: dict[str, float | int | None] = {"n_answers": 0, "model_share": None, "p_value": None}
-        return Finding("humans_side_with_model", "human_labels", variant, is_fine=False, summary=summary, figures=figures)
+        return Finding(
+            "humans_side_with_model", "human_labels", variant, is_fine=False, summary=summary, figures=figures
+        )
     # One-sided: is the share of answers for the model above the one that a second opinion may have?
     test = binomtest(n_model, n, COPY_SHARE, alternative="greater")
     is_copy = test.pvalue < 0.025
@@ -191,7 +199,9 @@ def _annotator_agreement(answers: pl.DataFrame, variant: str) -> Finding:
 
 def latest(answers: pl.DataFrame) -> pl.DataFrame:
     """Each annotator's answer about a meme in the last round, in the order of the rounds' names; sorted."""
-    last = answers.sort("meme_id", "annotator", "round").unique(["meme_id", "annotator"], keep="last", maintain_order=True)
+    last = answers.sort("meme_id", "annotator", "round").unique(
+        ["meme_id", "annotator"], keep="last", maintain_order=True
+    )
     return last.select("meme_id", "annotator", "label")
 
 

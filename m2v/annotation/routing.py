@@ -25,7 +25,9 @@ def conflicts(predictions: pl.DataFrame, *, audit_share: float, seed: int) -> pl
     rows = predictions.select("meme_id", "original", "predicted")
     agreed = rows.filter(~is_conflict)
     n_drawn = round(audit_share * agreed.height)
-    draws = [hashlib.sha256(f"{seed}:{meme_id}".encode()).hexdigest() for meme_id in agreed["meme_id"]] if n_drawn else []
+    draws = (
+        [hashlib.sha256(f"{seed}:{meme_id}".encode()).hexdigest() for meme_id in agreed["meme_id"]] if n_drawn else []
+    )
     audited = agreed.head(0) if not n_drawn else agreed[pl.Series(draws).arg_sort()[:n_drawn]]
     reason = schemas.CONFLICTS.columns["reason"]
     parts = [
@@ -50,20 +52,25 @@ def answered(answers: pl.DataFrame, *, conflicts: pl.DataFrame) -> pl.DataFrame:
     return answers.join(conflicts, on="meme_id", how="semi").sort(schemas.HUMAN_LABELS.key)
 
 
-def agreed_error(conflicts: pl.DataFrame, voted_labels: pl.DataFrame, *, variant: str) -> Finding:
-    """How many of the agreed labels people would change, estimated from the audit sample.
+def agreed_error(conflicts: pl.DataFrame, answers: pl.DataFrame, *, variant: str) -> Finding:
+    """How many of the agreed labels most people would change, estimated from the audit sample.
 
     The interval is Clopper and Pearson's (1934, Biometrika 26:404-413), which is conservative, the more so as it leaves
-    the finite population out of account.
+    the finite population out of account. Memes on which people are divided evenly are left out and counted.
 
     Args:
         conflicts: Rows of ``conflicts``.
-        voted_labels: Rows of ``voted_labels`` with at least as many answers as the study asks for.
+        answers: Rows of ``human_labels``.
     """
-    answered = voted_labels.filter(pl.col("n_humans") > 0).drop_nulls("label")
-    audited = conflicts.filter(reason="audit").join(answered, on="meme_id")
-    changed = audited.filter(pl.col("label") != pl.col("original"))["meme_id"].sort()
-    figures: dict[str, float | int | None] = {"n_audited": audited.height, "n_changed": len(changed)}
+    opinions = answers.group_by("meme_id").agg(yes_share=pl.col("label").mean())
+    judged = conflicts.filter(reason="audit").join(opinions, on="meme_id")
+    audited = judged.filter(pl.col("yes_share") != 0.5)
+    changed = audited.filter((pl.col("yes_share") > 0.5) != pl.col("original"))["meme_id"].sort()
+    figures: dict[str, float | int | None] = {
+        "n_audited": audited.height,
+        "n_divided": judged.height - audited.height,
+        "n_changed": len(changed),
+    }
     if not audited.height:
         return Finding(
             "agreed_error",
@@ -83,7 +90,7 @@ def agreed_error(conflicts: pl.DataFrame, voted_labels: pl.DataFrame, *, variant
         variant,
         is_fine=not changed.len(),
         summary=(
-            f"People changed {len(changed)} of {audited.height} audited labels on which original and prediction agree: "
+            f"Most people would change {len(changed)} of {audited.height} audited labels on which original and prediction agree: "
             f"{share:.1%} [{low:.1%}, {high:.1%}]."
         ),
         ids=tuple(changed),

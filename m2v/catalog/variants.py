@@ -96,10 +96,7 @@ class StudyPlan:
     def alignments(self) -> tuple[Alignment, ...]:
         """Every pair of memes and target that something was recorded for."""
         return tuple(
-            Alignment(memes, target)
-            for memes in self.memes
-            for target in self.targets
-            if target.name in memes.recorded
+            Alignment(memes, target) for memes in self.memes for target in self.targets if target.name in memes.recorded
         )
 
     @cached_property

@@ -1,0 +1,180 @@
+"""What is wrong with the data as it comes: leaks between splits, missing and repeated texts, trained-on demonstrations."""
+
+import polars as pl
+
+from m2v import schemas
+from m2v.findings import Finding
+
+ORDER = ["train", "validation", "test"]
+
+
+def video_findings(videos: pl.DataFrame, *, variant: str) -> list[Finding]:
+    """Checks of a target's videos.
+
+    Args:
+        videos: Rows of ``videos``.
+    """
+    texts = videos.filter(pl.col("text") != "")
+    repeated_ids = _in_several_splits(videos, "video_id")
+    repeated_texts = _in_several_splits(texts, "text_sha256")
+    n_texts = repeated_texts["text_sha256"].n_unique()
+    empty = videos.filter(pl.col("text").str.strip_chars() == "")
+    silent = videos.filter(pl.col("audio").is_null())
+    found = [
+        (
+            "ids_in_one_split",
+            repeated_ids,
+            f"{repeated_ids['video_id'].n_unique()} videos stand in more than one split",
+        ),
+        (
+            "texts_in_one_split",
+            repeated_texts,
+            f"{n_texts} distinct texts stand in more than one split, in {repeated_texts.height} rows",
+        ),
+        ("texts_present", empty, f"{empty.height} of {videos.height} videos have no text"),
+        ("audio_present", silent, f"{silent.height} of {videos.height} videos have no audio"),
+    ]
+    return [
+        Finding(
+            check,
+            "videos",
+            variant,
+            is_fine=rows.is_empty(),
+            summary=f"{summary}.",
+            ids=tuple(rows["video_id"].unique().sort()),
+            figures={"n_rows": rows.height} | ({"n_texts": n_texts} if check == "texts_in_one_split" else {}),
+        )
+        for check, rows, summary in found
+    ]
+
+
+def meme_findings(memes: pl.DataFrame, *, variant: str) -> list[Finding]:
+    """Checks of a dataset's memes.
+
+    Args:
+        memes: Rows of ``memes``.
+    """
+    is_empty = pl.col("text").str.strip_chars() == ""
+    texts = memes.filter(~is_empty)
+    repeated = texts.filter(pl.col("text_sha256").is_duplicated())
+    empty = memes.filter(is_empty)
+    n_texts = repeated["text_sha256"].n_unique()
+    contradictory = repeated.filter(pl.col("label").n_unique().over("text_sha256") > 1)
+    return [
+        Finding(
+            "texts_unique",
+            "memes",
+            variant,
+            is_fine=repeated.is_empty(),
+            summary=(
+                f"{n_texts} texts stand in {repeated.height} memes; {contradictory.height} of these have a label that "
+                "another meme with the same text contradicts."
+            ),
+            ids=tuple(repeated["meme_id"].sort()),
+            figures={"n_texts": n_texts, "n_memes": repeated.height, "n_contradictory": contradictory.height},
+        ),
+        Finding(
+            "texts_present",
+            "memes",
+            variant,
+            is_fine=empty.is_empty(),
+            summary=f"{empty.height} of {memes.height} memes have no text.",
+            ids=tuple(empty["meme_id"].sort()),
+            figures={"n_rows": empty.height},
+        ),
+    ]
+
+
+def demonstration_findings(demonstrations: pl.DataFrame, videos: pl.DataFrame, *, variant: str) -> list[Finding]:
+    """Whether a few-shot example is also trained on, or even tested on.
+
+    The paper trains on train + validation, so that a demonstration out of the validation split is trained on too.
+
+    Args:
+        demonstrations: Rows of ``demonstrations``.
+        videos: Rows of ``videos`` of the same target.
+    """
+    placed = demonstrations.select("video_id").join(videos.select("video_id", "split"), on="video_id", how="left")
+    n = {split: placed.filter(split=split).height for split in ORDER}
+    n_unknown = placed["split"].null_count()
+    offending = placed.filter(pl.col("split").is_not_null())["video_id"].unique().sort()
+    return [
+        Finding(
+            "demonstrations_held_out",
+            "demonstrations",
+            variant,
+            is_fine=offending.is_empty(),
+            summary=(
+                f"Of {demonstrations.height} demonstrations {n['train']} stand in the train split, {n['validation']} in "
+                f"validation and {n['test']} in test: a recipe that trains on train + validation, as the paper's does, "
+                f"trains on {n['train'] + n['validation']} of them."
+            ),
+            ids=tuple(offending),
+            figures={
+                **{f"n_{split}": count for split, count in n.items()},
+                "n_unknown": n_unknown,
+                "n_trained_on_in_paper_mode": n["train"] + n["validation"],
+            },
+        )
+    ]
+
+
+def training_findings(
+    examples: pl.DataFrame, demonstrations: pl.DataFrame, *, target: str, variant: str
+) -> list[Finding]:
+    """Whether a training set holds demonstrations of its target.
+
+    Args:
+        examples: Rows of ``training_examples``.
+        demonstrations: Rows of ``demonstrations`` of the target called ``target``.
+    """
+    trained_on = examples.filter(dataset=target).join(
+        demonstrations, left_on="item_id", right_on="video_id", how="semi"
+    )
+    ids = trained_on["item_id"].unique().sort()
+    return [
+        Finding(
+            "demonstrations_not_trained_on",
+            "training_examples",
+            variant,
+            is_fine=ids.is_empty(),
+            summary=f"{len(ids)} of {demonstrations.height} demonstrations are also trained on.",
+            ids=tuple(ids),
+            figures={"n_trained_on": len(ids)},
+        )
+    ]
+
+
+def leaks(videos: pl.DataFrame, *, dataset: str) -> pl.DataFrame:
+    """What has to go so that no video and no text stands in two splits: the copy in the earlier split.
+
+    The order is train, validation, test: the test split never loses anything.
+
+    Args:
+        videos: Rows of ``videos``.
+        dataset: The target's name.
+
+    Returns:
+        Rows of ``rejects``, sorted by item and split.
+    """
+    rank = pl.col("split").to_physical()
+    last_of_id = rank.max().over("video_id")
+    last_of_text = pl.when(pl.col("text") == "").then(rank).otherwise(rank.max().over("text_sha256"))
+    marked = videos.with_columns(rank=rank, last_of_id=last_of_id, last_of_text=last_of_text)
+    leaked = marked.filter(pl.max_horizontal("last_of_id", "last_of_text") > pl.col("rank"))
+    is_id = pl.col("last_of_id") > pl.col("rank")
+    last = pl.max_horizontal("last_of_id", "last_of_text")
+    return leaked.select(
+        dataset=pl.lit(dataset),
+        item_id="video_id",
+        split="split",
+        reason=pl.when(is_id)
+        .then(pl.lit("id_in_other_split"))
+        .otherwise(pl.lit("text_in_other_split"))
+        .cast(schemas.REJECTS.columns["reason"]),
+        detail=pl.format("also in {}", last.replace_strict(dict(enumerate(ORDER)), return_dtype=pl.String)),
+    ).sort("item_id", "split")
+
+
+def _in_several_splits(rows: pl.DataFrame, column: str) -> pl.DataFrame:
+    return rows.filter(pl.col("split").n_unique().over(column) > 1)

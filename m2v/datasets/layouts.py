@@ -1,0 +1,269 @@
+"""How each dataset's own files say what an item is."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from m2v.catalog.entries import Dataset, SplitShares
+from m2v.datasets.csvfiles import N_QUOTED, Row, read
+from m2v.errors import BadInput, InvalidCatalog
+
+SPLITS = {"train": "train", "validation": "validation", "test": "test"}
+ZERO_ONE = {"0": False, "1": True}
+# The harmful classes of MultiHateClip count as positive (Wang et al. 2024, ACM Multimedia).
+MULTIHATECLIP = {"Hateful": True, "Offensive": True, "Normal": False}
+HATEMM = {"Hate": True, "Non Hate": False}
+
+
+@dataclass(frozen=True)
+class Item:
+    """A meme or a video as a file has it.
+
+    Attributes:
+        media: Paths below the dataset's media folder, by column.
+        row: Where it stands, for errors.
+    """
+
+    item_id: str
+    split: str
+    text: str
+    label: bool
+    row: Row
+    media: dict[str, str | None] = field(default_factory=dict)
+
+
+def published_memes(dataset: Dataset, paths: list[Path]) -> list[Item]:
+    """The re-annotated tables of the M2V paper; predictions and answers in them are read elsewhere."""
+    columns = ["id", "image", "text", "type", "original_dataset_label"]
+    columns += ["model_prediction", "human_annotation", "majority_voting"]
+    return [
+        Item(
+            item_id=row.filled("id"),
+            split=row.choice("type", SPLITS),
+            text=row["text"],
+            label=row.choice("original_dataset_label", ZERO_ONE),
+            media={"image": row["image"] or None},
+            row=row,
+        )
+        for path in paths
+        for row in read(path, columns=columns)
+    ]
+
+
+def published_videos(dataset: Dataset, paths: list[Path]) -> list[Item]:
+    """The video tables of the M2V paper."""
+    columns = ["id", "video", "frames", "image", "audio", "text", "type", "label"]
+    return [
+        Item(
+            item_id=row.filled("id"),
+            split=row.choice("type", SPLITS),
+            text=row["text"],
+            label=row.choice("label", ZERO_ONE),
+            media={"video": row["video"] or None, "audio": row["audio"] or None},
+            row=row,
+        )
+        for path in paths
+        for row in read(path, columns=columns)
+    ]
+
+
+def hateful_memes(dataset: Dataset, paths: list[Path]) -> list[Item]:
+    """Hateful Memes (Kiela et al. 2020): ``train.jsonl``, ``dev_seen.jsonl``, …; the split is the file's name."""
+    items = []
+    for path in paths:
+        split = {"train": "train", "dev": "validation", "test": "test"}.get(path.stem.partition("_")[0])
+        if split is None:
+            raise BadInput(path, "its name must begin with train, dev or test, which is its split.")
+        for row in _json_lines(path, keys=("id", "img", "text")):
+            if "label" not in row.cells:
+                problem = "has no label; the challenge's test files have none. Leave this file out of `files`."
+                raise row.bad("label", problem)
+            items.append(
+                Item(
+                    item_id=row.filled("id"),
+                    split=split,
+                    text=row["text"],
+                    label=row.choice("label", ZERO_ONE),
+                    media={"image": row["img"]},
+                    row=row,
+                )
+            )
+    return items
+
+
+def mami(dataset: Dataset, paths: list[Path]) -> list[Item]:
+    """MAMI (Fersini et al. 2022, SemEval task 5): ``training.csv``, tab-separated; all of it trains."""
+    return [
+        Item(
+            item_id=PurePosixPath(row.filled("file_name")).stem,
+            split="train",
+            text=row["Text Transcription"],
+            label=row.choice("misogynous", ZERO_ONE),
+            media={"image": row["file_name"]},
+            row=row,
+        )
+        for path in paths
+        for row in read(path, columns=["file_name", "misogynous", "Text Transcription"], others=True, delimiter="\t")
+    ]
+
+
+def hatemm(dataset: Dataset, paths: list[Path]) -> list[Item]:
+    """HateMM (Das et al. 2023, ICWSM): ``HateMM_annotation.csv``, then optionally a JSON of transcripts by video.
+
+    It comes without splits, so ``split_shares`` says how to draw them.
+    """
+    if dataset.split_shares is None:
+        raise InvalidCatalog(dataset.name, "layout 'hatemm' has no splits; add `split_shares: {train: …}` to its YAML.")
+    texts = _texts(paths[1]) if len(paths) > 1 else None
+    items = []
+    for row in read(paths[0], columns=["video_file_name", "label", "hate_snippet", "target"], others=True):
+        name = row.filled("video_file_name")
+        video_id = PurePosixPath(name).stem
+        text = "" if texts is None else _text_of(texts, [video_id, name], row, "video_file_name", paths[1])
+        label = row.choice("label", HATEMM)
+        items.append(Item(item_id=video_id, split="", text=text, label=label, media={"video": name}, row=row))
+    return drawn_splits(items, shares=dataset.split_shares)
+
+
+def multihateclip(dataset: Dataset, paths: list[Path]) -> list[Item]:
+    """MultiHateClip (Wang et al. 2024), English or Chinese: ``train.tsv``, ``valid.tsv``, ``test.tsv``, ``text.json``.
+
+    Three classes; Hateful and Offensive are positive. The text is title, description and transcript, a line each.
+    """
+    tables = [path for path in paths if path.suffix == ".tsv"]
+    others = [path for path in paths if path.suffix == ".json"]
+    if len(others) != 1:
+        raise InvalidCatalog(dataset.name, "layout 'multihateclip' needs exactly one .json file among `files`.")
+    texts = _texts(others[0])
+    items = []
+    for path in tables:
+        split = {"train": "train", "valid": "validation", "test": "test"}.get(path.stem)
+        if split is None:
+            raise BadInput(path, "must be called train.tsv, valid.tsv or test.tsv, which is its split.")
+        for row in read(path, columns=["Video_ID", "Majority_Voting"], others=True, delimiter="\t"):
+            video_id = row.filled("Video_ID")
+            items.append(
+                Item(
+                    item_id=video_id,
+                    split=split,
+                    text=_text_of(texts, [video_id], row, "Video_ID", others[0]),
+                    label=row.choice("Majority_Voting", MULTIHATECLIP),
+                    media={"video": f"{video_id}.mp4"},
+                    row=row,
+                )
+            )
+    return items
+
+
+def drawn_splits(items: Iterable[Item], *, shares: SplitShares) -> list[Item]:
+    """The items with splits drawn by seed, with each label's share in every split.
+
+    An item's place is decided by the sha256 of seed and id, so that the order of the file does not matter.
+    """
+    total = shares.train + shares.validation + shares.test
+    placed = []
+    for label in (False, True):
+        ranked = sorted(
+            (item for item in items if item.label is label),
+            key=lambda item: hashlib.sha256(f"{shares.seed}:{item.item_id}".encode()).digest(),
+        )
+        n_test = round(len(ranked) * shares.test / total)
+        n_held_out = n_test + round(len(ranked) * shares.validation / total)
+        for rank, item in enumerate(ranked):
+            split = "test" if rank < n_test else "validation" if rank < n_held_out else "train"
+            placed.append(replace(item, split=split))
+    return placed
+
+
+def check_unique(keys: Iterable[tuple[str, Row]]) -> None:
+    """Refuse a key that stands in two rows, naming both."""
+    seen: dict[str, Row] = {}
+    for key, row in keys:
+        if key in seen:
+            first = seen[key]
+            place = f"row {first.number}" + ("" if first.path == row.path else f" of {first.path}")
+            raise BadInput(row.path, f"{key!r} stands in {place} too; ids must be unique.", row=row.number)
+        seen[key] = row
+
+
+MEMES: Mapping[str, Callable[[Dataset, list[Path]], list[Item]]] = {
+    "published": published_memes,
+    "hateful-memes": hateful_memes,
+    "mami": mami,
+}
+VIDEOS: Mapping[str, Callable[[Dataset, list[Path]], list[Item]]] = {
+    "published": published_videos,
+    "hatemm": hatemm,
+    "multihateclip": multihateclip,
+}
+
+
+def _json_lines(path: Path, *, keys: tuple[str, ...]) -> list[Row]:
+    rows = []
+    for number, line in enumerate(_utf8(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        data = _json(path, line, number)
+        if not isinstance(data, dict):
+            raise BadInput(path, "is not a JSON object.", row=number)
+        row = Row(path, number, {key: str(value) for key, value in data.items()})
+        for key in keys:
+            if key not in data:
+                raise row.bad(key, "is missing.")
+        rows.append(row)
+    if not rows:
+        raise BadInput(path, "is empty; expected a JSON object per line.")
+    return rows
+
+
+def _texts(path: Path) -> dict[str, str]:
+    """Text by video, from a JSON object of texts, or of objects with title, description and transcript."""
+    data = _json(path, _utf8(path), None)
+    if isinstance(data, list):
+        data = {str(each.get("Video_ID")): each for each in data if isinstance(each, dict)}
+    if not isinstance(data, dict):
+        raise BadInput(path, "must be a JSON object with a text for each video.")
+    return {str(video_id): _joined(path, video_id, text) for video_id, text in data.items()}
+
+
+def _joined(path: Path, video_id: str, text: Any) -> str:
+    if isinstance(text, str):
+        return text
+    if not isinstance(text, dict):
+        problem = f"{video_id[:N_QUOTED]!r} must have a text, or an object with title, description and transcript."
+        raise BadInput(path, problem)
+    parts = (text.get(part) or text.get(part.capitalize()) or "" for part in ("title", "description", "transcript"))
+    return "\n".join(part for part in map(str, parts) if part)
+
+
+def _text_of(texts: Mapping[str, str], names: list[str], row: Row, column: str, path: Path) -> str:
+    for name in names:
+        if name in texts:
+            return texts[name]
+    raise row.bad(column, f"{names[0][:N_QUOTED]!r} has no text in {path.name}.")
+
+
+def _json(path: Path, text: str, row: int | None) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        place = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        raise BadInput(path, f"is not valid JSON{place}.", row=row) from error
+
+
+def _utf8(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = error.object[: error.start].count(b"\n") + 1
+        problem = f"is not UTF-8 (byte 0x{error.object[error.start]:02x}). Convert the file: iconv -f LATIN1 -t UTF-8."
+        raise BadInput(path, problem, row=row) from error
+    except OSError as error:
+        raise BadInput(path, f"cannot be read: {error.strerror}.") from error
+    if "\0" in text:
+        row = text[: text.index("\0")].count("\n") + 1
+        raise BadInput(path, "holds a NUL byte; the file is damaged, get it again.", row=row)
+    return text

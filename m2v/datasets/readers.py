@@ -1,0 +1,178 @@
+"""One function per layout in which datasets come, and the tables made from them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from m2v import schemas
+from m2v.catalog.entries import Columns, Dataset, MemeDataset, VideoDataset
+from m2v.catalog.variants import Alignment
+from m2v.datasets import csvfiles, layouts
+from m2v.errors import BadInput, UnknownName
+
+
+def memes(dataset: MemeDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
+    """The dataset's memes, sorted by ``meme_id``.
+
+    Args:
+        files: The source's files by name.
+
+    Raises:
+        UnknownName: No layout has the dataset's ``layout``.
+        BadInput: Names the file, row and column that cannot be used.
+    """
+    items = _items(layouts.MEMES, dataset, files)
+    layouts.check_unique((item.item_id, item.row) for item in items)
+    return _frame(schemas.MEMES, items, item_id="meme_id", media=("image",))
+
+
+def videos(dataset: VideoDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
+    """The target's videos, sorted by ``video_id`` and split; a video may stand in two splits, never twice in one."""
+    items = _items(layouts.VIDEOS, dataset, files)
+    layouts.check_unique((f"{item.item_id} in {item.split}", item.row) for item in items)
+    return _frame(schemas.VIDEOS, items, item_id="video_id", media=("video", "audio"))
+
+
+def demonstrations(dataset: VideoDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
+    """The target's few-shot examples in the file's order; labels are the target's two words."""
+    assert dataset.demonstrations is not None
+    rows = csvfiles.read(files[dataset.demonstrations], columns=["id", "label", "description", "text"])
+    words = {dataset.label.positive: True, dataset.label.negative: False}
+    layouts.check_unique((row["id"], row) for row in rows)
+    return pl.DataFrame(
+        {
+            "position": range(len(rows)),
+            "video_id": [row.filled("id") for row in rows],
+            "label": [row.choice("label", words) for row in rows],
+            "text": [row["text"] for row in rows],
+            "description": [row["description"] or None for row in rows],
+        },
+        schema=dict(schemas.DEMONSTRATIONS.columns),
+    )
+
+
+def recorded_predictions(alignment: Alignment, *, files: Mapping[str, Path], memes: pl.DataFrame) -> pl.DataFrame:
+    """Predictions that were recorded elsewhere, one for each meme, sorted by ``meme_id``.
+
+    Args:
+        memes: Rows of ``memes``.
+    """
+    recorded, columns = alignment.recorded, alignment.recorded.predictions
+    rows = _recorded(columns, files, {"0": False, "1": True}, known=memes["meme_id"])
+    layouts.check_unique((row["meme_id"], row["row"]) for row in rows)
+    predicted = pl.DataFrame(
+        {
+            "meme_id": [row["meme_id"] for row in rows],
+            "predicted": [row["label"] for row in rows],
+            "probability": [_probability(row["row"], columns.probability) for row in rows],
+        },
+        schema={"meme_id": pl.String, "predicted": pl.Boolean, "probability": pl.Float64},
+    )
+    absent = memes.join(predicted, on="meme_id", how="anti")["meme_id"]
+    if len(absent):
+        raise BadInput(files[columns.file], f"has no prediction for {len(absent)} memes, for example {absent.min()!r}.")
+    joined = memes.join(predicted, on="meme_id").sort("meme_id")
+    asked = [recorded.model, recorded.revision, alignment.target.name]
+    requests = [_sha256(json.dumps(["recorded", *asked, text])) for text in joined["text_sha256"]]
+    return joined.select(
+        "meme_id",
+        original="label",
+        predicted="predicted",
+        probability="probability",
+        model=pl.lit(recorded.model),
+        request_sha256=pl.Series(requests, dtype=pl.String),
+    )
+
+
+def recorded_answers(alignment: Alignment, *, files: Mapping[str, Path]) -> pl.DataFrame:
+    """Answers that were recorded elsewhere, sorted by meme and annotator; an empty cell is no answer.
+
+    Where the file names no annotators there is one, called ``<memes>-recorded-1``.
+    """
+    columns = alignment.recorded.answers
+    if columns is None:
+        return schemas.HUMAN_LABELS.empty()
+    rows = _recorded(columns, files, {"0": False, "1": True, "": None})
+    answers = [row for row in rows if row["label"] is not None]
+    unnamed = f"{alignment.memes.name}-recorded-1"
+    names = [row["row"].filled(columns.annotator) if columns.annotator else unnamed for row in answers]
+    layouts.check_unique((f"{row['meme_id']} by {name}", row["row"]) for row, name in zip(answers, names, strict=True))
+    return pl.DataFrame(
+        {
+            "meme_id": [row["meme_id"] for row in answers],
+            "annotator": names,
+            "label": [row["label"] for row in answers],
+            "round": ["recorded"] * len(answers),
+        },
+        schema=dict(schemas.HUMAN_LABELS.columns),
+    ).sort("meme_id", "annotator")
+
+
+def recorded_votes(alignment: Alignment, *, files: Mapping[str, Path]) -> pl.DataFrame:
+    """Final labels that were published, columns ``meme_id`` and ``label``, sorted."""
+    columns = alignment.recorded.votes
+    assert columns is not None
+    rows = _recorded(columns, files, {"0": False, "1": True})
+    layouts.check_unique((row["meme_id"], row["row"]) for row in rows)
+    data = {"meme_id": [row["meme_id"] for row in rows], "label": [row["label"] for row in rows]}
+    return pl.DataFrame(data, schema={"meme_id": pl.String, "label": pl.Boolean}).sort("meme_id")
+
+
+def _items(
+    known: Mapping[str, Callable[..., list[layouts.Item]]], dataset: Dataset, files: Mapping[str, Path]
+) -> list[layouts.Item]:
+    if dataset.layout not in known:
+        raise UnknownName(f"layout (of {dataset.name})", dataset.layout, known)
+    return known[dataset.layout](dataset, [files[name] for name in dataset.files])
+
+
+def _frame(
+    table: schemas.Table, items: Sequence[layouts.Item], *, item_id: str, media: tuple[str, ...]
+) -> pl.DataFrame:
+    data = {
+        item_id: [item.item_id for item in items],
+        "split": [item.split for item in items],
+        "text": [item.text for item in items],
+        "label": [item.label for item in items],
+        **{name: [item.media.get(name) for item in items] for name in media},
+        "text_sha256": [_sha256(item.text) for item in items],
+    }
+    return pl.DataFrame(data, schema=dict(table.columns)).sort(table.key)
+
+
+def _recorded(
+    columns: Columns,
+    files: Mapping[str, Path],
+    choices: Mapping[str, bool | None],
+    *,
+    known: pl.Series | None = None,
+) -> list[dict]:
+    names = [name for name in (columns.meme_id, columns.label, columns.annotator, columns.probability) if name]
+    rows = csvfiles.read(files[columns.file], columns=names, others=True)
+    ids = set(known) if known is not None else None
+    for row in rows:
+        if ids is not None and row[columns.meme_id] not in ids:
+            raise row.bad(columns.meme_id, f"{row[columns.meme_id][: csvfiles.N_QUOTED]!r} is no meme of the dataset.")
+    return [
+        {"meme_id": row.filled(columns.meme_id), "label": row.choice(columns.label, choices), "row": row}
+        for row in rows
+    ]
+
+
+def _probability(row: csvfiles.Row, column: str | None) -> float | None:
+    if not column or not row[column]:
+        return None
+    try:
+        value = float(row[column])
+    except ValueError as error:
+        raise row.bad(column, f"{row[column][: csvfiles.N_QUOTED]!r} is not a number.") from error
+    if not 0 <= value <= 1:
+        raise row.bad(column, "is not between 0 and 1.")
+    return value
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

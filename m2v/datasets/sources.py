@@ -1,0 +1,139 @@
+"""Where a source's files are: in a folder that the user names, beside the checkout, downloaded, or generated."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from m2v.catalog.entries import Source
+from m2v.datasets import sample
+from m2v.errors import BadInput, ChecksumMismatch, MissingSource, StoreError
+
+TIMEOUT_S = 60
+GENERATORS: Mapping[str, Callable[..., None]] = {"sample": sample.write}
+
+
+def find(source: Source, *, home: Path) -> dict[str, Path]:
+    """The path of every file of the source, by name, each with the sha256 that the catalog pins.
+
+    Looked for in the folder that ``source.environment`` names (and then nowhere else), in ``source.folders``, in what
+    was generated or downloaded before, then generated or downloaded into ``<home>/sources``.
+
+    Raises:
+        MissingSource: Lists the places that were looked at, and how to supply the files.
+        ChecksumMismatch: A file is not the pinned one.
+        BadInput: A file cannot be read.
+        StoreError: The home cannot be written.
+    """
+    named = os.environ.get(source.environment or "")
+    if named:
+        folder = Path(named)
+        missing = _missing(source, folder)
+        if missing:
+            raise MissingSource(
+                f"{source.environment} is {folder}, which has no {', '.join(missing)}. Point it to the folder that "
+                f"holds all files of {source.title!r}, or unset it."
+            )
+        return _checked(source, folder)
+    kept = home / "sources" / f"{source.name}-{_pin(source)}"
+    folders = [source.folder / folder for folder in source.folders]
+    for folder in [*folders, kept]:
+        if not _missing(source, folder):
+            return _checked(source, folder)
+    if source.generator:
+        with _filled(kept) as scratch:
+            GENERATORS[source.generator](scratch, seed=source.seed)
+        return _checked(source, kept)
+    if source.download:
+        _download(source, kept, folders)
+        return _checked(source, kept)
+    raise MissingSource(_places(source, folders))
+
+
+def digests(files: Mapping[str, Path]) -> dict[str, str]:
+    """The sha256 of each file by name, in the order of the names."""
+    return {name: sha256(files[name]) for name in sorted(files)}
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file's content.
+
+    Raises:
+        BadInput: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(path, f"cannot be read: {error.strerror}.") from error
+
+
+def _missing(source: Source, folder: Path) -> list[str]:
+    return [name for name in source.files if not (folder / name).exists()]
+
+
+def _checked(source: Source, folder: Path) -> dict[str, Path]:
+    found = {name: folder / name for name in source.files}
+    for name, path in found.items():
+        expected = source.files[name].sha256
+        if expected and (actual := sha256(path)) != expected:
+            raise ChecksumMismatch(path, expected=expected, actual=actual)
+    return found
+
+
+def _pin(source: Source) -> str:
+    """Changes with what is pinned, so that files of another pin are never taken for these."""
+    return hashlib.sha256(
+        source.model_dump_json(include={"download", "generator", "seed", "files"}).encode()
+    ).hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def _filled(folder: Path) -> Iterator[Path]:
+    """A scratch folder that becomes ``folder`` whole, or not at all; whoever is first wins."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+            content = Path(scratch) / "content"
+            content.mkdir()
+            yield content
+            with contextlib.suppress(FileExistsError, OSError):
+                content.rename(folder)
+            if not folder.is_dir():
+                raise StoreError(f"{folder} could not be put in place; remove what stands there and run again.")
+    except OSError as error:
+        raise StoreError(
+            f"{folder} cannot be written: {error.strerror or error}. Free space there, or point M2V_HOME to a folder "
+            "that you may write to."
+        ) from error
+
+
+def _download(source: Source, folder: Path, folders: list[Path]) -> None:
+    with _filled(folder) as scratch:
+        for name, file in source.files.items():
+            address = f"{source.download}/{file.path or name}"
+            target = scratch / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with urllib.request.urlopen(address, timeout=TIMEOUT_S) as answer, target.open("wb") as out:  # noqa: S310
+                    shutil.copyfileobj(answer, out)
+            except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+                raise MissingSource(f"{_places(source, folders)} Downloading {address} failed: {error}.") from error
+        # Before they are put in place: a wrong download must not be found next time.
+        _checked(source, scratch)
+
+
+def _places(source: Source, folders: list[Path]) -> str:
+    places = [f"the folder in {source.environment} (not set)"] if source.environment else []
+    for folder in folders:
+        missing = _missing(source, folder)
+        state = f"has no {', '.join(missing)}" if folder.is_dir() else "does not exist"
+        places.append(f"{folder} ({state})")
+    hint = f"Put its {len(source.files)} files into one of these folders"
+    hint += f", or set {source.environment} to the folder that holds them." if source.environment else "."
+    return f"The files of {source.title!r} are in none of: {'; '.join(places)}. {hint}"
