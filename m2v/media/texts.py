@@ -20,7 +20,11 @@ def to_encode(items: pl.DataFrame, *, item_id: str, label: LabelDefinition | Non
     """
     columns = schemas.TEXT_FEATURES.columns
     rows = items.select(
-        pl.lit("item").cast(columns["role"]).alias("role"), pl.col(item_id).alias("item_id"), "split", "text_sha256", "text"
+        pl.lit("item").cast(columns["role"]).alias("role"),
+        pl.col(item_id).alias("item_id"),
+        "split",
+        "text_sha256",
+        "text",
     )
     if label:
         sentences = {"positive": label.positive_definition, "negative": label.negative_definition}
@@ -60,7 +64,9 @@ def matrix(items: pl.DataFrame, *, features: pl.DataFrame) -> np.ndarray:
 
 def definitions(features: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings of the positive and the negative definition, (dimensions,) each, float32."""
-    rows = dict(features.filter(pl.col("role") != "item").select(pl.col("role").cast(pl.String), "embedding").iter_rows())
+    rows = dict(
+        features.filter(pl.col("role") != "item").select(pl.col("role").cast(pl.String), "embedding").iter_rows()
+    )
     return (
         np.array(rows["positive_definition"], dtype=np.float32),
         np.array(rows["negative_definition"], dtype=np.float32),

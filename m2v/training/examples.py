@@ -65,9 +65,7 @@ def validation(videos: pl.DataFrame, *, leaks: pl.DataFrame) -> pl.DataFrame:
     return videos.filter(split="validation").join(leaked, on=["video_id", "split"], how="anti").sort("video_id")
 
 
-def _memes(
-    memes: pl.DataFrame, *, votes: pl.DataFrame | None, dataset: str
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _memes(memes: pl.DataFrame, *, votes: pl.DataFrame | None, dataset: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     rows = memes.filter(split="train")
     if votes is not None:
         decided = votes.select("meme_id", "decided_by", voted="label")

@@ -2,19 +2,18 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from m2v import programfiles
 from m2v.catalog.entries import Probe
 from m2v.errors import StoreError
 from m2v.training.selection import auroc, threshold
 
 WEIGHTS = "head.safetensors"
-MANIFEST = "manifest.json"
 # Differences of cosines are small; the factor only spreads them over (0, 1) and changes no order. CLIP's logit scale
 # ends at 100, which would put every probability of a text encoder at 0 or 1.
 ZERO_SHOT_SCALE = 10.0
@@ -53,12 +52,12 @@ def fit(
         return _fitted(features, labels, c=probe.paper_c, selection={})
     heads = [_fitted(features, labels, c=c, selection={"c": c}) for c in sorted(probe.c_grid)]
     # max keeps the first of equals, which is the strongest regularisation.
-    return max((_selected(head, validation) for head in heads), key=lambda head: head.selection["validation_auroc"] or 0)
+    return max(
+        (_selected(head, validation) for head in heads), key=lambda head: head.selection["validation_auroc"] or 0
+    )
 
 
-def zero_shot(
-    positive: np.ndarray, negative: np.ndarray, *, validation: tuple[np.ndarray, np.ndarray] | None
-) -> Head:
+def zero_shot(positive: np.ndarray, negative: np.ndarray, *, validation: tuple[np.ndarray, np.ndarray] | None) -> Head:
     """Similarity to the positive definition less similarity to the negative one, as a head.
 
     Args:
@@ -76,22 +75,19 @@ def save(head: Head, folder: Path, *, content: dict[str, Any]) -> dict[str, Any]
     Args:
         content: What the head was made from.
     """
-    import sklearn
     from safetensors.numpy import save as serialise
 
     folder.mkdir(parents=True, exist_ok=True)
-    weights = serialise({"weights": head.weights, "bias": np.array([head.bias])})
-    manifest = {
-        "program": "m2v.training.probe",
-        "threshold": head.threshold,
-        "selection": head.selection,
-        "content": content,
-        "versions": {"scikit-learn": sklearn.__version__, "numpy": np.__version__},
-        "files": {WEIGHTS: hashlib.sha256(weights).hexdigest()},
-    }
-    _replace(folder / WEIGHTS, weights)
-    _replace(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
-    return manifest
+    programfiles.replace(folder / WEIGHTS, serialise({"weights": head.weights, "bias": np.array([head.bias])}))
+    return programfiles.finish(
+        folder,
+        files=[WEIGHTS],
+        packages=["scikit-learn", "numpy"],
+        program="m2v.training.probe",
+        threshold=head.threshold,
+        selection=head.selection,
+        content=content,
+    )
 
 
 def load(folder: Path) -> Head:
@@ -103,7 +99,7 @@ def load(folder: Path) -> Head:
     from safetensors.numpy import load as deserialise
 
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / programfiles.MANIFEST).read_text(encoding="utf-8"))
         weights = (folder / WEIGHTS).read_bytes()
     except (OSError, ValueError) as error:
         raise StoreError(f"{folder} holds no complete checkpoint: {error}. {_WAY_OUT}") from error
@@ -129,11 +125,3 @@ def _selected(head: Head, validation: tuple[np.ndarray, np.ndarray]) -> Head:
     selection = {**head.selection, "validation_auroc": auroc(labels, found)}
     return Head(head.weights, head.bias, threshold(labels, found), selection)
 
-
-def _replace(path: Path, content: bytes) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with scratch.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)

@@ -1,0 +1,54 @@
+"""The files every program shares: its command line, its spec, and the manifest that makes its folder complete."""
+
+import argparse
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+
+
+def arguments(description: str) -> tuple[dict[str, Any], Path]:
+    """The spec and the output folder, from ``--spec spec.json --out FOLDER``; the folder is made."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--spec", type=Path, required=True, help="JSON that says what to do")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to; complete once it has manifest.json")
+    parsed = parser.parse_args()
+    parsed.out.mkdir(parents=True, exist_ok=True)
+    return json.loads(parsed.spec.read_text(encoding="utf-8")), parsed.out
+
+
+def finish(out: Path, *, files: Sequence[str], packages: Sequence[str], **facts: Any) -> dict[str, Any]:
+    """Write the manifest, last of all: the sha256 of each file, versions of packages, and what the program says."""
+    manifest = {
+        **facts,
+        "files": {name: sha256(out / name) for name in files},
+        "versions": {package: version(package) for package in packages},
+    }
+    replace(out / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
+    return manifest
+
+
+def finished(out: Path) -> bool:
+    """Whether the folder is complete."""
+    return (out / MANIFEST).is_file()
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with scratch.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)

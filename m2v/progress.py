@@ -1,0 +1,65 @@
+"""How a program says how far it is: to Dagster where one is listening, else to the shell."""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+
+INTERVAL_S = 1.0
+
+
+class Report:
+    """Passes progress on, at most once a second, the last step always."""
+
+    def __init__(self, send: "Send") -> None:
+        self._send = send
+        self._last = 0.0
+
+    def step(self, done: int, total: int, *, unit: str, **figures: float) -> None:
+        """Say that ``done`` of ``total`` units are done, with figures such as the loss."""
+        now = time.monotonic()
+        if done >= total or now - self._last >= INTERVAL_S:
+            self._last = now
+            self._send({"done": done, "total": total, "unit": unit, "figures": figures})
+
+
+class Send:
+    """Where progress goes; called with ``{"done", "total", "unit", "figures"}``."""
+
+    def __call__(self, message: dict) -> None:
+        """One line on standard error."""
+        figures = "".join(f", {name} {value:.4g}" for name, value in message["figures"].items())
+        sys.stderr.write(f"{message['done']} of {message['total']} {message['unit']}{figures}\n")
+
+
+class Quiet(Send):
+    """For all processes of a group but the first."""
+
+    def __call__(self, message: dict) -> None:
+        """Nothing."""
+
+
+class ToDagster(Send):
+    """Custom messages through Dagster Pipes."""
+
+    def __init__(self, context) -> None:  # noqa: ANN001 (dagster_pipes is imported only where it listens)
+        self._context = context
+
+    def __call__(self, message: dict) -> None:
+        """One custom message."""
+        self._context.report_custom_message(message)
+
+
+@contextlib.contextmanager
+def reporting() -> Iterator[Report]:
+    """A report for as long as the program works; only the first process of a group speaks."""
+    if os.environ.get("RANK", "0") != "0":
+        yield Report(Quiet())
+    elif "DAGSTER_PIPES_CONTEXT" in os.environ:
+        from dagster_pipes import open_dagster_pipes
+
+        with open_dagster_pipes() as context:
+            yield Report(ToDagster(context))
+    else:
+        yield Report(Send())
