@@ -24,3 +24,25 @@ class Finding:
     summary: str
     ids: tuple[str, ...] = ()
     figures: dict[str, float | int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LabelFlow:
+    """What became of an alignment's labels; None is "not estimable".
+
+    Attributes:
+        alignment: For example ``fhm_hatemm``.
+        kappa: Cohen's, between original and predicted labels.
+        humans_side_with_model_share: Of the answers about memes whose labels differ.
+    """
+
+    alignment: str
+    n_memes: int
+    n_conflicts: int
+    n_answers: int
+    n_flipped: int
+    n_undecided: int
+    positive_before_share: float | None
+    positive_after_share: float | None
+    kappa: float | None
+    humans_side_with_model_share: float | None

@@ -7,9 +7,10 @@ import dagster as dg
 
 from m2v.catalog import open_study
 from m2v.catalog.variants import StudyPlan
-from m2v_assets import annotation, datasets, evaluation, media, prediction, sensors, staleness, training
+from m2v_assets import annotation, datasets, evaluation, media, prediction, report, sensors, staleness, training
 from m2v_resources.home import home
 from m2v_resources.programs import Programs
+from m2v_resources.reports import Reports
 from m2v_resources.sources import Sources
 from m2v_resources.tables import Tables
 
@@ -29,7 +30,12 @@ def build(plan: StudyPlan, *, loggers: dict[str, dg.LoggerDefinition] | None = N
     return dg.Definitions(
         assets=made,
         sensors=sensors.sensors(plan, staleness.Graph(made)),
-        resources={"tables": Tables(home=folder), "sources": Sources(home=folder), "programs": Programs(home=folder)},
+        resources={
+            "tables": Tables(home=folder),
+            "sources": Sources(home=folder),
+            "programs": Programs(home=folder),
+            "reports": Reports(home=folder),
+        },
         # The default executor starts a process for each asset, which takes longer than most assets do.
         executor=dg.in_process_executor,
         loggers=loggers,
@@ -63,4 +69,4 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition | dg.AssetSpec]:
     if plan.runs:
         yield evaluation.results(plan)
         yield evaluation.comparisons(plan)
-    yield evaluation.report(plan)
+    yield report.report(plan)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ class Programs(dg.ConfigurableResource):
         program = [sys.executable, *launcher, "--spec", str(out / "spec.json"), "--out", str(out)]
         command = [sys.executable, "-m", "m2v_resources.reaper", "--", *program]
         with (
+            warnings.catch_warnings(action="ignore", category=dg.PreviewWarning),  # Pipes' own, about itself
             dg.open_pipes_session(
                 context, dg.PipesTempFileContextInjector(), dg.PipesTempFileMessageReader()
             ) as session,

@@ -3,13 +3,12 @@
 A coefficient that cannot be estimated is None, never 0: with one annotator, no item that two answered, or one label only.
 """
 
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import polars as pl
 
-from m2v.findings import Finding
+from m2v.findings import Finding, LabelFlow
 
 # Landis and Koch (1977, Biometrics 33:159-174) call agreement below this slight.
 SLIGHT_KAPPA = 0.2
@@ -210,22 +209,6 @@ def _shared(answers: pl.DataFrame) -> pl.DataFrame:
     return answers.filter(pl.len().over("meme_id") > 1)
 
 
-@dataclass(frozen=True)
-class LabelFlow:
-    """How an alignment's labels changed on the way from the dataset to the vote; None is "not estimable"."""
-
-    alignment: str
-    n_memes: int
-    n_conflicts: int
-    n_answers: int
-    n_flipped: int
-    n_undecided: int
-    positive_share_before: float | None
-    positive_share_after: float | None
-    cohen_kappa: float | None
-    model_share: float | None
-
-
 def label_flow(predictions: pl.DataFrame, answers: pl.DataFrame, voted: pl.DataFrame, *, variant: str) -> LabelFlow:
     """Counts and shares over one alignment.
 
@@ -242,10 +225,10 @@ def label_flow(predictions: pl.DataFrame, answers: pl.DataFrame, voted: pl.DataF
         n_answers=answers.height,
         n_flipped=final.filter(pl.col("label") != pl.col("original")).height,
         n_undecided=voted["label"].null_count(),
-        positive_share_before=_share(predictions["original"]),
-        positive_share_after=_share(final["label"]),
-        cohen_kappa=cohen_kappa(predictions["original"], predictions["predicted"]),
-        model_share=_share(judged["label"] == judged["predicted"]),
+        positive_before_share=_share(predictions["original"]),
+        positive_after_share=_share(final["label"]),
+        kappa=cohen_kappa(predictions["original"], predictions["predicted"]),
+        humans_side_with_model_share=_share(judged["label"] == judged["predicted"]),
     )
 
 

@@ -1,9 +1,10 @@
 """What a catalog entry may say. Entries are frozen, unknown keys are refused, names are checked against each other."""
 
+import math
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -119,6 +120,12 @@ class SplitShares(Item):
     validation: float = Field(ge=0, le=1)
     test: float = Field(ge=0, le=1)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Self:
+        if not math.isclose(self.train + self.validation + self.test, 1, abs_tol=1e-6):
+            raise ValueError("train, validation and test must sum to 1")
+        return self
 
 
 class Dataset(Entry):

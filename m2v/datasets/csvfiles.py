@@ -1,57 +1,22 @@
 """Delimited files read strictly: what is wrong is named by file, row and column, and never by its content."""
 
+import contextlib
 import csv
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO, TypeVar
 
+from m2v.datasets.textfiles import MAX_CELL_CHARACTERS, N_QUOTED, Row, lines
 from m2v.errors import BadInput
 
-MAX_CELL_CHARACTERS = 1 << 20
-# A line is read in one piece; a longer one than a few of the longest cells is refused before it fills the memory.
-MAX_LINE_CHARACTERS = 8 * MAX_CELL_CHARACTERS
-N_QUOTED = 20
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A record of a file.
-
-    Attributes:
-        number: From 1, the header being 1, as a spreadsheet counts.
-    """
-
-    path: Path
-    number: int
-    cells: dict[str, str]
-
-    def __getitem__(self, column: str) -> str:
-        return self.cells[column]
-
-    def bad(self, column: str, problem: str) -> BadInput:
-        """The error for a cell of this row."""
-        return BadInput(self.path, problem, row=self.number, column=column)
-
-    def choice(self, column: str, choices: Mapping[str, T]) -> T:
-        """The cell's meaning among named choices."""
-        cell = self.cells[column]
-        if cell not in choices:
-            known = ", ".join(map(repr, choices))
-            raise self.bad(column, f"{cell[:N_QUOTED]!r} is not one of {known}.")
-        return choices[cell]
-
-    def filled(self, column: str) -> str:
-        """The cell, which must not be empty."""
-        if not self.cells[column].strip():
-            raise self.bad(column, "is empty; every row needs one.")
-        return self.cells[column]
+# No decoded file holds a lone surrogate. Sent after the last line, it comes back as a record of its own, unless a quote
+# that was never closed has swallowed it, and with it rows that nobody would miss.
+END = "\udcff"
+_READING = threading.Lock()
 
 
 def read(path: Path, *, columns: Sequence[str], others: bool = False, delimiter: str = ",") -> list[Row]:
-    """Every record of a delimited UTF-8 file with a header.
+    """Every record of a delimited UTF-8 file with a header; empty lines are none.
 
     Args:
         columns: The columns that it must have.
@@ -60,66 +25,65 @@ def read(path: Path, *, columns: Sequence[str], others: bool = False, delimiter:
     Raises:
         BadInput: Names the file and, where there is one, the row and column.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return list(_rows(path, file, columns, others=others, delimiter=delimiter))
-    except OSError as error:
-        raise BadInput(path, f"cannot be read: {error.strerror}.") from error
-
-
-def _rows(path: Path, file: TextIO, columns: Sequence[str], *, others: bool, delimiter: str) -> Iterator[Row]:
-    header: list[str] | None = None
-    for number, cells in enumerate(_records(path, file, delimiter), start=1):
+    with _cells_limited():
+        records = _records(path, delimiter)
+        number, header = next(records, (0, None))
         if header is None:
-            header = cells
-            _check_header(path, header, columns, others=others)
-            continue
-        if len(cells) != len(header):
-            raise BadInput(
-                path,
-                f"has {len(cells)} cells, the header has {len(header)}. Look for a missing quote or delimiter.",
-                row=number,
-            )
-        for column, cell in zip(header, cells, strict=True):
-            if "\0" in cell:
-                raise BadInput(path, "holds a NUL byte; the file is damaged, get it again.", row=number, column=column)
-        yield Row(path, number, dict(zip(header, cells, strict=True)))
-    if header is None:
-        raise BadInput(path, f"is empty; expected a header with {', '.join(columns)}.")
+            raise BadInput(path, f"is empty; expected a header with {', '.join(columns)}.")
+        _check_header(path, number, header, columns, others=others)
+        return [_row(path, number, header, cells) for number, cells in records]
 
 
-def _records(path: Path, file: TextIO, delimiter: str) -> Iterator[list[str]]:
-    before = csv.field_size_limit(MAX_CELL_CHARACTERS)
-    number = 1
+def _row(path: Path, number: int, header: list[str], cells: list[str]) -> Row:
+    if len(cells) != len(header):
+        problem = f"has {len(cells)} cells, the header has {len(header)}. Look for a missing quote or delimiter."
+        raise BadInput(path, problem, row=number)
+    row = Row(path, number, dict(zip(header, cells, strict=True)))
+    for column in header:
+        if "\0" in row[column]:
+            raise row.bad(column, "holds a NUL byte; the file is damaged, get it again.")
+    return row
+
+
+def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    number = 0
     try:
         # Not strict: a published table has a bare quote inside a quoted cell. A row torn by one is found by its cells.
-        for cells in csv.reader(_lines(path, file), delimiter=delimiter):
-            if cells:
-                yield cells
-                number += 1
-    except UnicodeDecodeError as error:
-        problem = f"is not UTF-8 (byte 0x{error.object[error.start]:02x}). Convert the file: iconv -f LATIN1 -t UTF-8."
-        raise BadInput(path, problem, row=number) from error
+        for number, cells in enumerate(csv.reader(_closed(path), delimiter=delimiter), start=1):
+            if cells and cells[-1].endswith(END) and cells != [END]:
+                raise BadInput(path, "opens a quote that is never closed.", row=number)
+            if cells and cells != [END]:
+                yield number, cells
     except csv.Error as error:
-        raise BadInput(path, f"{error}. A cell may have {MAX_CELL_CHARACTERS:,} characters.", row=number) from error
-    finally:
-        csv.field_size_limit(before)
+        if "field limit" in str(error):
+            problem = f"has a cell of more than {MAX_CELL_CHARACTERS:,} characters. Close its quote, or shorten it."
+        else:
+            problem = f"cannot be parsed: {error}."
+        raise BadInput(path, problem, row=number + 1) from error
 
 
-def _lines(path: Path, file: TextIO) -> Iterator[str]:
-    number = 0
-    while line := file.readline(MAX_LINE_CHARACTERS + 1):
-        number += 1
-        if len(line) > MAX_LINE_CHARACTERS:
-            raise BadInput(path, f"line {number} has more than {MAX_LINE_CHARACTERS:,} characters.")
-        yield line
+def _closed(path: Path) -> Iterator[str]:
+    for line in lines(path):
+        yield line if line.endswith("\n") else f"{line}\n"
+    yield END
 
 
-def _check_header(path: Path, header: list[str], columns: Sequence[str], *, others: bool) -> None:
+@contextlib.contextmanager
+def _cells_limited() -> Iterator[None]:
+    """Our limit instead of the csv module's, which is one for the whole process: so one reader at a time."""
+    with _READING:
+        before = csv.field_size_limit(MAX_CELL_CHARACTERS)
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
+
+
+def _check_header(path: Path, number: int, header: list[str], columns: Sequence[str], *, others: bool) -> None:
     missing = [column for column in columns if column not in header]
     extra = [] if others else [column for column in header if column not in columns]
     repeated = sorted({column for column in header if header.count(column) > 1})
     for problem, names in (("lacks", missing), ("has the unexpected", extra), ("repeats", repeated)):
         if names:
             shown = ", ".join(name[:N_QUOTED] for name in names)
-            raise BadInput(path, f"{problem} column {shown}; expected {', '.join(columns)}.", row=1)
+            raise BadInput(path, f"{problem} column {shown}; expected {', '.join(columns)}.", row=number)

@@ -1,14 +1,14 @@
 """How each dataset's own files say what an item is."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from m2v.catalog.entries import Dataset, SplitShares
-from m2v.datasets.csvfiles import N_QUOTED, Row, read
+from m2v.datasets import jsonfiles
+from m2v.datasets.csvfiles import read
+from m2v.datasets.textfiles import N_QUOTED, Row, check_unique
 from m2v.errors import BadInput, InvalidCatalog
 
 SPLITS = {"train": "train", "validation": "validation", "test": "test"}
@@ -77,7 +77,7 @@ def hateful_memes(dataset: Dataset, paths: list[Path]) -> list[Item]:
         split = {"train": "train", "dev": "validation", "test": "test"}.get(path.stem.partition("_")[0])
         if split is None:
             raise BadInput(path, "its name must begin with train, dev or test, which is its split.")
-        for row in _json_lines(path, keys=("id", "img", "text")):
+        for row in jsonfiles.records(path, keys=("id", "img", "text"), optional=("label",)):
             if "label" not in row.cells:
                 problem = "has no label; the challenge's test files have none. Leave this file out of `files`."
                 raise row.bad("label", problem)
@@ -87,7 +87,7 @@ def hateful_memes(dataset: Dataset, paths: list[Path]) -> list[Item]:
                     split=split,
                     text=row["text"],
                     label=row.choice("label", ZERO_ONE),
-                    media={"image": row["img"]},
+                    media={"image": row["img"] or None},
                     row=row,
                 )
             )
@@ -111,13 +111,14 @@ def mami(dataset: Dataset, paths: list[Path]) -> list[Item]:
 
 
 def hatemm(dataset: Dataset, paths: list[Path]) -> list[Item]:
-    """HateMM (Das et al. 2023, ICWSM): ``HateMM_annotation.csv``, then optionally a JSON of transcripts by video.
+    """HateMM (Das et al. 2023, ICWSM): ``HateMM_annotation.csv``, then optionally the transcripts, which it lacks.
 
-    It comes without splits, so ``split_shares`` says how to draw them.
+    Transcripts are a CSV with columns ``video_file_name`` and ``text``, or a JSON object of texts by video. It comes
+    without splits, so ``split_shares`` says how to draw them.
     """
     if dataset.split_shares is None:
         raise InvalidCatalog(dataset.name, "layout 'hatemm' has no splits; add `split_shares: {train: …}` to its YAML.")
-    texts = _texts(paths[1]) if len(paths) > 1 else None
+    texts = _transcripts(paths[1]) if len(paths) > 1 else None
     items = []
     for row in read(paths[0], columns=["video_file_name", "label", "hate_snippet", "target"], others=True):
         name = row.filled("video_file_name")
@@ -135,9 +136,9 @@ def multihateclip(dataset: Dataset, paths: list[Path]) -> list[Item]:
     """
     tables = [path for path in paths if path.suffix == ".tsv"]
     others = [path for path in paths if path.suffix == ".json"]
-    if len(others) != 1:
-        raise InvalidCatalog(dataset.name, "layout 'multihateclip' needs exactly one .json file among `files`.")
-    texts = _texts(others[0])
+    if not tables or len(others) != 1:
+        raise InvalidCatalog(dataset.name, "layout 'multihateclip' needs .tsv files and one .json among `files`.")
+    texts = jsonfiles.texts(others[0])
     items = []
     for path in tables:
         split = {"train": "train", "valid": "validation", "test": "test"}.get(path.stem)
@@ -163,30 +164,18 @@ def drawn_splits(items: Iterable[Item], *, shares: SplitShares) -> list[Item]:
 
     An item's place is decided by the sha256 of seed and id, so that the order of the file does not matter.
     """
-    total = shares.train + shares.validation + shares.test
     placed = []
     for label in (False, True):
         ranked = sorted(
             (item for item in items if item.label is label),
             key=lambda item: hashlib.sha256(f"{shares.seed}:{item.item_id}".encode()).digest(),
         )
-        n_test = round(len(ranked) * shares.test / total)
-        n_held_out = n_test + round(len(ranked) * shares.validation / total)
+        n_test = round(len(ranked) * shares.test)
+        n_held_out = round(len(ranked) * (shares.test + shares.validation))
         for rank, item in enumerate(ranked):
             split = "test" if rank < n_test else "validation" if rank < n_held_out else "train"
             placed.append(replace(item, split=split))
     return placed
-
-
-def check_unique(keys: Iterable[tuple[str, Row]]) -> None:
-    """Refuse a key that stands in two rows, naming both."""
-    seen: dict[str, Row] = {}
-    for key, row in keys:
-        if key in seen:
-            first = seen[key]
-            place = f"row {first.number}" + ("" if first.path == row.path else f" of {first.path}")
-            raise BadInput(row.path, f"{key!r} stands in {place} too; ids must be unique.", row=row.number)
-        seen[key] = row
 
 
 MEMES: Mapping[str, Callable[[Dataset, list[Path]], list[Item]]] = {
@@ -201,69 +190,17 @@ VIDEOS: Mapping[str, Callable[[Dataset, list[Path]], list[Item]]] = {
 }
 
 
-def _json_lines(path: Path, *, keys: tuple[str, ...]) -> list[Row]:
-    rows = []
-    for number, line in enumerate(_utf8(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        data = _json(path, line, number)
-        if not isinstance(data, dict):
-            raise BadInput(path, "is not a JSON object.", row=number)
-        row = Row(path, number, {key: str(value) for key, value in data.items()})
-        for key in keys:
-            if key not in data:
-                raise row.bad(key, "is missing.")
-        rows.append(row)
-    if not rows:
-        raise BadInput(path, "is empty; expected a JSON object per line.")
-    return rows
-
-
-def _texts(path: Path) -> dict[str, str]:
-    """Text by video, from a JSON object of texts, or of objects with title, description and transcript."""
-    data = _json(path, _utf8(path), None)
-    if isinstance(data, list):
-        data = {str(each.get("Video_ID")): each for each in data if isinstance(each, dict)}
-    if not isinstance(data, dict):
-        raise BadInput(path, "must be a JSON object with a text for each video.")
-    return {str(video_id): _joined(path, video_id, text) for video_id, text in data.items()}
-
-
-def _joined(path: Path, video_id: str, text: Any) -> str:
-    if isinstance(text, str):
-        return text
-    if not isinstance(text, dict):
-        problem = f"{video_id[:N_QUOTED]!r} must have a text, or an object with title, description and transcript."
-        raise BadInput(path, problem)
-    parts = (text.get(part) or text.get(part.capitalize()) or "" for part in ("title", "description", "transcript"))
-    return "\n".join(part for part in map(str, parts) if part)
+def _transcripts(path: Path) -> dict[str, str]:
+    if path.suffix != ".csv":
+        return jsonfiles.texts(path)
+    rows = read(path, columns=["video_file_name", "text"], others=True)
+    check_unique(((row["video_file_name"],), row) for row in rows)
+    return {row["video_file_name"]: row["text"] for row in rows}
 
 
 def _text_of(texts: Mapping[str, str], names: list[str], row: Row, column: str, path: Path) -> str:
     for name in names:
         if name in texts:
             return texts[name]
-    raise row.bad(column, f"{names[0][:N_QUOTED]!r} has no text in {path.name}.")
-
-
-def _json(path: Path, text: str, row: int | None) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        place = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise BadInput(path, f"is not valid JSON{place}.", row=row) from error
-
-
-def _utf8(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = error.object[: error.start].count(b"\n") + 1
-        problem = f"is not UTF-8 (byte 0x{error.object[error.start]:02x}). Convert the file: iconv -f LATIN1 -t UTF-8."
-        raise BadInput(path, problem, row=row) from error
-    except OSError as error:
-        raise BadInput(path, f"cannot be read: {error.strerror}.") from error
-    if "\0" in text:
-        row = text[: text.index("\0")].count("\n") + 1
-        raise BadInput(path, "holds a NUL byte; the file is damaged, get it again.", row=row)
-    return text
+    problem = f"{names[0][:N_QUOTED]!r} has no text in {path.name}; add one, an empty one if nothing is said."
+    raise row.bad(column, problem)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +11,7 @@ from m2v import schemas
 from m2v.catalog.entries import Columns, Dataset, MemeDataset, VideoDataset
 from m2v.catalog.variants import Alignment
 from m2v.datasets import csvfiles, layouts
+from m2v.datasets.textfiles import N_QUOTED, Row, check_unique
 from m2v.errors import BadInput, UnknownName
 
 
@@ -25,23 +26,24 @@ def memes(dataset: MemeDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
         BadInput: Names the file, row and column that cannot be used.
     """
     items = _items(layouts.MEMES, dataset, files)
-    layouts.check_unique((item.item_id, item.row) for item in items)
+    check_unique(((item.item_id,), item.row) for item in items)
     return _frame(schemas.MEMES, items, item_id="meme_id", media=("image",))
 
 
 def videos(dataset: VideoDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
     """The target's videos, sorted by ``video_id`` and split; a video may stand in two splits, never twice in one."""
     items = _items(layouts.VIDEOS, dataset, files)
-    layouts.check_unique((f"{item.item_id} in {item.split}", item.row) for item in items)
+    check_unique(((item.item_id, item.split), item.row) for item in items)
     return _frame(schemas.VIDEOS, items, item_id="video_id", media=("video", "audio"))
 
 
 def demonstrations(dataset: VideoDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
-    """The target's few-shot examples in the file's order; labels are the target's two words."""
-    assert dataset.demonstrations is not None
+    """The target's few-shot examples in the file's order, none where it has no file; labels are the target's words."""
+    if dataset.demonstrations is None:
+        return schemas.DEMONSTRATIONS.empty()
     rows = csvfiles.read(files[dataset.demonstrations], columns=["id", "label", "description", "text"])
     words = {dataset.label.positive: True, dataset.label.negative: False}
-    layouts.check_unique((row["id"], row) for row in rows)
+    check_unique(((row["id"],), row) for row in rows)
     return pl.DataFrame(
         {
             "position": range(len(rows)),
@@ -61,8 +63,8 @@ def recorded_predictions(alignment: Alignment, *, files: Mapping[str, Path], mem
         memes: Rows of ``memes``.
     """
     recorded, columns = alignment.recorded, alignment.recorded.predictions
-    rows = _recorded(columns, files, {"0": False, "1": True}, known=memes["meme_id"])
-    layouts.check_unique((row["meme_id"], row["row"]) for row in rows)
+    rows = _recorded(columns, files, {"0": False, "1": True}, known=set(memes["meme_id"]))
+    check_unique(((row["meme_id"],), row["row"]) for row in rows)
     predicted = pl.DataFrame(
         {
             "meme_id": [row["meme_id"] for row in rows],
@@ -95,11 +97,12 @@ def recorded_answers(alignment: Alignment, *, files: Mapping[str, Path]) -> pl.D
     columns = alignment.recorded.answers
     if columns is None:
         return schemas.HUMAN_LABELS.empty()
-    rows = _recorded(columns, files, {"0": False, "1": True, "": None})
+    known = _meme_ids(alignment, files)
+    rows = _recorded(columns, files, {"0": False, "1": True, "": None}, known=known)
     answers = [row for row in rows if row["label"] is not None]
     unnamed = f"{alignment.memes.name}-recorded-1"
     names = [row["row"].filled(columns.annotator) if columns.annotator else unnamed for row in answers]
-    layouts.check_unique((f"{row['meme_id']} by {name}", row["row"]) for row, name in zip(answers, names, strict=True))
+    check_unique(((row["meme_id"], name), row["row"]) for row, name in zip(answers, names, strict=True))
     return pl.DataFrame(
         {
             "meme_id": [row["meme_id"] for row in answers],
@@ -112,11 +115,12 @@ def recorded_answers(alignment: Alignment, *, files: Mapping[str, Path]) -> pl.D
 
 
 def recorded_votes(alignment: Alignment, *, files: Mapping[str, Path]) -> pl.DataFrame:
-    """Final labels that were published, columns ``meme_id`` and ``label``, sorted."""
+    """Final labels that were published, columns ``meme_id`` and ``label``, sorted; none where none were."""
     columns = alignment.recorded.votes
-    assert columns is not None
-    rows = _recorded(columns, files, {"0": False, "1": True})
-    layouts.check_unique((row["meme_id"], row["row"]) for row in rows)
+    if columns is None:
+        return pl.DataFrame(schema={"meme_id": pl.String, "label": pl.Boolean})
+    rows = _recorded(columns, files, {"0": False, "1": True}, known=_meme_ids(alignment, files))
+    check_unique(((row["meme_id"],), row["row"]) for row in rows)
     data = {"meme_id": [row["meme_id"] for row in rows], "label": [row["label"] for row in rows]}
     return pl.DataFrame(data, schema={"meme_id": pl.String, "label": pl.Boolean}).sort("meme_id")
 
@@ -126,7 +130,16 @@ def _items(
 ) -> list[layouts.Item]:
     if dataset.layout not in known:
         raise UnknownName(f"layout (of {dataset.name})", dataset.layout, known)
-    return known[dataset.layout](dataset, [files[name] for name in dataset.files])
+    paths = [files[name] for name in dataset.files]
+    items = known[dataset.layout](dataset, paths)
+    if not items:
+        raise BadInput(paths[0], f"has no rows, so {dataset.name} would be empty.")
+    return items
+
+
+def _meme_ids(alignment: Alignment, files: Mapping[str, Path]) -> Set[str]:
+    """Of the file and not of a table: an answer about no meme is an error, and must not be lost in a join."""
+    return {item.item_id for item in _items(layouts.MEMES, alignment.memes, files)}
 
 
 def _frame(
@@ -148,27 +161,23 @@ def _recorded(
     files: Mapping[str, Path],
     choices: Mapping[str, bool | None],
     *,
-    known: pl.Series | None = None,
+    known: Set[str],
 ) -> list[dict]:
     names = [name for name in (columns.meme_id, columns.label, columns.annotator, columns.probability) if name]
     rows = csvfiles.read(files[columns.file], columns=names, others=True)
-    ids = set(known) if known is not None else None
     for row in rows:
-        if ids is not None and row[columns.meme_id] not in ids:
-            raise row.bad(columns.meme_id, f"{row[columns.meme_id][: csvfiles.N_QUOTED]!r} is no meme of the dataset.")
-    return [
-        {"meme_id": row.filled(columns.meme_id), "label": row.choice(columns.label, choices), "row": row}
-        for row in rows
-    ]
+        if row.filled(columns.meme_id) not in known:
+            raise row.bad(columns.meme_id, f"{row[columns.meme_id][:N_QUOTED]!r} is no meme of the dataset.")
+    return [{"meme_id": row[columns.meme_id], "label": row.choice(columns.label, choices), "row": row} for row in rows]
 
 
-def _probability(row: csvfiles.Row, column: str | None) -> float | None:
+def _probability(row: Row, column: str | None) -> float | None:
     if not column or not row[column]:
         return None
     try:
         value = float(row[column])
     except ValueError as error:
-        raise row.bad(column, f"{row[column][: csvfiles.N_QUOTED]!r} is not a number.") from error
+        raise row.bad(column, f"{row[column][:N_QUOTED]!r} is not a number.") from error
     if not 0 <= value <= 1:
         raise row.bad(column, "is not between 0 and 1.")
     return value

@@ -1,10 +1,10 @@
 """A study that is safe to show: vegetables who insult each other, made from a seed.
 
-The memes' own label asks whether a text makes fun of anything rotten; the videos' label asks whether a kind of vegetable
-is attacked for what it is. Many texts do one and not the other, so the memes' labels serve the videos badly until they
-are re-annotated. A simulated model labels the memes under the videos' definition, right about 85 times in 100, and three
-simulated annotators answer with errors of their own. What integrity checks look for on real tables is planted: a video
-in two splits, texts in two splits, missing texts and audio, repeated meme texts.
+The memes' own label asks whether a text makes fun of anything rotten; the videos' label asks whether a kind of
+vegetable is attacked for what it is. Many texts do one and not the other, so the memes' labels serve the videos badly
+until they are re-annotated. A simulated model labels the memes under the videos' definition, right about 85 times in
+100, and three simulated annotators answer with errors of their own. What integrity checks look for on real tables is
+planted: a video in two splits, texts in two splits, missing texts and audio, repeated meme texts.
 """
 
 import csv

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import http.client
 import os
 import shutil
 import tempfile
@@ -45,14 +46,17 @@ def find(source: Source, *, home: Path) -> dict[str, Path]:
     for folder in [*folders, kept]:
         if not _missing(source, folder):
             return _checked(source, folder)
+    # It is put in place whole, so what is not there now was there once (or is there since a moment ago).
+    if kept.exists() and (lost := _missing(source, kept)):
+        raise StoreError(f"{kept} has lost {', '.join(lost)}. Remove that folder and run again.")
     if source.generator:
         with _filled(kept) as scratch:
             GENERATORS[source.generator](scratch, seed=source.seed)
         return _checked(source, kept)
     if source.download:
-        _download(source, kept, folders)
+        _download(source, kept, places=_places(source, [*folders, kept]))
         return _checked(source, kept)
-    raise MissingSource(_places(source, folders))
+    raise MissingSource(_places(source, [*folders, kept]))
 
 
 def digests(files: Mapping[str, Path]) -> dict[str, str]:
@@ -74,7 +78,8 @@ def sha256(path: Path) -> str:
 
 
 def _missing(source: Source, folder: Path) -> list[str]:
-    return [name for name in source.files if not (folder / name).exists()]
+    # Where a folder may not be entered, Path.exists raises; to the user its files are missing.
+    return [name for name in source.files if not os.path.exists(folder / name)]  # noqa: PTH110
 
 
 def _checked(source: Source, folder: Path) -> dict[str, Path]:
@@ -102,10 +107,12 @@ def _filled(folder: Path) -> Iterator[Path]:
             content = Path(scratch) / "content"
             content.mkdir()
             yield content
-            with contextlib.suppress(FileExistsError, OSError):
+            try:
                 content.rename(folder)
-            if not folder.is_dir():
-                raise StoreError(f"{folder} could not be put in place; remove what stands there and run again.")
+            except OSError:
+                # Another process put the same content in place first.
+                if not folder.is_dir():
+                    raise
     except OSError as error:
         raise StoreError(
             f"{folder} cannot be written: {error.strerror or error}. Free space there, or point M2V_HOME to a folder "
@@ -113,19 +120,34 @@ def _filled(folder: Path) -> Iterator[Path]:
         ) from error
 
 
-def _download(source: Source, folder: Path, folders: list[Path]) -> None:
+def _download(source: Source, folder: Path, *, places: str) -> None:
     with _filled(folder) as scratch:
         for name, file in source.files.items():
             address = f"{source.download}/{file.path or name}"
             target = scratch / name
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                with urllib.request.urlopen(address, timeout=TIMEOUT_S) as answer, target.open("wb") as out:  # noqa: S310
-                    shutil.copyfileobj(answer, out)
-            except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-                raise MissingSource(f"{_places(source, folders)} Downloading {address} failed: {error}.") from error
-        # Before they are put in place: a wrong download must not be found next time.
-        _checked(source, scratch)
+                _fetch(address, target)
+            except (
+                urllib.error.URLError,
+                http.client.HTTPException,
+                TimeoutError,
+                ConnectionError,
+                ValueError,
+            ) as error:
+                problem = f"Downloading {address} failed: {str(error).strip()}. Check the network, or supply the files."
+                raise MissingSource(f"{places} {problem}") from error
+            # Before it is put in place: a wrong download must not be found next time.
+            if file.sha256 and (actual := sha256(target)) != file.sha256:
+                raise ChecksumMismatch(address, expected=file.sha256, actual=actual)
+
+
+def _fetch(address: str, target: Path) -> None:
+    with urllib.request.urlopen(address, timeout=TIMEOUT_S) as answer, target.open("wb") as out:  # noqa: S310
+        shutil.copyfileobj(answer, out)
+        # Read in pieces, an answer that breaks off looks like one that ends.
+        if answer.length:
+            raise http.client.IncompleteRead(b"", answer.length)
 
 
 def _places(source: Source, folders: list[Path]) -> str:
@@ -134,6 +156,6 @@ def _places(source: Source, folders: list[Path]) -> str:
         missing = _missing(source, folder)
         state = f"has no {', '.join(missing)}" if folder.is_dir() else "does not exist"
         places.append(f"{folder} ({state})")
-    hint = f"Put its {len(source.files)} files into one of these folders"
+    hint = f"Put all of them ({', '.join(source.files)}) into one of these folders"
     hint += f", or set {source.environment} to the folder that holds them." if source.environment else "."
     return f"The files of {source.title!r} are in none of: {'; '.join(places)}. {hint}"

@@ -13,7 +13,7 @@ from m2v import schemas
 from m2v.evaluation import forest, headline, wording
 from m2v.evaluation.marks import ORDER, marks
 from m2v.evaluation.wording import decimal, difference, figure, interval, p_value, percent
-from m2v.findings import Finding
+from m2v.findings import Finding, LabelFlow
 
 REJECTS = {"dataset": pl.String, "reason": pl.String, "n_items": pl.UInt32}
 
@@ -27,28 +27,6 @@ THEMES = {
     "#d55e00": ("vermilion", "#ff8f4d"),
     "#009e73": ("green", "#3fcf9f"),
 }
-
-
-@dataclass(frozen=True)
-class LabelFlow:
-    """What became of an alignment's labels; None is "not estimable".
-
-    Attributes:
-        alignment: For example ``fhm_hatemm``.
-        kappa: Cohen's, between original and predicted labels.
-        humans_side_with_model_share: Of the answers about memes whose labels differ.
-    """
-
-    alignment: str
-    n_memes: int
-    n_conflicts: int
-    n_answers: int
-    n_flipped: int
-    n_undecided: int
-    positive_before_share: float | None
-    positive_after_share: float | None
-    kappa: float | None
-    humans_side_with_model_share: float | None
 
 
 @dataclass(frozen=True)
@@ -70,7 +48,7 @@ class Version:
     table: str
     variant: str
     number: int
-    rows_sha256: str
+    rows_hash: str
 
 
 @dataclass(frozen=True)

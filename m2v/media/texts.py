@@ -45,7 +45,7 @@ def to_encode(items: pl.DataFrame, *, item_id: str, label: LabelDefinition | Non
 def features(rows: pl.DataFrame, embeddings: pl.DataFrame) -> pl.DataFrame:
     """The rows of ``to_encode`` with their texts' embeddings (columns ``text_sha256``, ``embedding``) instead."""
     joined = rows.join(embeddings, on="text_sha256", how="left", maintain_order="left")
-    return joined.select(schemas.TEXT_FEATURES.columns)
+    return joined.select(list(schemas.TEXT_FEATURES.columns))
 
 
 def matrix(items: pl.DataFrame, *, features: pl.DataFrame) -> np.ndarray:

@@ -5,7 +5,8 @@ from typing import Any
 import polars as pl
 
 from m2v import schemas
-from m2v.evaluation.report import Example, LabelFlow, Report, Version
+from m2v.findings import LabelFlow
+from m2v.evaluation.report import Example, Report, Version
 from m2v.findings import Finding
 from tests import tables
 

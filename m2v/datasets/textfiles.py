@@ -1,0 +1,88 @@
+"""Text files from outside, read line by line, and the rows made of them; errors show at most a bit of a cell."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from m2v.errors import BadInput
+
+MAX_CELL_CHARACTERS = 1 << 20
+# A line is read in one piece; a longer one than a few of the longest cells is refused before it fills the memory.
+MAX_LINE_BYTES = 8 * MAX_CELL_CHARACTERS
+N_QUOTED = 20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A record of a file.
+
+    Attributes:
+        number: From 1, as a spreadsheet counts: a header is 1, a record over several lines is one.
+    """
+
+    path: Path
+    number: int
+    cells: dict[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        return self.cells[column]
+
+    def bad(self, column: str, problem: str) -> BadInput:
+        """The error for a cell of this row."""
+        return BadInput(self.path, problem, row=self.number, column=column)
+
+    def choice(self, column: str, choices: Mapping[str, T]) -> T:
+        """The cell's meaning among named choices."""
+        cell = self.cells[column]
+        if cell not in choices:
+            known = ", ".join(map(repr, choices))
+            raise self.bad(column, f"{cell[:N_QUOTED]!r} is not one of {known}.")
+        return choices[cell]
+
+    def filled(self, column: str) -> str:
+        """The cell, which must not be empty."""
+        if not self.cells[column].strip():
+            raise self.bad(column, "is empty; every row needs one.")
+        return self.cells[column]
+
+
+def lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file, each with its end of line; a byte order mark at the start is left out.
+
+    Raises:
+        BadInput: The file cannot be read, or names the line that is not UTF-8 or too long.
+    """
+    offset = 0
+    try:
+        with path.open("rb") as file:
+            # Bytes first: decoded line by line, a wrong byte is met on its own line and not a buffer ahead of it.
+            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), start=1):
+                if len(line) > MAX_LINE_BYTES:
+                    raise BadInput(path, f"line {number} has more than {MAX_LINE_BYTES:,} bytes. Split or shorten it.")
+                yield _decoded(path, line, number=number, offset=offset)
+                offset += len(line)
+    except OSError as error:
+        raise BadInput(path, f"cannot be read: {error.strerror}.") from error
+
+
+def check_unique(keys: Iterable[tuple[tuple[str, ...], Row]]) -> None:
+    """Refuse a key that stands in two rows, naming both."""
+    seen: dict[tuple[str, ...], Row] = {}
+    for key, row in keys:
+        if key in seen:
+            first = seen[key]
+            place = f"row {first.number}" + ("" if first.path == row.path else f" of {first.path}")
+            shown = ", ".join(repr(part[:N_QUOTED]) for part in key)
+            raise BadInput(row.path, f"{shown} stands in {place} too. Leave one of them out.", row=row.number)
+        seen[key] = row
+
+
+def _decoded(path: Path, line: bytes, *, number: int, offset: int) -> str:
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        place = f"byte 0x{line[error.start]:02x} at offset {offset + error.start}"
+        raise BadInput(path, f"line {number} is not UTF-8 ({place}). Save the file as UTF-8, or use iconv.") from error

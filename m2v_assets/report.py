@@ -1,0 +1,137 @@
+"""The study's report: what was found in the data, how labels changed, what that did to the scores."""
+
+import dagster as dg
+import polars as pl
+
+from m2v import schemas
+from m2v.annotation import agreement, routing, voting
+from m2v.catalog.variants import Alignment, StudyPlan, variant
+from m2v.datasets import integrity, readers
+from m2v.evaluation import report as reporting
+from m2v.findings import Finding, LabelFlow
+from m2v_assets.describe import OWNERS, code_version, key
+from m2v_resources.reports import Reports
+from m2v_resources.sources import Sources
+from m2v_resources.tables import Tables
+
+N_EXAMPLES = 5
+
+
+def report(plan: StudyPlan) -> dg.AssetsDefinition:
+    name = variant(plan.study.name)
+    rests_on = _tables(plan)
+
+    @dg.asset(
+        key=key("reports", name),
+        group_name="reports",
+        description="The study in one HTML file.",
+        owners=OWNERS,
+        kinds={"html"},
+        tags={"m2v/stage": "evaluation"},
+        code_version=code_version("1", plan.study.title),
+        deps=[key(table, each) for table, each in rests_on],
+    )
+    def asset(tables: Tables, sources: Sources, reports: Reports) -> dg.MaterializeResult:
+        """One self-contained page."""
+        latest = [tables.version(table, each) for table, each in rests_on]
+        page = reporting.Report(
+            study=plan.study.name,
+            title=plan.study.title,
+            results=tables.read(schemas.RESULTS, name) if plan.runs else schemas.RESULTS.empty(),
+            comparisons=tables.read(schemas.COMPARISONS, name) if plan.runs else schemas.COMPARISONS.empty(),
+            findings=tuple(_findings(plan, tables, sources)),
+            label_flows=tuple(_flow(alignment, tables) for alignment in plan.alignments),
+            examples=tuple(example for alignment in plan.alignments for example in _examples(alignment, tables)),
+            rejects=_rejects(plan, tables),
+            versions=tuple(
+                reporting.Version(each.table, each.variant, each.number, each.rows_hash) for each in latest
+            ),
+        )
+        return reports.write(reporting.render(page), plan.study.name)
+
+    return asset
+
+
+def _tables(plan: StudyPlan) -> list[tuple[schemas.Table, str]]:
+    """Every table version that the report reads."""
+    name = variant(plan.study.name)
+    found = [(schemas.MEMES, variant(memes.name)) for memes in plan.memes]
+    for target in plan.targets:
+        found.append((schemas.VIDEOS, variant(target.name)))
+        found += [(schemas.DEMONSTRATIONS, variant(target.name))] if target.demonstrations else []
+    for alignment in plan.alignments:
+        found += [(table, alignment.name) for table in ALIGNED]
+    for training_set in plan.training_sets:
+        found += [(table, training_set.name) for table in (schemas.TRAINING_EXAMPLES, schemas.REJECTS)]
+    return found + ([(schemas.RESULTS, name), (schemas.COMPARISONS, name)] if plan.runs else [])
+
+
+ALIGNED = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS, schemas.VOTED_LABELS)
+
+
+def _findings(plan: StudyPlan, tables: Tables, sources: Sources) -> list[Finding]:
+    """Every check of the study, computed by the functions that the asset checks call."""
+    found: list[Finding] = []
+    for dataset in plan.memes:
+        name = variant(dataset.name)
+        found += integrity.meme_findings(tables.read(schemas.MEMES, name), variant=name)
+    for target in plan.targets:
+        name = variant(target.name)
+        videos = tables.read(schemas.VIDEOS, name)
+        found += integrity.video_findings(videos, variant=name)
+        if target.demonstrations:
+            demonstrations = tables.read(schemas.DEMONSTRATIONS, name)
+            found += integrity.demonstration_findings(demonstrations, videos, variant=name)
+            for training_set in (each for each in plan.training_sets if each.target == target):
+                examples = tables.read(schemas.TRAINING_EXAMPLES, training_set.name)
+                found += integrity.training_findings(
+                    examples, demonstrations, target=target.name, variant=training_set.name
+                )
+    for alignment in plan.alignments:
+        found += _alignment_findings(plan, alignment, tables, sources)
+    return found
+
+
+def _alignment_findings(
+    plan: StudyPlan, alignment: Alignment, tables: Tables, sources: Sources
+) -> list[Finding]:
+    predictions, conflicts, answers, votes = (tables.read(table, alignment.name) for table in ALIGNED)
+    published = None
+    if alignment.recorded.votes:
+        published = readers.recorded_votes(alignment, files=sources.find(plan.source(alignment.memes)))
+    return [
+        *agreement.prediction_findings(predictions, variant=alignment.name),
+        *agreement.answer_findings(answers, conflicts, variant=alignment.name),
+        *voting.voting_findings(votes, predictions, answers, variant=alignment.name, published=published),
+        routing.agreed_error(conflicts, answers, variant=alignment.name),
+    ]
+
+
+def _flow(alignment: Alignment, tables: Tables) -> LabelFlow:
+    predictions, _, answers, votes = (tables.read(table, alignment.name) for table in ALIGNED)
+    return agreement.label_flow(predictions, answers, votes, variant=alignment.name)
+
+
+def _examples(alignment: Alignment, tables: Tables) -> list[reporting.Example]:
+    """The first memes by id whose label changed."""
+    predictions, _, _, votes = (tables.read(table, alignment.name) for table in ALIGNED)
+    memes = tables.read(schemas.MEMES, variant(alignment.memes.name)).select("meme_id", "text")
+    changed = (
+        predictions.join(votes.select("meme_id", voted="label"), on="meme_id")
+        .filter(pl.col("voted") != pl.col("original"))
+        .join(memes, on="meme_id")
+        .sort("meme_id")
+    )
+    columns = changed.select("meme_id", "original", "predicted", "voted", "text").head(N_EXAMPLES)
+    return [reporting.Example(alignment=alignment.name, **row) for row in columns.iter_rows(named=True)]
+
+
+def _rejects(plan: StudyPlan, tables: Tables) -> pl.DataFrame:
+    """How many distinct items were kept out of training, by dataset and reason."""
+    rows = [schemas.REJECTS.empty(), *(tables.read(schemas.REJECTS, each.name) for each in plan.training_sets)]
+    return (
+        pl.concat(rows)
+        .group_by("dataset", pl.col("reason").cast(pl.String))
+        .agg(n_items=pl.struct("item_id", "split").n_unique().cast(pl.UInt32))
+        .sort("dataset", "reason")
+    )
