@@ -43,7 +43,7 @@ def video_findings(videos: pl.DataFrame, *, variant: str) -> list[Finding]:
             is_fine=rows.is_empty(),
             summary=f"{summary}.",
             ids=tuple(rows["video_id"].unique().sort()),
-            figures={"n_rows": rows.height} | ({"n_texts": n_texts} if check == "texts_in_one_split" else {}),
+            figures={"n_rows": rows.height, **({"n_texts": n_texts} if check == "texts_in_one_split" else {})},
         )
         for check, rows, summary in found
     ]
@@ -106,9 +106,9 @@ def demonstration_findings(demonstrations: pl.DataFrame, videos: pl.DataFrame, *
             variant,
             is_fine=offending.is_empty(),
             summary=(
-                f"Of {demonstrations.height} demonstrations {n['train']} stand in train, {n['validation']} in validation "
-                f"and {n['test']} in test: a recipe that trains on train + validation, as the paper's does, trains on "
-                f"{n_trained_on} of them."
+                f"Of {demonstrations.height} demonstrations {n['train']} stand in train, {n['validation']} in "
+                f"validation, {n['test']} in test and {n_unknown} in none of these: a recipe that trains on "
+                f"train + validation, as the paper's does, trains on {n_trained_on} of them."
             ),
             ids=tuple(offending),
             figures={

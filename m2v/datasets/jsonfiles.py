@@ -47,7 +47,7 @@ def _cell(path: Path, number: int, data: dict[str, Any], key: str) -> str:
     if key not in data:
         raise BadInput(path, "is missing.", row=number, column=key)
     value = data[key]
-    if isinstance(value, int) and not isinstance(value, bool):
+    if type(value) is int:  # and not bool, which is an int too
         return str(value)
     if problem := _problem(value):
         raise BadInput(path, problem, row=number, column=key)

@@ -18,6 +18,8 @@ T = TypeVar("T")
 N_MEMES, N_VIDEOS = 240, 120
 SPLITS = {"train": 60, "validation": 20, "test": 40}
 MODEL_ACCURACY = 0.85
+# How often a text with an attack, and one without, is about something rotten: the two definitions overlap somewhat.
+ROTTEN_SHARE = {True: 0.65, False: 0.35}
 ANNOTATORS = {"annotator-1": 0.95, "annotator-2": 0.9, "annotator-3": 0.85}
 ABSENT_SHARE = 0.04
 
@@ -108,7 +110,7 @@ def _memes(draw: Draw) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     answers: list[dict[str, str]] = []
     for number in range(N_MEMES):
         is_attack = draw.chance(0.4)
-        is_rotten = draw.chance(0.55 if is_attack else 0.45)
+        is_rotten = draw.chance(ROTTEN_SHARE[is_attack])
         text = f"{draw.sentence(ATTACKS if is_attack else FRIENDLY)} - {draw.one(ROTTEN if is_rotten else FRESH)}"
         predicted = is_attack if draw.chance(MODEL_ACCURACY) else not is_attack
         # Every fortieth repeats the text before it, whatever its label says.
@@ -138,8 +140,9 @@ def _videos(draw: Draw) -> list[dict[str, str]]:
     splits = [split for split, n in SPLITS.items() for _ in range(n)]
     for number, split in enumerate(splits):
         is_attack = number % 5 in {0, 2}
+        is_rotten = draw.chance(ROTTEN_SHARE[is_attack])
         video_id = f"garden_{number:03d}"
-        sentences = [draw.one(FILLERS), draw.sentence(FRIENDLY), draw.one(ROTTEN if draw.chance(0.5) else FRESH)]
+        sentences = [draw.one(FILLERS), draw.sentence(FRIENDLY), draw.one(ROTTEN if is_rotten else FRESH)]
         sentences += [draw.sentence(ATTACKS) for _ in range(2)] if is_attack else [draw.sentence(FRIENDLY)]
         sentences.append(draw.one(FILLERS))
         # A label that the text does not show, as when only the picture does.
