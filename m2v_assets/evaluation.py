@@ -46,9 +46,6 @@ def probe_test_predictions(run: Run) -> dg.AssetsDefinition:
 
 def lora_test_predictions(run: Run) -> dg.AssetsDefinition:
     target = variant(run.target.name)
-    assert isinstance(run.model, Lora)
-    model = run.model
-
     @dg.asset(
         **_attributes(schemas.TEST_PREDICTIONS, run, code="1"),
         pool="accelerator",
@@ -64,7 +61,6 @@ def lora_test_predictions(run: Run) -> dg.AssetsDefinition:
             context,
             module="m2v.training.infer",
             spec={
-                "model": model.model_dump(mode="json"),
                 "encoder": run.encoder.model_dump(mode="json"),
                 "checkpoint": str(Path(programs.home) / checkpoint["folder"]),
                 "texts": str(programs.input(items, out / "texts.parquet")),

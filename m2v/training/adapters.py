@@ -1,0 +1,84 @@
+"""A text encoder with a LoRA adapter and a linear head, saved and loaded as safetensors."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
+from transformers import AutoModel
+
+from m2v.catalog import weights
+from m2v.catalog.entries import Encoder, Lora
+from m2v.errors import StoreError
+
+ADAPTER = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+
+
+class TextClassifier(nn.Module):
+    """The mean of the encoder's token states, and one logit for the positive label."""
+
+    def __init__(self, encoder: nn.Module, *, positive_weight: float = 1.0) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(int(encoder.config.hidden_size), 1)  # pyright: ignore[reportArgumentType]
+        self.positive_weight = positive_weight
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor | None = None
+    ) -> dict[str, Any]:
+        """Logits (batch,), and the loss where labels (batch,) are given; tokens are (batch, tokens)."""
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        mask = attention_mask.unsqueeze(-1).to(states.dtype)
+        pooled = (states * mask).sum(1) / mask.sum(1).clamp(min=1)  # (batch, hidden)
+        logits = self.head(pooled).squeeze(-1)
+        if labels is None:
+            return {"logits": logits}
+        weight = torch.tensor(self.positive_weight, device=logits.device)
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), pos_weight=weight)
+        return {"loss": loss, "logits": logits}
+
+
+def fresh(model: Lora, encoder: Encoder, *, positive_weight: float, seed: int) -> PeftModel:
+    """The pretrained encoder with a new adapter and head; only these two are trained."""
+    classifier = TextClassifier(_pretrained(encoder), positive_weight=positive_weight)
+    # peft draws the adapter's first weights here.
+    torch.manual_seed(seed)
+    nn.init.normal_(classifier.head.weight, std=0.02)
+    nn.init.zeros_(classifier.head.bias)
+    config = LoraConfig(
+        r=model.rank,
+        lora_alpha=model.alpha,
+        lora_dropout=model.dropout,
+        target_modules=model.targets,
+        modules_to_save=["head"],
+    )
+    return get_peft_model(classifier, config)  # pyright: ignore[reportArgumentType, reportReturnType]
+
+
+def load(encoder: Encoder, checkpoint: Path) -> PeftModel:
+    """The encoder with a saved adapter and head.
+
+    Raises:
+        StoreError: The checkpoint has no adapter: a mistyped path must never evaluate the base model.
+    """
+    for name in (ADAPTER, CONFIG):
+        if not (checkpoint / name).is_file():
+            raise StoreError(f"{checkpoint} has no {name}; it is no LoRA checkpoint. Check the path.")
+    classifier = TextClassifier(_pretrained(encoder))
+    return PeftModel.from_pretrained(classifier, str(checkpoint)).eval()  # pyright: ignore[reportArgumentType]
+
+
+def save(model: PeftModel, folder: Path, *, state: dict[str, torch.Tensor] | None = None) -> None:
+    """Write the adapter and the head, nothing else.
+
+    Args:
+        state: The trainable parameters gathered from all processes, where they are sharded.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(str(folder), safe_serialization=True, state_dict=state)
+
+
+def _pretrained(encoder: Encoder) -> nn.Module:
+    return AutoModel.from_pretrained(weights.folder(encoder), dtype=torch.float32, use_safetensors=True)

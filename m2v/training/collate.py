@@ -1,0 +1,97 @@
+"""Texts as batches of tokens."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from m2v.catalog import weights
+from m2v.catalog.entries import Encoder
+from m2v.progress import Report
+
+
+def tokenizer(encoder: Encoder) -> PreTrainedTokenizerBase:
+    """The encoder's own."""
+    return AutoTokenizer.from_pretrained(weights.folder(encoder))
+
+
+def tokenise(texts: Sequence[str], *, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> list[list[int]]:
+    """The tokens of each text, cut on the right."""
+    return tokenizer(list(texts), truncation=True, max_length=max_tokens, verbose=False)["input_ids"]  # pyright: ignore[reportReturnType]
+
+
+class Examples(torch.utils.data.Dataset):
+    """Tokenised texts with labels, as the Trainer takes them."""
+
+    def __init__(self, tokens: Sequence[list[int]], labels: Sequence[bool]) -> None:
+        self.rows = [
+            {"input_ids": ids, "labels": float(label), "length": len(ids)}
+            for ids, label in zip(tokens, labels, strict=True)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        return self.rows[place]
+
+
+class Collate:
+    """Pads a batch to its longest text."""
+
+    def __init__(self, pad_token_id: int) -> None:
+        self.pad_token_id = pad_token_id
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """``input_ids`` and ``attention_mask`` (batch, tokens), int64; ``labels`` (batch,), float32, where there are."""
+        longest = max(len(row["input_ids"]) for row in rows)
+        ids = torch.full((len(rows), longest), self.pad_token_id, dtype=torch.int64)
+        mask = torch.zeros_like(ids)
+        for place, row in enumerate(rows):
+            ids[place, : len(row["input_ids"])] = torch.tensor(row["input_ids"])
+            mask[place, : len(row["input_ids"])] = 1
+        batch = {"input_ids": ids, "attention_mask": mask}
+        if "labels" in rows[0]:
+            batch["labels"] = torch.tensor([row["labels"] for row in rows])
+        return batch
+
+
+def batches(lengths: Sequence[int], *, max_tokens: int) -> Iterator[list[int]]:
+    """Places of texts in order of length, as many at a time as keep the padded batch within ``max_tokens``."""
+    batch: list[int] = []
+    for place in sorted(range(len(lengths)), key=lambda place: (lengths[place], place)):
+        if batch and lengths[place] * (len(batch) + 1) > max_tokens:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
+
+
+@torch.inference_mode()
+def probabilities(
+    model: torch.nn.Module,
+    tokens: Sequence[list[int]],
+    *,
+    pad_token_id: int,
+    report: Report | None = None,
+    max_tokens: int = 4096,
+) -> torch.Tensor:
+    """The positive label's probability for each text, (texts,), float64.
+
+    Args:
+        max_tokens: Of a padded batch.
+    """
+    collate = Collate(pad_token_id)
+    device = next(model.parameters()).device
+    found = torch.zeros(len(tokens), dtype=torch.float64)
+    n_done = 0
+    for places in batches([len(ids) for ids in tokens], max_tokens=max_tokens):
+        batch = collate([{"input_ids": tokens[place]} for place in places])
+        logits = model(**{name: value.to(device) for name, value in batch.items()})["logits"]
+        found[places] = logits.double().sigmoid().cpu()
+        n_done += len(places)
+        if report:
+            report.step(n_done, len(tokens), unit="texts")
+    return found
