@@ -69,7 +69,7 @@ def batches(lengths: Sequence[int], *, max_tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode, whose tensors ZeRO-3 cannot train on afterwards
 def probabilities(
     model: torch.nn.Module,
     tokens: Sequence[list[int]],

@@ -54,6 +54,7 @@ def prepare() -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // int(os.environ["WORLD_SIZE"])))
     # Built on CPU at first use: 21 s for a gain that gloo does not need.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed(dist_backend="nccl" if torch.cuda.is_available() else "gloo", verbose=False)
     transformers.logging.set_verbosity_error()
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
@@ -81,7 +82,7 @@ class Finetuning:
     def run(self) -> None:
         """Train, select, and write the folder."""
         began = time.monotonic()
-        arguments = self._arguments()  # before the model, so that ZeRO-3 knows of it
+        arguments = self._arguments()  # before the model: ZeRO-3 shards it as it is loaded
         n_positive = int(self.train_labels.sum())
         balance = (len(self.train_labels) - n_positive) / max(n_positive, 1)
         peft = adapters.fresh(self.model, self.encoder, positive_weight=balance, seed=self.seed)

@@ -126,7 +126,9 @@ def test_an_unchanged_file_is_not_observed_again(world: World) -> None:
 def test_a_plan_is_the_same_until_something_is_made_or_changes(world: World) -> None:
     def fingerprint() -> str:
         record = staleness.recall(world.graph, world.instance)
-        return staleness.fingerprint(world.graph, record, staleness.wave(world.graph, staleness.stale(world.graph, record)))
+        return staleness.fingerprint(
+            world.graph, record, staleness.wave(world.graph, staleness.stale(world.graph, record))
+        )
 
     world.observe("sha-2")
     second = fingerprint()

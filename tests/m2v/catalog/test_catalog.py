@@ -12,7 +12,12 @@ STUDY = {
     "targets": ["rows"],
     "training": [{"model": "minilm-probe", "strategies": ["no_ft", "om_ft", "rm_ft", "vid_ft", "vid_rm_ft"]}],
 }
-SOURCE = {"title": "Peas", "licence": {"name": "CC0-1.0"}, "folders": ["tables"], "files": {"pods.csv": {}, "rows.csv": {}}}
+SOURCE = {
+    "title": "Peas",
+    "licence": {"name": "CC0-1.0"},
+    "folders": ["tables"],
+    "files": {"pods.csv": {}, "rows.csv": {}},
+}
 LABEL = {"positive": "mushy", "negative": "firm", "positive_definition": "It is.", "negative_definition": "It is not."}
 VIDEOS = {"title": "Rows", "source": "peas", "layout": "published", "files": ["rows.csv"], "label": LABEL}
 RECORDED = {"model": "snap", "predictions": {"file": "pods.csv", "label": "model_prediction"}}
