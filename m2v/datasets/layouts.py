@@ -126,6 +126,8 @@ def hatemm(dataset: Dataset, paths: list[Path]) -> list[Item]:
         text = "" if texts is None else _text_of(texts, [video_id, name], row, "video_file_name", paths[1])
         label = row.choice("label", HATEMM)
         items.append(Item(item_id=video_id, split="", text=text, label=label, media={"video": name}, row=row))
+    # Before splits are drawn: a video with both labels could land in two of them.
+    check_unique(((item.item_id,), item.row) for item in items)
     return drawn_splits(items, shares=dataset.split_shares)
 
 

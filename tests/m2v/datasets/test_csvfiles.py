@@ -12,10 +12,10 @@ from m2v.errors import BadInput
 COLUMNS = ["id", "text"]
 
 
-def read(tmp_path: Path, content: bytes, **options: bool) -> list[tuple[int, dict[str, str]]]:
+def read(tmp_path: Path, content: bytes, *, others: bool = False) -> list[tuple[int, dict[str, str]]]:
     path = tmp_path / "bed.csv"
     path.write_bytes(content)
-    return [(row.number, row.cells) for row in csvfiles.read(path, columns=COLUMNS, **options)]
+    return [(row.number, row.cells) for row in csvfiles.read(path, columns=COLUMNS, others=others)]
 
 
 def test_rows_are_counted_as_a_spreadsheet_does(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_other_columns_are_read_where_they_are_allowed(tmp_path: Path) -> None:
 
 
 def test_no_file_and_a_folder_are_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="absent.csv: cannot be read: No such file"):
+    with pytest.raises(BadInput, match=r"absent\.csv: cannot be read: No such file"):
         csvfiles.read(tmp_path / "absent.csv", columns=COLUMNS)
     with pytest.raises(BadInput, match="cannot be read: Is a directory"):
         csvfiles.read(tmp_path, columns=COLUMNS)

@@ -83,16 +83,17 @@ def test_hateful_memes_splits_are_the_files_names(memes: Read) -> None:
 
     frame = memes(
         "hateful-memes",
-        train__jsonl=line(id=42, label=1) + line(id="00007", label=0),
-        dev_seen__jsonl=line(id=8, label=0),
-        test_unseen__jsonl=line(id=9, label=0),
+        {
+            "train.jsonl": line(id=42, label=1) + line(id="00007", label=0),
+            "dev_seen.jsonl": line(id=8, label=0),
+            "test_unseen.jsonl": line(id=9, label=0),
+        },
     )
     expected = tables.memes(
-        {"meme_id": "00007"},
-        {"meme_id": "42", "label": True},
-        {"meme_id": "8", "split": "validation"},
-        {"meme_id": "9", "split": "test"},
-        image="img/1.png",
+        {"meme_id": "00007", "image": "img/1.png"},
+        {"meme_id": "42", "image": "img/1.png", "label": True},
+        {"meme_id": "8", "image": "img/1.png", "split": "validation"},
+        {"meme_id": "9", "image": "img/1.png", "split": "test"},
     )
     assert_frame_equal(frame, expected)
 
@@ -140,14 +141,14 @@ def test_hatemm_splits_are_drawn_by_label_and_seed_and_not_by_order(videos: Read
         ("test", True, 4),
     ]
     assert set(frame["text"]) == {""}
-    assert_frame_equal(videos("hatemm", shares=shares, a__csv=HATEMM + "".join(reversed(rows))), frame)
+    assert_frame_equal(videos("hatemm", {"a.csv": HATEMM + "".join(reversed(rows))}, shares=shares), frame)
     reseeded = videos("hatemm", {"a.csv": HATEMM + "".join(rows)}, shares={**shares, "seed": 1})
     assert reseeded["split"].to_list() != frame["split"].to_list()
 
 
 def test_a_split_without_a_share_gets_nothing(videos: Read) -> None:
     frame = videos(
-        "hatemm", shares={"train": 0, "validation": 0.5, "test": 0.5}, a__csv=HATEMM + "".join(hatemm_rows(7))
+        "hatemm", {"a.csv": HATEMM + "".join(hatemm_rows(7))}, shares={"train": 0, "validation": 0.5, "test": 0.5}
     )
     assert set(frame["split"]) == {"validation", "test"}
 
@@ -162,10 +163,12 @@ def test_multihateclip(videos: Read, id_: str) -> None:
     }
     frame = videos(
         "multihateclip",
-        train__tsv=f"{TSV}{id_}1\tHateful\t['Hateful']\t\t\t31\n",
-        valid__tsv=f"{TSV}{id_}2\tOffensive\t['Offensive']\t\t\t31\n",
-        test__tsv=f"{TSV}{id_}3\tNormal\t['Normal']\t\t\t31\n",
-        text__json=json.dumps(texts),
+        {
+            "train.tsv": f"{TSV}{id_}1\tHateful\t['Hateful']\t\t\t31\n",
+            "valid.tsv": f"{TSV}{id_}2\tOffensive\t['Offensive']\t\t\t31\n",
+            "test.tsv": f"{TSV}{id_}3\tNormal\t['Normal']\t\t\t31\n",
+            "text.json": json.dumps(texts),
+        },
     )
     expected = tables.videos(
         {"video_id": f"{id_}1", "label": True, "text": "大葱\na leek\nand a pea", "video": f"{id_}1.mp4"},
@@ -248,7 +251,7 @@ def test_bad_memes_of_other_layouts_are_named(memes: Read, layout: str, contents
         (
             "hatemm",
             {"a.csv": HATEMM + "v.mp4,Hate,,\n", "t.json": '{"w": "a leek"}'},
-            "a.csv, row 2, column 'video_file_name': 'v' has no text in t.json; add one, an empty one if nothing is said.",
+            "a.csv, row 2, column 'video_file_name': 'v' has no text in t.json; add one, an empty one if nothing is",
         ),
         (
             "hatemm",

@@ -60,13 +60,13 @@ class Site(http.server.ThreadingHTTPServer):
 
 
 class Page(http.server.BaseHTTPRequestHandler):
-    server: Site
-
     def do_GET(self) -> None:
-        self.server.asked.append(self.path)
-        body = self.server.pages.get(self.path)
+        site = self.server
+        assert isinstance(site, Site)
+        site.asked.append(self.path)
+        body = site.pages.get(self.path)
         self.send_response(200 if body is not None else 404)
-        self.send_header("Content-Length", str(self.server.length or len(body or b"")))
+        self.send_header("Content-Length", str(site.length or len(body or b"")))
         self.end_headers()
         self.wfile.write(body or b"")
 
@@ -77,7 +77,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def site() -> Iterator[Site]:
     with Site() as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
         server.shutdown()
