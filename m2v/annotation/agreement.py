@@ -3,6 +3,7 @@
 A coefficient that cannot be estimated is None, never 0: with one annotator, no item that two answered, or one label only.
 """
 
+import warnings
 from itertools import combinations
 
 import numpy as np
@@ -94,7 +95,8 @@ def dawid_skene(answers: pl.DataFrame) -> pl.DataFrame | None:
             "label": ordered["label"].to_list(),
         }
     )
-    errors = DawidSkene(n_iter=100, tol=1e-6).fit(rows).errors_
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # pandas', about crowd-kit's own code
+        errors = DawidSkene(n_iter=100, tol=1e-6).fit(rows).errors_
     assert errors is not None
     accuracy = {
         worker: float(np.mean([table.loc[label, label] for label in table.index if label in table.columns]))

@@ -63,8 +63,7 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _closed(path: Path) -> Iterator[str]:
-    for line in lines(path):
-        yield line if line.endswith("\n") else f"{line}\n"
+    yield from lines(path)
     yield END
 
 

@@ -2,6 +2,7 @@ import csv
 import re
 import threading
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,7 @@ def test_what_programs_write_is_read(tmp_path: Path, content: bytes) -> None:
         (b"id,text\n1,leek\n2,l\xe9ek\n", "bed.csv: line 3 is not UTF-8 (byte 0xe9 at offset 18)."),
         ("id,text\n1,leek\n".encode("utf-16"), "bed.csv: line 1 is not UTF-8 (byte 0xff at offset 0)."),
         (b'id,text\n1,"a leek\n2,a pea\n3,a beet\n', "bed.csv, row 2: opens a quote that is never closed."),
+        (b'id,text\n1,"a leek', "bed.csv, row 2: opens a quote that is never closed."),
         (b"id,text\r1,leek\r", "bed.csv, row 1: cannot be parsed: new-line character seen in unquoted field"),
     ],
 )
@@ -96,18 +98,24 @@ def test_a_cell_of_100_megabytes_is_refused_before_it_fills_the_memory(tmp_path:
     assert peak_bytes < 40 * (1 << 20)
 
 
-def test_the_csv_modules_own_limit_is_left_as_it_was(tmp_path: Path) -> None:
-    before = csv.field_size_limit()
+@pytest.fixture
+def limit() -> Iterator[int]:
+    """A limit of the csv module that nobody else sets."""
+    before = csv.field_size_limit(12_345)
+    yield 12_345
+    csv.field_size_limit(before)
+
+
+def test_the_csv_modules_own_limit_is_left_as_it_was(tmp_path: Path, limit: int) -> None:
     read(tmp_path, b"id,text\n1,a\n")
-    assert csv.field_size_limit() == before
+    assert csv.field_size_limit() == limit
     try:
         read(tmp_path, b"id,text\n1\n")
     except BadInput:
-        assert csv.field_size_limit() == before  # at once, not when the traceback is forgotten
+        assert csv.field_size_limit() == limit  # at once, not when the traceback is forgotten
 
 
-def test_threads_may_read_at_once(tmp_path: Path) -> None:
-    before = csv.field_size_limit()
+def test_threads_may_read_at_once(tmp_path: Path, limit: int) -> None:
     path = tmp_path / "bed.csv"
     path.write_bytes(b"id,text\n" + b"".join(b"%d,%s\n" % (n, b"a" * 200_000) for n in range(20)))
     n_rows: list[int] = []
@@ -119,4 +127,4 @@ def test_threads_may_read_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert n_rows == [20] * 8
-    assert csv.field_size_limit() == before
+    assert csv.field_size_limit() == limit

@@ -1,0 +1,173 @@
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from m2v import schemas
+from m2v.annotation import voting
+from m2v.errors import InvalidRows
+from tests import tables
+
+
+def alignment(rows: dict[str, tuple[bool, bool, str]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Predictions and answers from ``{meme: (original, predicted, answers as + and -)}``."""
+    predictions = tables.predictions(
+        *({"meme_id": meme, "original": original, "predicted": predicted} for meme, (original, predicted, _) in rows.items())
+    )
+    answers = tables.answers(
+        *(
+            {"meme_id": meme, "annotator": f"a{n}", "label": sign == "+"}
+            for meme, (_, _, signs) in rows.items()
+            for n, sign in enumerate(signs)
+        )
+    )
+    return predictions, answers
+
+
+def test_every_way_to_decide() -> None:
+    predictions, answers = alignment(
+        {
+            "a": (True, True, ""),  # nobody looked
+            "b": (False, False, ""),
+            "c": (True, False, "+"),  # the two cancel each other out, one human decides
+            "d": (True, False, "--"),
+            "e": (True, False, "+-"),  # people are divided
+            "f": (False, True, ""),  # a conflict that nobody answered
+            "g": (True, True, "-"),  # people looked, and are outvoted
+            "h": (True, True, "--"),  # as many people as labels
+            "i": (True, True, "---"),  # people outvote both
+            "j": (False, False, "-"),  # people agree
+        }
+    )
+    expected = pl.DataFrame(
+        [
+            ("a", True, "agreement", 2, 0, 2),
+            ("b", False, "agreement", 2, 0, 2),
+            ("c", True, "humans", 3, 1, 1),
+            ("d", False, "humans", 4, 2, 2),
+            ("e", None, "tie", 4, 2, 0),
+            ("f", None, "too_few_answers", 2, 0, 0),
+            ("g", True, "majority", 3, 1, 1),
+            ("h", None, "tie", 4, 2, 0),
+            ("i", False, "humans", 5, 3, 1),
+            ("j", False, "majority", 3, 1, 3),
+        ],
+        schema=dict(schemas.VOTED_LABELS.columns),
+        orient="row",
+    )
+    assert_frame_equal(voting.majority(predictions, answers, min_answers=1), expected)
+
+
+def test_too_few_answers_decide_nothing_and_do_not_count() -> None:
+    predictions, answers = alignment({"a": (True, False, "+"), "b": (True, False, "++"), "c": (True, True, "-")})
+    votes = voting.majority(predictions, answers, min_answers=2)
+    assert votes.select("label", "decided_by", "n_humans").rows() == [
+        (None, "too_few_answers", 0),
+        (True, "humans", 2),
+        (True, "agreement", 0),
+    ]
+
+
+def test_an_annotator_has_one_vote_the_one_of_the_last_round() -> None:
+    predictions, _ = alignment({"a": (True, False, "")})
+    answers = tables.answers(
+        {"meme_id": "a", "annotator": "x", "label": True, "round": "2"},
+        {"meme_id": "a", "annotator": "x", "label": False, "round": "1"},
+        {"meme_id": "a", "annotator": "y", "label": True, "round": "1"},
+    )
+    votes = voting.majority(predictions, answers, min_answers=1)
+    assert votes.select("label", "n_humans").rows() == [(True, 2)]
+
+
+def test_an_answer_about_an_unknown_meme_is_refused() -> None:
+    predictions, _ = alignment({"a": (True, False, "")})
+    with pytest.raises(InvalidRows, match=r"1 answered memes have no prediction, for example 'z'"):
+        voting.majority(predictions, tables.answers({"meme_id": "z", "label": True}), min_answers=1)
+
+
+def judged(original: bool, predicted: bool, signs: str, min_answers: int) -> tuple[bool | None, str, int]:
+    """The rule, spelled out for one meme."""
+    counted = signs if len(signs) >= min_answers else ""
+    if original != predicted and len(signs) < min_answers:
+        return None, "too_few_answers", 0
+    votes = [original, predicted, *(sign == "+" for sign in counted)]
+    n_for, n_against = votes.count(True), votes.count(False)
+    if n_for == n_against:
+        return None, "tie", 0
+    label = n_for > n_against
+    if original != predicted or label != original:
+        decided_by = "humans"
+    else:
+        decided_by = "majority" if counted else "agreement"
+    return label, decided_by, abs(n_for - n_against)
+
+
+ROWS = st.dictionaries(
+    st.text("abcdef", min_size=1, max_size=3),
+    st.tuples(st.booleans(), st.booleans(), st.text("+-", max_size=5)),
+    max_size=8,
+)
+
+
+@given(ROWS, st.integers(1, 4), st.randoms())
+def test_the_vote_is_the_rule_for_each_meme_in_any_order(
+    rows: dict[str, tuple[bool, bool, str]], min_answers: int, random: Any
+) -> None:
+    predictions, answers = alignment(rows)
+    seed = random.randrange(1000)
+    votes = voting.majority(
+        predictions.sample(fraction=1, shuffle=True, seed=seed),
+        answers.sample(fraction=1, shuffle=True, seed=seed),
+        min_answers=min_answers,
+    )
+    schemas.VOTED_LABELS.validate(votes)
+    found = {row[0]: row[1:] for row in votes.select("meme_id", "label", "decided_by", "margin").rows()}
+    assert found == {meme: judged(*row, min_answers) for meme, row in rows.items()}
+    assert votes["meme_id"].is_sorted()
+
+
+@given(ROWS, st.integers(1, 4))
+def test_turning_every_label_turns_every_vote(rows: dict[str, tuple[bool, bool, str]], min_answers: int) -> None:
+    turned = {
+        meme: (not original, not predicted, signs.translate({ord("+"): "-", ord("-"): "+"}))
+        for meme, (original, predicted, signs) in rows.items()
+    }
+    one = voting.majority(*alignment(rows), min_answers=min_answers)
+    other = voting.majority(*alignment(turned), min_answers=min_answers)
+    assert_frame_equal(one.with_columns(label=~pl.col("label")), other)
+
+
+@given(ROWS)
+def test_one_more_answer_for_the_winner_never_changes_the_label(rows: dict[str, tuple[bool, bool, str]]) -> None:
+    before = voting.majority(*alignment(rows), min_answers=1)
+    winners = dict(before.drop_nulls("label").select("meme_id", "label").iter_rows())
+    more = {meme: (a, b, signs + ("+" if winners[meme] else "-")) for meme, (a, b, signs) in rows.items() if meme in winners}
+    after = voting.majority(*alignment(more), min_answers=1)
+    assert dict(after.select("meme_id", "label").iter_rows()) == winners
+
+
+def test_findings_name_what_one_human_decided_what_is_open_and_what_differs() -> None:
+    predictions, answers = alignment(
+        {"a": (True, False, "+"), "b": (True, False, "--"), "c": (True, False, ""), "d": (True, False, "+-")}
+    )
+    votes = voting.majority(predictions, answers, min_answers=1)
+    published = pl.DataFrame({"meme_id": ["a", "b", "c", "d"], "label": [True, True, None, None]})
+    alone, undecided, equal = voting.voting_findings(
+        votes, predictions, answers, variant="fhm_hatemm", published=published
+    )
+    assert (alone.check, alone.is_fine, alone.ids) == ("humans_decide_alone", False, ("a",))
+    assert alone.figures == {"n_decided_conflicts": 2, "n_decided_by_one": 1}
+    assert (undecided.is_fine, undecided.ids) == (False, ("c", "d"))
+    assert undecided.figures == {"n_ties": 1, "n_too_few_answers": 1}
+    assert (equal.is_fine, equal.ids, equal.figures["n_equal"]) == (False, ("b",), 3)
+
+
+def test_findings_are_fine_where_there_is_nothing_to_find() -> None:
+    predictions, answers = alignment({"a": (True, False, "++"), "b": (True, True, "")})
+    votes = voting.majority(predictions, answers, min_answers=1)
+    published = votes.select("meme_id", "label")
+    found = voting.voting_findings(votes, predictions, answers, variant="fhm_hatemm", published=published)
+    assert [finding.is_fine for finding in found] == [True, True, True]
