@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from m2v.catalog.entries import MemeDataset, VideoDataset
+from m2v.catalog.entries import MemeDataset, SplitShares, VideoDataset
 from m2v.datasets import readers
 from m2v.errors import BadInput, InvalidCatalog, UnknownName
 from tests import tables
@@ -151,6 +151,11 @@ def test_a_split_without_a_share_gets_nothing(videos: Read) -> None:
         "hatemm", {"a.csv": HATEMM + "".join(hatemm_rows(7))}, shares={"train": 0, "validation": 0.5, "test": 0.5}
     )
     assert set(frame["split"]) == {"validation", "test"}
+
+
+def test_shares_sum_to_one() -> None:
+    with pytest.raises(ValueError, match="train, validation and test must sum to 1"):
+        SplitShares(train=0.7, validation=0.2, test=0.2)
 
 
 @pytest.mark.parametrize("id_", ["abc123", "BV1xx411c7mD"], ids=["English", "Chinese"])

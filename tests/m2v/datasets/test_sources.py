@@ -209,6 +209,11 @@ def test_without_a_network_the_message_says_how_to_go_on(source: Callable[..., S
     assert "beside (does not exist)" in message
 
 
+def test_an_address_that_is_none_is_a_missing_source(source: Callable[..., Source], tmp_path: Path) -> None:
+    with pytest.raises(MissingSource, match=r"Downloading turnip/deep/leeks\.csv failed: unknown url type"):
+        sources.find(source(download="turnip"), home=tmp_path / "home")
+
+
 def test_a_home_that_cannot_be_written_says_so(source: Callable[..., Source], tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file, where a folder is needed")
     with pytest.raises(StoreError, match=r"sources/bed-.* cannot be written: .*point M2V_HOME"):
