@@ -91,7 +91,8 @@ def select(
     if asset in graph.specs:
         return {asset}
     with suppress(dg.DagsterError, ValueError):
-        found = dg.AssetSelection.from_string(selection).resolve(made) & graph.specs.keys()
+        definitions = [asset for asset in made if isinstance(asset, dg.AssetsDefinition)]
+        found = dg.AssetSelection.from_string(selection).resolve(definitions) & graph.specs.keys()
         if found:
             return set(found)
     raise UnknownName("asset or table", selection, [*tables, *(asset.to_user_string() for asset in graph.specs)])

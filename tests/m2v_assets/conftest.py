@@ -1,0 +1,61 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def m2v(home: Path) -> Run:
+    """The command itself, in a home of its own, as a user calls it."""
+    return command(home)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+def command(home: Path) -> Run:
+    def run(*arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("M2V_", "DAGSTER_"))}
+        done = subprocess.run(
+            [Path(sys.executable).with_name("m2v"), *arguments],
+            env={**clean, "M2V_HOME": str(home), "COLUMNS": "200", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    return run
+
+
+def as_json(done: subprocess.CompletedProcess[str]) -> Any:
+    """The last line of standard output."""
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def finished_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which the sample study was run to its end, once for all tests; read it, copy it, leave it."""
+    home = tmp_path_factory.mktemp("finished") / "home"
+    done = as_json(command(home)("run", "--study", "sample", "--json"))
+    assert done["failed"] == 0
+    assert done["waves"] == 1
+    return home
+
+
+@pytest.fixture
+def sample(finished_home: Path, home: Path) -> Run:
+    """The command in a copy of the finished home, which is the test's own."""
+    shutil.copytree(finished_home, home)
+    return command(home)

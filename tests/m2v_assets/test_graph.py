@@ -1,0 +1,141 @@
+"""The graph of the sample study, edge by edge, and what every asset says of itself."""
+
+import dagster as dg
+import pytest
+
+from m2v import catalog
+from m2v.catalog.variants import StudyPlan
+from m2v_assets.definitions import assets, build
+
+GRAPH = {
+    "memes/veggie": {"files/sample_veggie_aligned_with_garden_csv"},
+    "videos/garden": {"files/sample_garden_csv"},
+    "demonstrations/garden": {"files/sample_garden_demo_description_csv", "videos/garden"},
+    "text_features/minilm_garden": {"videos/garden"},
+    "text_features/minilm_veggie": {"memes/veggie"},
+    "predictions/veggie_garden": {
+        "memes/veggie",
+        "demonstrations/garden",
+        "files/sample_veggie_aligned_with_garden_csv",
+    },
+    "conflicts/veggie_garden": {"predictions/veggie_garden"},
+    "human_labels/veggie_garden": {"conflicts/veggie_garden", "files/sample_veggie_answers_csv"},
+    "voted_labels/veggie_garden": {
+        "predictions/veggie_garden",
+        "conflicts/veggie_garden",
+        "human_labels/veggie_garden",
+    },
+    **{
+        f"{table}/om_ft_veggie_garden": {"videos/garden", "memes/veggie", "demonstrations/garden"}
+        for table in ("training_examples", "rejects")
+    },
+    **{
+        f"{table}/{strategy}_veggie_garden": {
+            "videos/garden",
+            "memes/veggie",
+            "voted_labels/veggie_garden",
+            "demonstrations/garden",
+        }
+        for table in ("training_examples", "rejects")
+        for strategy in ("rm_ft", "vid_rm_ft")
+    },
+    **{
+        f"{table}/vid_ft_garden": {"videos/garden", "demonstrations/garden"}
+        for table in ("training_examples", "rejects")
+    },
+    "checkpoints/minilm_probe_no_ft_garden_s0": {"videos/garden", "text_features/minilm_garden"},
+    "checkpoints/minilm_probe_vid_ft_garden_s0": {
+        "videos/garden",
+        "text_features/minilm_garden",
+        "training_examples/vid_ft_garden",
+    },
+    **{
+        f"checkpoints/minilm_probe_{strategy}_veggie_garden_s0": {
+            "videos/garden",
+            "text_features/minilm_garden",
+            "text_features/minilm_veggie",
+            f"training_examples/{strategy}_veggie_garden",
+        }
+        for strategy in ("om_ft", "rm_ft", "vid_rm_ft")
+    },
+    "checkpoints/minilm_lora_rm_ft_veggie_garden_s0": {"videos/garden", "training_examples/rm_ft_veggie_garden"},
+}
+PROBES = [
+    "minilm_probe_no_ft_garden_s0",
+    "minilm_probe_om_ft_veggie_garden_s0",
+    "minilm_probe_rm_ft_veggie_garden_s0",
+    "minilm_probe_vid_ft_garden_s0",
+    "minilm_probe_vid_rm_ft_veggie_garden_s0",
+]
+RUNS = [*PROBES, "minilm_lora_rm_ft_veggie_garden_s0"]
+for run in RUNS:
+    features = {"text_features/minilm_garden"} if run in PROBES else set()
+    GRAPH[f"test_predictions/{run}"] = {"videos/garden", f"checkpoints/{run}"} | features
+    GRAPH[f"metrics/{run}"] = {"videos/garden", f"checkpoints/{run}", f"test_predictions/{run}"}
+GRAPH["results/sample"] = {"videos/garden", *(f"metrics/{run}" for run in RUNS)}
+GRAPH["comparisons/sample"] = {"results/sample", *(f"test_predictions/{run}" for run in RUNS)}
+GRAPH["reports/sample"] = {
+    *(each for each in GRAPH if each.split("/")[0] not in {"text_features", "checkpoints", "test_predictions", "metrics"})
+}
+
+
+@pytest.fixture(scope="module")
+def plan() -> StudyPlan:
+    return catalog.open_study("sample")
+
+
+def test_every_asset_and_every_edge(plan: StudyPlan) -> None:
+    found = {
+        spec.key.to_user_string(): {dep.asset_key.to_user_string() for dep in spec.deps}
+        for asset in assets(plan)
+        if isinstance(asset, dg.AssetsDefinition)
+        for spec in asset.specs
+    }
+    assert found == GRAPH
+
+
+def test_every_asset_says_what_it_is(plan: StudyPlan) -> None:
+    for spec in build(plan).resolve_all_asset_specs():
+        assert spec.group_name == spec.key.path[0], spec.key
+        assert spec.owners, spec.key
+        assert spec.kinds, spec.key
+        assert spec.tags["m2v/stage"], spec.key
+        assert len(spec.description or "") > 20, spec.key
+        assert spec.code_version or spec.key.path[0] == "files", spec.key
+
+
+def test_tables_have_the_checks_that_integrity_needs(plan: StudyPlan) -> None:
+    found: dict[str, set[str]] = {}
+    for asset in assets(plan):
+        if isinstance(asset, dg.AssetsDefinition):
+            for check in asset.check_specs:
+                found.setdefault(check.asset_key.path[0], set()).add(check.name)
+    assert found == {
+        "memes": {"texts_unique", "texts_present"},
+        "videos": {"ids_in_one_split", "texts_in_one_split", "texts_present", "audio_present"},
+        "demonstrations": {"demonstrations_held_out"},
+        "predictions": {"agreement_with_original"},
+        "human_labels": {"humans_side_with_model", "annotator_agreement"},
+        "voted_labels": {"humans_decide_alone", "undecided", "agreed_error"},
+        "training_examples": {"demonstrations_not_trained_on"},
+    }
+
+
+def test_every_study_of_ours_is_a_valid_graph() -> None:
+    for name in catalog.load().studies:
+        dg.Definitions.validate_loadable(build(catalog.open_study(name)))
+
+
+def test_settings_that_decide_content_change_the_code_version(plan: StudyPlan) -> None:
+    def codes(plan: StudyPlan) -> dict[str, str | None]:
+        made = (asset for asset in assets(plan) if isinstance(asset, dg.AssetsDefinition))
+        return {spec.key.to_user_string(): spec.code_version for asset in made for spec in asset.specs}
+
+    def changed(**settings: object) -> set[str]:
+        other = catalog.resolve(plan.study.model_copy(update=settings), catalog.load())
+        before, after = codes(plan), codes(other)
+        return {asset.split("/")[0] for asset in before if before[asset] != after[asset]}
+
+    assert changed(audit_share=0.5) == {"conflicts"}
+    assert changed(min_answers=1) == {"voted_labels"}
+    assert changed(leaks="keep") == {"training_examples", "rejects", "checkpoints"}
