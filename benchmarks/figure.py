@@ -1,0 +1,9 @@
+"""One JSON line per figure, the form that every benchmark ends with."""
+
+import json
+
+
+def report(benchmark: str, figure: float, *, unit: str, target: str, holds: bool) -> None:
+    """Print what was measured, in what unit, against which target, and whether the target holds."""
+    line = {"benchmark": benchmark, "figure": round(figure, 3), "unit": unit, "target": target, "holds": bool(holds)}
+    print(json.dumps(line, ensure_ascii=False), flush=True)
