@@ -44,7 +44,8 @@ def machine() -> str:
 def main() -> None:
     found = [figure for name in NAMES for figure in figures(name)]
     rows = [
-        f"| {each['benchmark']} | {each['figure']:g} {each['unit']} | {each['target']} | {'yes' if each['holds'] else '**no**'} |"
+        f"| {each['benchmark']} | {each['figure']:g} {each['unit']} | {each['target']} "
+        f"| {'yes' if each['holds'] else '**no**'} |"
         for each in found
     ]
     table = "\n".join(

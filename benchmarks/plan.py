@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import dagster as dg
-from figure import report
 
+from figure import report
 from m2v import catalog
 from m2v.catalog.entries import Study, TrainingPlan
 from m2v_assets import staleness

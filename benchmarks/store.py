@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from figure import report
 
+from figure import report
 from m2v import schemas
 from m2v_resources.store import TableStore
 
@@ -44,7 +44,7 @@ def votes() -> pl.DataFrame:
 
 def memes() -> pl.DataFrame:
     """A table of memes with texts of some 40 characters."""
-    words = pl.Series("word", "leek beet pea corn kale chard turnip radish fennel sorrel".split())
+    words = pl.Series("word", ["leek", "beet", "pea", "corn", "kale", "chard", "turnip", "radish", "fennel", "sorrel"])
     generator = np.random.default_rng(0)
     picks = [words.gather(generator.integers(0, len(words), N_ROWS)) for _ in range(6)]
     ids = pl.select(pl.int_range(N_ROWS).cast(pl.String).str.zfill(8)).to_series()

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 import polars as pl
-from figure import report
 
+from figure import report
 from m2v import schemas
 from m2v.annotation import voting
 
@@ -65,18 +65,23 @@ def seconds(call: Callable[[], pl.DataFrame]) -> tuple[float, pl.DataFrame]:
 
 def main() -> None:
     predictions, answers = alignment()
-    ours, plain = [], []
+    ways = {
+        "ours": lambda: voting.majority(predictions, answers, min_answers=1),
+        "plain": lambda: plainly(predictions, answers),
+    }
+    spent: dict[str, list[float]] = {name: [] for name in ways}
+    result: dict[str, pl.DataFrame] = {}
     for _ in range(REPEATS):
-        spent, votes = seconds(lambda: voting.majority(predictions, answers, min_answers=1))
-        ours.append(spent)
-        spent, labels = seconds(lambda: plainly(predictions, answers))
-        plain.append(spent)
-    decided = votes.drop_nulls("label").join(labels, on="meme_id")
+        for name, call in ways.items():
+            took, result[name] = seconds(call)
+            spent[name].append(took)
+    votes, ours, plain = result["ours"], min(spent["ours"]), min(spent["plain"])
+    decided = votes.drop_nulls("label").join(result["plain"], on="meme_id")
     assert (decided["label"] == decided["label_right"]).all(), "the two ways decide differently"
     schemas.VOTED_LABELS.validate(votes)
-    sys.stderr.write(f"{answers.height:,} answers; ours {min(ours):.2f} s, plainly {min(plain):.2f} s\n")
-    report("voting: 5 M memes", min(ours), unit="s", target="≤ 5", holds=min(ours) <= 5)
-    ratio = min(ours) / min(plain)
+    sys.stderr.write(f"{answers.height:,} answers; ours {ours:.2f} s, plainly {plain:.2f} s\n")
+    report("voting: 5 M memes", ours, unit="s", target="≤ 5", holds=ours <= 5)
+    ratio = ours / plain
     report("voting: 5 M memes, over one row per vote and a group-by", ratio, unit="×", target="≤ 1", holds=ratio <= 1)
 
 

@@ -7,19 +7,17 @@ from m2v.annotation import agreement, routing, voting
 from m2v.catalog.entries import Source, Study
 from m2v.catalog.variants import Alignment
 from m2v.datasets import readers
-from m2v_assets.describe import attributes, code_version, file_key, key
+from m2v_assets.describe import code_version, file_key, key, table_asset
 from m2v_resources.sources import Sources
 from m2v_resources.tables import Tables
 
 
 def conflicts(alignment: Alignment, study: Study) -> dg.AssetsDefinition:
-    @dg.asset(
-        **attributes(
-            schemas.CONFLICTS,
-            alignment.name,
-            stage="annotation",
-            code=code_version("1", study.audit_share, study.audit_seed),
-        ),
+    @table_asset(
+        schemas.CONFLICTS,
+        alignment.name,
+        stage="annotation",
+        code=code_version("1", study.audit_share, study.audit_seed),
         deps=[key(schemas.PREDICTIONS, alignment.name)],
     )
     def asset(tables: Tables) -> dg.MaterializeResult:
@@ -36,14 +34,12 @@ def human_labels(alignment: Alignment, source: Source) -> dg.AssetsDefinition:
     recorded = alignment.recorded
     answers_file = [file_key(source, recorded.answers.file)] if recorded.answers else []
 
-    @dg.asset(
-        **attributes(
-            schemas.HUMAN_LABELS,
-            alignment.name,
-            stage="annotation",
-            code=code_version("1", recorded.answers),
-            checks=("humans_side_with_model", "annotator_agreement"),
-        ),
+    @table_asset(
+        schemas.HUMAN_LABELS,
+        alignment.name,
+        stage="annotation",
+        code=code_version("1", recorded.answers),
+        checks=("humans_side_with_model", "annotator_agreement"),
         deps=[key(schemas.CONFLICTS, alignment.name), *answers_file],
     )
     def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:
@@ -61,18 +57,16 @@ def voted_labels(alignment: Alignment, study: Study, source: Source) -> dg.Asset
     published = alignment.recorded.votes
     tables_read = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS)
 
-    @dg.asset(
-        **attributes(
-            schemas.VOTED_LABELS,
-            alignment.name,
-            stage="annotation",
-            code=code_version("1", study.min_answers),
-            checks=(
-                "humans_decide_alone",
-                "undecided",
-                "agreed_error",
-                *(["equals_published"] if published else []),
-            ),
+    @table_asset(
+        schemas.VOTED_LABELS,
+        alignment.name,
+        stage="annotation",
+        code=code_version("1", study.min_answers),
+        checks=(
+            "humans_decide_alone",
+            "undecided",
+            "agreed_error",
+            *(["equals_published"] if published else []),
         ),
         deps=[
             *(key(table, alignment.name) for table in tables_read),

@@ -6,7 +6,7 @@ from m2v import schemas
 from m2v.catalog.entries import MemeDataset, Source, VideoDataset
 from m2v.catalog.variants import variant
 from m2v.datasets import integrity, readers
-from m2v_assets.describe import OWNERS, attributes, code_version, file_key, key
+from m2v_assets.describe import OWNERS, code_version, file_key, key, table_asset
 from m2v_resources.sources import Sources
 from m2v_resources.tables import Tables
 
@@ -27,14 +27,12 @@ def files(source: Source) -> list[dg.AssetSpec]:
 
 
 def memes(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
-    @dg.asset(
-        **attributes(
-            schemas.MEMES,
-            variant(dataset.name),
-            stage="datasets",
-            code=code_version("1", dataset.layout, dataset.files, dataset.split_shares),
-            checks=("texts_unique", "texts_present"),
-        ),
+    @table_asset(
+        schemas.MEMES,
+        variant(dataset.name),
+        stage="datasets",
+        code=code_version("1", dataset.layout, dataset.files, dataset.split_shares),
+        checks=("texts_unique", "texts_present"),
         deps=[file_key(source, file) for file in dataset.files],
     )
     def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:
@@ -47,14 +45,12 @@ def memes(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
 
 
 def videos(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition:
-    @dg.asset(
-        **attributes(
-            schemas.VIDEOS,
-            variant(dataset.name),
-            stage="datasets",
-            code=code_version("1", dataset.layout, dataset.files, dataset.split_shares),
-            checks=("ids_in_one_split", "texts_in_one_split", "texts_present", "audio_present"),
-        ),
+    @table_asset(
+        schemas.VIDEOS,
+        variant(dataset.name),
+        stage="datasets",
+        code=code_version("1", dataset.layout, dataset.files, dataset.split_shares),
+        checks=("ids_in_one_split", "texts_in_one_split", "texts_present", "audio_present"),
         deps=[file_key(source, file) for file in dataset.files],
     )
     def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:
@@ -69,14 +65,12 @@ def videos(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition:
 def demonstrations(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition:
     name = variant(dataset.name)
 
-    @dg.asset(
-        **attributes(
-            schemas.DEMONSTRATIONS,
-            name,
-            stage="datasets",
-            code=code_version("1", dataset.label),
-            checks=("demonstrations_held_out",),
-        ),
+    @table_asset(
+        schemas.DEMONSTRATIONS,
+        name,
+        stage="datasets",
+        code=code_version("1", dataset.label),
+        checks=("demonstrations_held_out",),
         deps=[file_key(source, dataset.demonstrations or ""), key(schemas.VIDEOS, name)],
     )
     def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -13,6 +13,7 @@ from m2v.catalog.entries import Source
 from m2v.schemas import Table
 
 OWNERS = ["team:m2v"]
+TABLE_KINDS = frozenset({"polars", "parquet"})
 
 
 def key(table: Table | str, variant: str) -> dg.AssetKey:
@@ -36,35 +37,55 @@ def code_version(version: str, *settings: Any) -> str:
     return f"{version}-{fingerprint(*settings)}" if settings else version
 
 
-def attributes(
+def table_asset(
     table: Table,
     variant: str,
     *,
     stage: str,
     code: str,
+    deps: Sequence[dg.AssetKey],
     checks: Sequence[str] = (),
-    kinds: frozenset[str] = frozenset({"polars", "parquet"}),
-    tags: dict[str, str] | None = None,
-) -> dict[str, Any]:
-    """Arguments of ``@dg.asset`` for one version of a table."""
-    asset_key = key(table, variant)
-    return {
-        "key": asset_key,
-        "group_name": table.name,
-        "description": f"One row is {table.row}.",
-        "owners": OWNERS,
-        "kinds": kinds,
-        "tags": {"m2v/stage": stage, **(tags or {})},
-        "code_version": code,
-        "check_specs": [dg.AssetCheckSpec(check, asset=asset_key) for check in checks],
-    }
+    kinds: frozenset[str] = TABLE_KINDS,
+    tags: Mapping[str, str] | None = None,
+    pool: str | None = None,
+) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
+    """The decorator ``@dg.asset`` for one version of a table."""
+    about = spec(table, variant, stage=stage, code=code, deps=deps, kinds=kinds, tags=tags)
+    return dg.asset(
+        key=about.key,
+        deps=list(deps),
+        group_name=about.group_name,
+        description=about.description,
+        owners=about.owners,
+        kinds=set(kinds),
+        tags={"m2v/stage": stage, **(tags or {})},
+        code_version=code,
+        check_specs=[dg.AssetCheckSpec(check, asset=about.key) for check in checks],
+        pool=pool,
+    )
 
 
-def spec(table: Table, variant: str, *, deps: Sequence[dg.AssetKey], **about: Any) -> dg.AssetSpec:
-    """The same as a spec, for functions that make two tables at once."""
-    arguments = attributes(table, variant, **about)
-    del arguments["check_specs"]
-    return dg.AssetSpec(deps=deps, **arguments)
+def spec(
+    table: Table,
+    variant: str,
+    *,
+    stage: str,
+    code: str,
+    deps: Sequence[dg.AssetKey],
+    kinds: frozenset[str] = TABLE_KINDS,
+    tags: Mapping[str, str] | None = None,
+) -> dg.AssetSpec:
+    """One version of a table as a spec, for functions that make two tables at once."""
+    return dg.AssetSpec(
+        key(table, variant),
+        deps=deps,
+        group_name=table.name,
+        description=f"One row is {table.row}.",
+        owners=OWNERS,
+        kinds=set(kinds),
+        tags={"m2v/stage": stage, **(tags or {})},
+        code_version=code,
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -13,8 +13,7 @@ from m2v.evaluation import comparisons as comparing
 from m2v.evaluation import forest, scores
 from m2v.media import texts
 from m2v.training import probe
-from m2v_assets.describe import attributes, code_version, fingerprint, key
-from m2v_assets.training import features_of
+from m2v_assets.describe import code_version, fingerprint, key, table_asset
 from m2v_resources.programs import Programs
 from m2v_resources.tables import Tables
 
@@ -28,8 +27,9 @@ def probe_test_predictions(run: Run) -> dg.AssetsDefinition:
     target = variant(run.target.name)
     features = variant(run.encoder.name, run.target.name)
 
-    @dg.asset(
-        **_attributes(schemas.TEST_PREDICTIONS, run, code="1"),
+    @_run_asset(
+        schemas.TEST_PREDICTIONS,
+        run,
         deps=[key(schemas.VIDEOS, target), key(schemas.TEXT_FEATURES, features), key(schemas.CHECKPOINTS, run.name)],
     )
     def asset(tables: Tables, programs: Programs) -> dg.MaterializeResult:
@@ -46,8 +46,10 @@ def probe_test_predictions(run: Run) -> dg.AssetsDefinition:
 
 def lora_test_predictions(run: Run) -> dg.AssetsDefinition:
     target = variant(run.target.name)
-    @dg.asset(
-        **_attributes(schemas.TEST_PREDICTIONS, run, code="1"),
+
+    @_run_asset(
+        schemas.TEST_PREDICTIONS,
+        run,
         pool="accelerator",
         deps=[key(schemas.VIDEOS, target), key(schemas.CHECKPOINTS, run.name)],
     )
@@ -77,8 +79,9 @@ def lora_test_predictions(run: Run) -> dg.AssetsDefinition:
 def metrics(run: Run) -> dg.AssetsDefinition:
     target = variant(run.target.name)
 
-    @dg.asset(
-        **_attributes(schemas.METRICS, run, code="1"),
+    @_run_asset(
+        schemas.METRICS,
+        run,
         deps=[
             key(schemas.VIDEOS, target),
             key(schemas.CHECKPOINTS, run.name),
@@ -103,8 +106,11 @@ def results(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
     targets = [variant(target.name) for target in plan.targets]
 
-    @dg.asset(
-        **attributes(schemas.RESULTS, name, stage="evaluation", code="1"),
+    @table_asset(
+        schemas.RESULTS,
+        name,
+        stage="evaluation",
+        code="1",
         deps=[
             *(key(schemas.METRICS, run.name) for run in plan.runs),
             *(key(schemas.VIDEOS, target) for target in targets),
@@ -129,8 +135,11 @@ def results(plan: StudyPlan) -> dg.AssetsDefinition:
 def comparisons(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
 
-    @dg.asset(
-        **attributes(schemas.COMPARISONS, name, stage="evaluation", code="1"),
+    @table_asset(
+        schemas.COMPARISONS,
+        name,
+        stage="evaluation",
+        code="1",
         deps=[key(schemas.RESULTS, name), *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs)],
     )
     def asset(tables: Tables) -> dg.MaterializeResult:
@@ -142,11 +151,14 @@ def comparisons(plan: StudyPlan) -> dg.AssetsDefinition:
     return asset
 
 
-def _attributes(table: schemas.Table, run: Run, *, code: str) -> dict:
-    return attributes(
+def _run_asset(table: schemas.Table, run: Run, *, deps: list[dg.AssetKey], pool: str | None = None):
+    """The decorator for a table of one run."""
+    return table_asset(
         table,
         run.name,
         stage="evaluation",
-        code=code_version(code, run.model, run.encoder),
+        code=code_version("1", run.model, run.encoder),
+        deps=deps,
         tags={"m2v/model": run.model.name, "m2v/strategy": run.training_set.strategy, "m2v/target": run.target.name},
+        pool=pool,
     )

@@ -152,7 +152,7 @@ def _record(result: dg.ExecuteInProcessResult, wave: list[dg.AssetKey], outcome:
     made = [event.asset_key for event in result.get_asset_materialization_events() if event.asset_key]
     outcome.materialised += [asset.to_user_string() for asset in made]
     for event in result.filter_events(lambda event: event.is_step_failure):
-        outcome.errors[event.step_key or "run"] = message(event.step_failure_data.error, run_id=result.run_id)
+        outcome.errors[_asset(event.step_key)] = message(event.step_failure_data.error, run_id=result.run_id)
     if not result.success and not outcome.errors:
         outcome.errors["run"] = "the run failed before any asset; see it in the UI (`make ui`)"
     outcome.skipped += [asset.to_user_string() for asset in wave if asset not in made] if outcome.errors else []
@@ -167,9 +167,8 @@ def message(error: Any, *, run_id: str) -> str:
     name, _, text = error.message.strip().partition(": ")
     if name.rpartition(".")[2] in KNOWN_ERRORS:
         return text
-    return f"{error.cls_name}: {text.partition(chr(10))[0] or name} (unexpected; the traceback is in run {run_id} in the UI)"
-
-
+    line = text.partition("\n")[0] or name
+    return f"{error.cls_name}: {line} (unexpected; the traceback is in run {run_id} in the UI)"
 
 
 KNOWN_ERRORS = {"M2VError", *(each.__name__ for each in M2VError.__subclasses__())}
@@ -182,13 +181,12 @@ def _logger(listen: Listener) -> dg.LoggerDefinition:
             if heard:
                 listen(heard)
 
-    @dg.logger(description="Hands each event of a run to the command line.")
     def listener(_: dg.InitLoggerContext) -> logging.Logger:
         logger = logging.Logger("m2v.listener", level=logging.DEBUG)  # the level of Dagster's own events
         logger.addHandler(Handler())
         return logger
 
-    return listener
+    return dg.LoggerDefinition(listener, description="Hands each event of a run to the command line.")
 
 
 def _heard(meta: Mapping[str, Any], record: logging.LogRecord) -> dict[str, Any] | None:
@@ -196,10 +194,17 @@ def _heard(meta: Mapping[str, Any], record: logging.LogRecord) -> dict[str, Any]
     if event is None:
         return {"event": "log", "message": meta.get("orig_message", record.getMessage())}
     if event.event_type_value == "ASSET_OBSERVATION":
-        metadata = {name: entry.value for name, entry in event.asset_observation_data.asset_observation.metadata.items()}
+        metadata = {
+            name: entry.value for name, entry in event.asset_observation_data.asset_observation.metadata.items()
+        }
         if "done" in metadata:
             main = {name: metadata.pop(name) for name in ("done", "total", "unit")}
             return {"event": "progress", **main, "figures": metadata}
     kinds = {"STEP_START": "start", "STEP_SUCCESS": "done", "STEP_FAILURE": "failed"}
     kind = kinds.get(event.event_type_value)
-    return {"event": kind, "step": event.step_key} if kind else None
+    return {"event": kind, "step": _asset(event.step_key)} if kind else None
+
+
+def _asset(step_key: str | None) -> str:
+    """The asset that a step makes; Dagster names the step of ``table/variant`` ``table__variant``."""
+    return (step_key or "run").replace("__", "/", 1)

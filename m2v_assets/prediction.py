@@ -7,7 +7,7 @@ from m2v.annotation import agreement
 from m2v.catalog.entries import Source
 from m2v.catalog.variants import Alignment, variant
 from m2v.datasets import readers
-from m2v_assets.describe import attributes, code_version, file_key, key
+from m2v_assets.describe import code_version, file_key, key, table_asset
 from m2v_resources.sources import Sources
 from m2v_resources.tables import Tables
 
@@ -19,15 +19,13 @@ def predictions(alignment: Alignment, source: Source) -> dg.AssetsDefinition:
     if alignment.target.demonstrations:
         deps.append(key(schemas.DEMONSTRATIONS, variant(alignment.target.name)))
 
-    @dg.asset(
-        **attributes(
-            schemas.PREDICTIONS,
-            alignment.name,
-            stage="prediction",
-            code=code_version("1", recorded.predictions, recorded.model, recorded.revision),
-            checks=("agreement_with_original",),
-            tags={"m2v/model": recorded.model},
-        ),
+    @table_asset(
+        schemas.PREDICTIONS,
+        alignment.name,
+        stage="prediction",
+        code=code_version("1", recorded.predictions, recorded.model, recorded.revision),
+        checks=("agreement_with_original",),
+        tags={"m2v/model": recorded.model},
         deps=deps,
     )
     def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:

@@ -43,9 +43,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
             label_flows=tuple(_flow(alignment, tables) for alignment in plan.alignments),
             examples=tuple(example for alignment in plan.alignments for example in _examples(alignment, tables)),
             rejects=_rejects(plan, tables),
-            versions=tuple(
-                reporting.Version(each.table, each.variant, each.number, each.rows_hash) for each in latest
-            ),
+            versions=tuple(reporting.Version(each.table, each.variant, each.number, each.rows_hash) for each in latest),
         )
         return reports.write(reporting.render(page), plan.study.name)
 
@@ -92,9 +90,7 @@ def _findings(plan: StudyPlan, tables: Tables, sources: Sources) -> list[Finding
     return found
 
 
-def _alignment_findings(
-    plan: StudyPlan, alignment: Alignment, tables: Tables, sources: Sources
-) -> list[Finding]:
+def _alignment_findings(plan: StudyPlan, alignment: Alignment, tables: Tables, sources: Sources) -> list[Finding]:
     predictions, conflicts, answers, votes = (tables.read(table, alignment.name) for table in ALIGNED)
     published = None
     if alignment.recorded.votes:

@@ -1,4 +1,4 @@
-"""The stale plan for Dagster's daemon: files are observed by themselves, and stale assets made where that is switched on."""
+"""For Dagster's daemon: files are observed by themselves, and what is stale is made where that is switched on."""
 
 from pathlib import Path
 
@@ -52,8 +52,8 @@ def materialise_stale(plan: StudyPlan, graph: staleness.Graph) -> dg.SensorDefin
         minimum_interval_seconds=INTERVAL_S,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=(
-            "Materialises what is stale, wave by wave. The same plan is never launched twice, so an asset that fails is "
-            "tried again only once something it rests on has changed; start it by hand to try sooner."
+            "Materialises what is stale, wave by wave. The same plan is never launched twice, so an asset that fails "
+            "is tried again only once something it rests on has changed; start it by hand to try sooner."
         ),
         asset_selection=dg.AssetSelection.all(),
     )

@@ -12,7 +12,7 @@ from m2v.catalog.variants import Run, TrainingSet, variant
 from m2v.datasets import integrity
 from m2v.media import texts
 from m2v.training import examples, probe
-from m2v_assets.describe import attributes, code_version, fingerprint, key, spec
+from m2v_assets.describe import code_version, fingerprint, key, spec, table_asset
 from m2v_resources.programs import Programs
 from m2v_resources.tables import Tables
 
@@ -84,8 +84,10 @@ def probe_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
     assert isinstance(run.model, Probe)
     model = run.model
 
-    @dg.asset(
-        **_checkpoint_attributes(run, study, kinds=frozenset({"scikitlearn"})),
+    @_checkpoint_asset(
+        run,
+        study,
+        kinds=frozenset({"scikitlearn"}),
         deps=[
             key(schemas.VIDEOS, target),
             *(key(schemas.TEXT_FEATURES, each) for each in features_of(run)),
@@ -121,8 +123,10 @@ def lora_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
     assert isinstance(run.model, Lora)
     model = run.model
 
-    @dg.asset(
-        **_checkpoint_attributes(run, study, kinds=frozenset({"pytorch", "huggingface"})),
+    @_checkpoint_asset(
+        run,
+        study,
+        kinds=frozenset({"pytorch", "huggingface"}),
         pool="accelerator",
         deps=[key(schemas.VIDEOS, target), key(schemas.TRAINING_EXAMPLES, run.training_set.name)],
     )
@@ -168,14 +172,18 @@ def validation(run: Run, study: Study, *, videos: pl.DataFrame) -> pl.DataFrame 
     return examples.validation(videos, leaks=leaks)
 
 
-def _checkpoint_attributes(run: Run, study: Study, *, kinds: frozenset[str]) -> dict:
-    return attributes(
+def _checkpoint_asset(
+    run: Run, study: Study, *, kinds: frozenset[str], deps: list[dg.AssetKey], pool: str | None = None
+):
+    return table_asset(
         schemas.CHECKPOINTS,
         run.name,
         stage="training",
         code=code_version("1", run.model, run.encoder, run.seed, run.training_set.paper_mode, study.leaks),
+        deps=deps,
         kinds=kinds,
         tags={"m2v/model": run.model.name, "m2v/strategy": run.training_set.strategy, "m2v/target": run.target.name},
+        pool=pool,
     )
 
 

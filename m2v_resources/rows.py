@@ -60,9 +60,9 @@ def _feed(digest: blake3, values: pl.Series) -> None:
         raise TypeError(f"column {values.name!r} is {dtype}, which has no row hash")
 
 
-def _bytes(values: np.ndarray) -> np.ndarray:
+def _bytes(values: np.ndarray) -> memoryview:
     little_endian = values.astype(values.dtype.newbyteorder("<"), copy=False)
-    return np.ascontiguousarray(little_endian).view(np.uint8)
+    return np.ascontiguousarray(little_endian).view(np.uint8).data
 
 
 def _dtype_name(dtype: pl.DataType) -> str:

@@ -72,7 +72,7 @@ class Tables(dg.ConfigurableResource):
             if latest:
                 parents[parent.to_user_string()] = {"version": latest.number, "rows_hash": latest.rows_hash}
         return {
-            "run_id": context.run_id,
+            "run_id": context.run.run_id,
             "code_version": context.assets_def.code_versions_by_key.get(key),
             "parents": parents,
         }

@@ -1,6 +1,7 @@
 """How far labels agree: people with people, people with the model, the model with the dataset.
 
-A coefficient that cannot be estimated is None, never 0: with one annotator, no item that two answered, or one label only.
+A coefficient that cannot be estimated is None, never 0: with one annotator, no item that two answered, or one label
+only.
 """
 
 import warnings
@@ -18,7 +19,7 @@ COPY_SHARE = 0.95
 
 
 def cohen_kappa(one: pl.Series, other: pl.Series) -> float | None:
-    """Cohen's κ (1960) of two raters' labels of the same items; None where both only ever gave one and the same label."""
+    """Cohen's κ (1960) of two raters' labels of the same items; None where both only ever gave one label."""
     from sklearn.metrics import cohen_kappa_score
 
     if not len(one) or pl.concat([one, other.alias(one.name)]).n_unique() < 2:
@@ -75,11 +76,11 @@ def pairwise_kappa(answers: pl.DataFrame) -> float | None:
 
 
 def dawid_skene(answers: pl.DataFrame) -> pl.DataFrame | None:
-    """Each annotator's accuracy by Dawid and Skene's model (1979, Applied Statistics 28:20-28), without a gold standard.
+    """Each annotator's accuracy by Dawid and Skene's model (1979, Applied Statistics 28:20-28), without a gold label.
 
     Returns:
-        Columns ``annotator``, ``accuracy`` (f64, the mean of both labels' hit rates), sorted; None where no meme has two
-        answers or only one label was given.
+        Columns ``annotator``, ``accuracy`` (f64, the mean of both labels' hit rates), sorted; None where no meme has
+        two answers or only one label was given.
     """
     import pandas as pd
     from crowdkit.aggregation import DawidSkene

@@ -77,12 +77,13 @@ def agreed_error(conflicts: pl.DataFrame, answers: pl.DataFrame, *, variant: str
             "voted_labels",
             variant,
             is_fine=False,
-            summary="Labels on which original and prediction agree were looked at by nobody; their error is not estimable.",
+            summary="Nobody looked at labels on which original and prediction agree; their error is not estimable.",
             figures={**figures, "error_share": None, "error_share_low": None, "error_share_high": None},
         )
-    from statsmodels.stats.proportion import proportion_confint
+    from scipy.stats import binomtest
 
-    low, high = proportion_confint(len(changed), audited.height, alpha=0.05, method="beta")
+    interval = binomtest(len(changed), audited.height).proportion_ci(confidence_level=0.95, method="exact")
+    low, high = float(interval.low), float(interval.high)
     share = len(changed) / audited.height
     return Finding(
         "agreed_error",
@@ -90,9 +91,9 @@ def agreed_error(conflicts: pl.DataFrame, answers: pl.DataFrame, *, variant: str
         variant,
         is_fine=not changed.len(),
         summary=(
-            f"Most people would change {len(changed)} of {audited.height} audited labels on which original and prediction agree: "
-            f"{share:.1%} [{low:.1%}, {high:.1%}]."
+            f"Most people would change {len(changed)} of {audited.height} audited labels on which original and "
+            f"prediction agree: {share:.1%} [{low:.1%}, {high:.1%}]."
         ),
         ids=tuple(changed),
-        figures={**figures, "error_share": share, "error_share_low": float(low), "error_share_high": float(high)},
+        figures={**figures, "error_share": share, "error_share_low": low, "error_share_high": high},
     )

@@ -173,7 +173,7 @@ def _entry(path: Path, adapter: TypeAdapter[EntryT], folder: Path) -> EntryT:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise InvalidCatalog(path, problems) from error
-    entry._folder = folder  # noqa: SLF001 (set once, here)
+    entry._folder = folder
     return entry
 
 

@@ -61,7 +61,7 @@ def _pairs(results: pl.DataFrame) -> pl.DataFrame:
 
 
 def _mcnemar(a: pl.DataFrame, b: pl.DataFrame) -> dict[str, int | float]:
-    from statsmodels.stats.contingency_tables import mcnemar  # noqa: PLC0415 (seconds that the graph need not wait for)
+    from statsmodels.stats.contingency_tables import mcnemar
 
     both = a.join(b, on="video_id", suffix="_b")
     right_a, right_b = both["is_correct"], both["is_correct_b"]
@@ -73,7 +73,7 @@ def _mcnemar(a: pl.DataFrame, b: pl.DataFrame) -> dict[str, int | float]:
 
 
 def _holm(tested: pl.DataFrame) -> pl.DataFrame:
-    from statsmodels.stats.multitest import multipletests  # noqa: PLC0415 (seconds that the graph need not wait for)
+    from statsmodels.stats.multitest import multipletests
 
     adjusted = multipletests(tested["p_value"].to_numpy(), method="holm")[1]
     return tested.with_columns(p_holm=pl.Series(adjusted, dtype=pl.Float64))

@@ -45,7 +45,7 @@ def forest_plot(
         score: One of ``schemas.SCORES``.
         format: An SVG keeps its letters as text and has no background; a PNG is 2,000 pixels wide, on white.
     """
-    import matplotlib as mpl  # noqa: PLC0415 (a second that the graph need not wait for)
+    import matplotlib as mpl
 
     style: dict[Any, Any] = {
         "svg.hashsalt": "m2v",  # identifiers would be random
@@ -102,7 +102,7 @@ def _shortened(memes: object) -> str:
 
 
 def _draw(shown: pl.DataFrame, results: pl.DataFrame, score: str) -> "Figure":
-    from matplotlib.figure import Figure  # noqa: PLC0415 (as above)
+    from matplotlib.figure import Figure
 
     rows, styles = _rows(shown), _styles(shown)
     targets = results["target"].unique().sort().to_list()
@@ -187,7 +187,7 @@ def _mark(axes: "Axes", mark: dict[str, Any], row: Row, styles: dict[tuple[bool,
 
 
 def _legend(figure: "Figure", styles: dict[tuple[bool, str], dict[str, Any]], left: float) -> None:
-    from matplotlib.lines import Line2D  # noqa: PLC0415 (as above)
+    from matplotlib.lines import Line2D
 
     lines = [
         Line2D([], [], label=f"{name}, as published" if is_published else f"{name}, 95 % interval", **style)

@@ -22,7 +22,7 @@ def scores(labels: np.ndarray, probabilities: np.ndarray, *, threshold: float) -
         Shares 0-1. F1, recall and precision are the positive label's and 0 where nothing would be divided by nothing;
         macro-F1 is the mean over both labels, whether or not they occur; AUROC is None unless both do.
     """
-    from sklearn import metrics as sklearn_metrics  # noqa: PLC0415 (a second that the graph need not wait for)
+    from sklearn import metrics as sklearn_metrics
 
     predicted = probabilities >= threshold
     by_label = sklearn_metrics.precision_recall_fscore_support(

@@ -75,7 +75,11 @@ for run in RUNS:
 GRAPH["results/sample"] = {"videos/garden", *(f"metrics/{run}" for run in RUNS)}
 GRAPH["comparisons/sample"] = {"results/sample", *(f"test_predictions/{run}" for run in RUNS)}
 GRAPH["reports/sample"] = {
-    *(each for each in GRAPH if each.split("/")[0] not in {"text_features", "checkpoints", "test_predictions", "metrics"})
+    *(
+        each
+        for each in GRAPH
+        if each.split("/")[0] not in {"text_features", "checkpoints", "test_predictions", "metrics"}
+    )
 }
 
 

@@ -15,7 +15,10 @@ from tests import tables
 def alignment(rows: dict[str, tuple[bool, bool, str]]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Predictions and answers from ``{meme: (original, predicted, answers as + and -)}``."""
     predictions = tables.predictions(
-        *({"meme_id": meme, "original": original, "predicted": predicted} for meme, (original, predicted, _) in rows.items())
+        *(
+            {"meme_id": meme, "original": original, "predicted": predicted}
+            for meme, (original, predicted, _) in rows.items()
+        )
     )
     answers = tables.answers(
         *(
@@ -98,10 +101,8 @@ def judged(original: bool, predicted: bool, signs: str, min_answers: int) -> tup
     if n_for == n_against:
         return None, "tie", 0
     label = n_for > n_against
-    if original != predicted or label != original:
-        decided_by = "humans"
-    else:
-        decided_by = "majority" if counted else "agreement"
+    unmoved = "majority" if counted else "agreement"
+    decided_by = "humans" if original != predicted or label != original else unmoved
     return label, decided_by, abs(n_for - n_against)
 
 
@@ -144,7 +145,9 @@ def test_turning_every_label_turns_every_vote(rows: dict[str, tuple[bool, bool, 
 def test_one_more_answer_for_the_winner_never_changes_the_label(rows: dict[str, tuple[bool, bool, str]]) -> None:
     before = voting.majority(*alignment(rows), min_answers=1)
     winners = dict(before.drop_nulls("label").select("meme_id", "label").iter_rows())
-    more = {meme: (a, b, signs + ("+" if winners[meme] else "-")) for meme, (a, b, signs) in rows.items() if meme in winners}
+    more = {
+        meme: (a, b, signs + ("+" if winners[meme] else "-")) for meme, (a, b, signs) in rows.items() if meme in winners
+    }
     after = voting.majority(*alignment(more), min_answers=1)
     assert dict(after.select("meme_id", "label").iter_rows()) == winners
 

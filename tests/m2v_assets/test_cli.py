@@ -1,0 +1,182 @@
+import csv
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from m2v_resources.store import TableStore
+from tests.m2v_assets.conftest import Run, as_json
+
+
+def test_help_lists_the_commands_with_examples(m2v: Run) -> None:
+    shown = m2v("--help").stdout
+    for command in ("run", "status", "report", "ui", "tables", "study"):
+        assert command in shown
+    assert "m2v run --study sample" in m2v("run", "--help").stdout
+
+
+def test_tables_are_listed_shown_and_exported(sample: Run, tmp_path: Path) -> None:
+    listed = as_json(sample("tables", "list", "--json"))
+    assert {"memes/veggie@1", "voted_labels/veggie_garden@1", "results/sample@1"} <= {each["name"] for each in listed}
+    assert "voted_labels/veggie_garden@1" in sample("tables", "list").stdout
+    shown = as_json(sample("tables", "show", "memes/veggie", "--rows", "2", "--json"))
+    assert shown["n_rows"] == 240
+    assert [set(row) for row in shown["rows"]] == [{"meme_id", "split", "label", "image", "text_sha256"}] * 2
+    with_text = as_json(sample("tables", "show", "memes/veggie@1", "--rows", "2", "--text", "--json"))
+    assert all(row["text"] for row in with_text["rows"])
+    for ending, read in ((".csv", pl.read_csv), (".parquet", pl.read_parquet)):
+        target = tmp_path / f"votes{ending}"
+        sample("tables", "export", "voted_labels/veggie_garden", "-o", str(target))
+        assert read(target).height == 240
+
+
+def test_lists_survive_an_export_to_csv(sample: Run, tmp_path: Path) -> None:
+    sample("tables", "export", "text_features/minilm_garden", "-o", str(tmp_path / "features.csv"))
+    with (tmp_path / "features.csv").open(encoding="utf-8", newline="") as file:
+        first = next(csv.DictReader(file))
+    assert len(json.loads(first["embedding"])) == 384
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--study", "sampel"], "No study is called 'sampel'. Did you mean sample"),
+        (["run", "--study", "sample", "--select", "voted_lables"], "Did you mean voted_labels"),
+        (["tables", "show", "voted_labels/veggie"], "No stored table is called"),
+        (["tables", "show", "voted_labels"], "Write table/variant"),
+        (["tables", "show", "voted_labels/veggie_garden@9"], "No version of voted_labels/veggie_garden is called '9'"),
+        (["tables", "diff", "voted_labels/veggie_garden@1", "memes/veggie@1"], "compare versions of one table"),
+        (["tables", "export", "memes/veggie", "-o", "memes.xlsx"], "end it in .csv or .parquet"),
+        (["tables", "export", "memes/veggie", "-o", "/proc/none/memes.csv"], "cannot be written"),
+        (["report", "--study", "published"], "There is no report of published yet"),
+        (["study", "copy", "sample", "."], "is not empty"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_1(sample: Run, arguments: list[str], message: str) -> None:
+    done = sample(*arguments, code=1)
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_option_is_exit_code_2(m2v: Run) -> None:
+    assert "No such option" in m2v("run", "--colour", code=2).stderr
+
+
+def test_two_runs_at_once_are_refused_and_status_still_works(sample: Run, home: Path) -> None:
+    with (home / "run.lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write("4711")
+        lock.flush()
+        done = sample("run", "--study", "sample", code=1)
+        assert "Process 4711 is already running `m2v run`" in " ".join(done.stderr.split())
+        assert "up to date" in sample("status", "--study", "sample").stdout
+    assert "up to date" in sample("run", "--study", "sample").stdout
+
+
+def test_without_tables_and_network_the_places_are_listed(m2v: Run, tmp_path: Path) -> None:
+    study = alone(tmp_path, m2v)
+    done = m2v("run", "--study", study, code=1)
+    said = " ".join(done.stderr.split())
+    assert str(tmp_path / "mine" / "nowhere") in said
+    assert "MY_VEGGIES" in said
+    status = m2v("status", "--study", study)
+    assert "MY_VEGGIES" in status.stderr
+    assert "missing" in status.stdout
+
+
+def test_a_fallback_is_said_plainly(m2v: Run, tmp_path: Path) -> None:
+    arguments = ("--fallback", "sample", "--select", "memes/veggie", "--json")
+    done = m2v("run", "--study", alone(tmp_path, m2v), *arguments)
+    assert "Running the study 'sample' instead of" in " ".join(done.stderr.split())
+    assert as_json(done)["assets"] == ["memes/veggie"]
+
+
+def alone(tmp_path: Path, m2v: Run) -> str:
+    """A copy of the sample whose source looks where there is nothing."""
+    study = as_json(m2v("study", "copy", "sample", str(tmp_path / "mine"), "--json"))["study"]
+    source = tmp_path / "mine" / "sources" / "sample.yaml"
+    text = source.read_text(encoding="utf-8").replace("- tables/sample", "- nowhere\nenvironment: MY_VEGGIES")
+    source.write_text(text, encoding="utf-8")
+    return study
+
+
+def test_a_source_in_the_environment_is_used_and_its_checksums_hold(m2v: Run, tmp_path: Path) -> None:
+    mine = as_json(m2v("study", "copy", "sample", str(tmp_path / "mine"), "--json"))["study"]
+    tables = tmp_path / "mine" / "tables" / "sample"
+    source = tmp_path / "mine" / "sources" / "sample.yaml"
+    pinned = source.read_text(encoding="utf-8").replace("garden.csv: {}", f"garden.csv: {{sha256: {'0' * 64}}}")
+    source.write_text(f"{pinned}environment: MY_VEGGIES\n", encoding="utf-8")
+    done = m2v("run", "--study", mine, code=1, MY_VEGGIES=str(tables))
+    said = " ".join(done.stderr.split())
+    assert "garden.csv: sha256 is" in said
+    assert "m2v study copy" in said
+
+
+def test_a_bad_file_leaves_the_last_good_version_and_says_where(sample: Run, home: Path, tmp_path: Path) -> None:
+    study = as_json(sample("study", "copy", "sample", str(tmp_path / "mine"), "--json"))["study"]
+    path = tmp_path / "mine" / "tables" / "sample" / "garden.csv"
+    good = path.read_text(encoding="utf-8")
+    path.write_text(good.replace(",train,1\n", ",train,2\n", 1), encoding="utf-8")
+    done = sample("run", "--study", study, "--json", code=1)
+    outcome = as_json(done)
+    assert (outcome["failed"], outcome["materialised"]) == (1, 0)
+    assert "garden.csv, row" in outcome["errors"]["videos/garden"]
+    assert "column 'label': '2' is not one of '0', '1'" in outcome["errors"]["videos/garden"]
+    assert TableStore(home / "tables").numbers("videos", "garden") == [1]
+    assert "column 'label'" in " ".join(sample("run", "--study", study, code=1).stderr.split())
+    path.write_text(good, encoding="utf-8")
+    assert as_json(sample("run", "--study", study, "--json"))["failed"] == 0
+
+
+def test_a_failing_asset_does_not_keep_others_from_being_made(m2v: Run, tmp_path: Path) -> None:
+    study = as_json(m2v("study", "copy", "sample", str(tmp_path / "mine"), "--json"))["study"]
+    path = tmp_path / "mine" / "tables" / "sample" / "veggie_answers.csv"
+    path.write_text("meme_id,annotator\n", encoding="utf-8")
+    done = as_json(m2v("run", "--study", study, "--select", "training_examples", "--json", code=1))
+    assert list(done["errors"]) == ["human_labels/veggie_garden"]
+    assert {"training_examples/om_ft_veggie_garden", "training_examples/vid_ft_garden"} <= set(done["assets"])
+    assert "training_examples/rm_ft_veggie_garden" in done["skipped"]
+
+
+def test_a_damaged_table_is_named_and_made_anew_by_force(sample: Run, home: Path) -> None:
+    store = TableStore(home / "tables")
+    path = store.path(store.version("memes", "veggie"))
+    path.write_bytes(path.read_bytes()[:-4])
+    assert "is missing or damaged" in " ".join(sample("tables", "show", "memes/veggie", code=1).stderr.split())
+    sample("run", "--study", "sample", "--force", "--select", "memes/veggie")
+    assert store.read("memes", "veggie").height == 240
+    assert store.numbers("memes", "veggie") == [1]
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    script = 'mount -t tmpfs -o ro none "$1" && exec "$2" run --study sample'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
+    if os.geteuid() == 0:
+        command = ["unshare", "--mount", *command[4:]]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("M2V_", "DAGSTER_"))}
+    done = subprocess.run(
+        [*command, str(tmp_path), Path(sys.executable).with_name("m2v")],
+        env={**clean, "M2V_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "Read-only file system" in said
+    assert "M2V_HOME" in said
+    assert "Traceback" not in said
+
+
+def test_the_report_is_found_and_holds_no_text_outside_its_details(sample: Run, home: Path) -> None:
+    path = Path(as_json(sample("report", "--study", "sample", "--json"))["report"])
+    assert path.is_relative_to(home)
+    page = path.read_text(encoding="utf-8")
+    assert "insults between vegetables" in page
+    assert "<script" not in page
