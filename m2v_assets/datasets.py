@@ -1,5 +1,8 @@
 """Files of the sources, and the tables read from them: memes, videos, demonstrations."""
 
+import warnings
+from collections.abc import Iterator
+
 import dagster as dg
 
 from m2v import schemas
@@ -11,9 +14,9 @@ from m2v_resources.sources import Sources
 from m2v_resources.tables import Tables
 
 
-def files(source: Source) -> list[dg.AssetSpec]:
-    """The source's files, which nobody here makes; their data version is their sha256, observed before each plan."""
-    return [
+def files(source: Source) -> dg.AssetsDefinition:
+    """The source's files, which nobody here makes; observing them records their sha256 as their data version."""
+    specs = [
         dg.AssetSpec(
             file_key(source, file),
             group_name="files",
@@ -24,6 +27,14 @@ def files(source: Source) -> list[dg.AssetSpec]:
         )
         for file in source.files
     ]
+    with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):  # the only way to observe many at once
+
+        @dg.multi_observable_source_asset(name=f"files__{variant(source.name)}", specs=specs)
+        def asset(sources: Sources) -> Iterator[dg.ObserveResult]:
+            for file, digest in sources.digests(source).items():
+                yield dg.ObserveResult(asset_key=file_key(source, file), data_version=dg.DataVersion(digest))
+
+    return asset
 
 
 def memes(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:

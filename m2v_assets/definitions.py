@@ -42,10 +42,10 @@ def build(plan: StudyPlan, *, loggers: dict[str, dg.LoggerDefinition] | None = N
     )
 
 
-def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition | dg.AssetSpec]:
+def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
     """One asset per dataset version, table by table."""
     for source in plan.sources:
-        yield from datasets.files(source)
+        yield datasets.files(source)
     for dataset in plan.memes:
         yield datasets.memes(dataset, plan.source(dataset))
     for dataset in plan.targets:

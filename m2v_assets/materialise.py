@@ -74,9 +74,7 @@ def pending(
     return {asset: why for asset, why in found.items() if asset in wanted}
 
 
-def select(
-    graph: staleness.Graph, made: Sequence[dg.AssetsDefinition | dg.AssetSpec], selection: str | None
-) -> set[dg.AssetKey]:
+def select(graph: staleness.Graph, made: Sequence[dg.AssetsDefinition], selection: str | None) -> set[dg.AssetKey]:
     """The assets that a selection names: ``table/variant``, a table, or Dagster's selection syntax.
 
     Raises:
@@ -91,8 +89,7 @@ def select(
     if asset in graph.specs:
         return {asset}
     with suppress(dg.DagsterError, ValueError):
-        definitions = [asset for asset in made if isinstance(asset, dg.AssetsDefinition)]
-        found = dg.AssetSelection.from_string(selection).resolve(definitions) & graph.specs.keys()
+        found = dg.AssetSelection.from_string(selection).resolve(made) & graph.specs.keys()
         if found:
             return set(found)
     raise UnknownName("asset or table", selection, [*tables, *(asset.to_user_string() for asset in graph.specs)])

@@ -51,14 +51,14 @@ class Stale:
 class Graph:
     """The assets of a study: who depends on whom, in topological order."""
 
-    def __init__(self, assets: Iterable[dg.AssetsDefinition | dg.AssetSpec]) -> None:
+    def __init__(self, assets: Iterable[dg.AssetsDefinition]) -> None:
         self.specs: dict[dg.AssetKey, dg.AssetSpec] = {}
         self.external: list[dg.AssetKey] = []
         # Assets that one function makes can only be made together.
         self.together: dict[dg.AssetKey, frozenset[dg.AssetKey]] = {}
         for asset in assets:
-            if isinstance(asset, dg.AssetSpec):
-                self.external.append(asset.key)
+            if asset.is_observable:
+                self.external += asset.keys
                 continue
             for spec in asset.specs:
                 self.specs[spec.key] = spec

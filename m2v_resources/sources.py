@@ -16,3 +16,7 @@ class Sources(dg.ConfigurableResource):
     def find(self, source: Source) -> dict[str, Path]:
         """Every file of the source by name, found and checked."""
         return sources.find(source, home=Path(self.home))
+
+    def digests(self, source: Source) -> dict[str, str]:
+        """The sha256 of every file of the source by name."""
+        return sources.digests(self.find(source))

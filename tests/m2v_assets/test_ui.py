@@ -1,5 +1,6 @@
 """Dagster's UI on a finished sample study, in a real browser."""
 
+import json
 import os
 import shutil
 import signal
@@ -94,3 +95,14 @@ def test_a_materialised_asset_shows_its_rows_checks_and_a_preview_without_text(p
     page.goto(f"{address}/assets/videos/garden?view=checks")
     for check in ("ids_in_one_split", "texts_in_one_split", "texts_present", "audio_present"):
         expect(page.get_by_text(check).first).to_be_visible(timeout=60_000)
+
+
+def test_dagster_finds_a_finished_study_as_fresh_as_our_plan_does(address: str) -> None:
+    query = {"query": "{ assetNodes { assetKey { path } staleStatus } }"}
+    request = urllib.request.Request(  # noqa: S310
+        f"{address}/graphql", data=json.dumps(query).encode(), headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        nodes = json.load(answer)["data"]["assetNodes"]
+    assert len(nodes) > 30
+    assert [node["assetKey"]["path"] for node in nodes if node["staleStatus"] == "STALE"] == []
