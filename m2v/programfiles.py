@@ -16,7 +16,9 @@ def arguments(description: str) -> tuple[dict[str, Any], Path]:
     """The spec and the output folder, from ``--spec spec.json --out FOLDER``; the folder is made."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--spec", type=Path, required=True, help="JSON that says what to do")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to; complete once it has manifest.json")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder to write to; complete once it has manifest.json"
+    )
     parsed = parser.parse_args()
     parsed.out.mkdir(parents=True, exist_ok=True)
     return json.loads(parsed.spec.read_text(encoding="utf-8")), parsed.out
@@ -33,9 +35,14 @@ def finish(out: Path, *, files: Sequence[str], packages: Sequence[str], **facts:
     return manifest
 
 
-def finished(out: Path) -> bool:
-    """Whether the folder is complete."""
-    return (out / MANIFEST).is_file()
+def complete(out: Path) -> dict[str, Any] | None:
+    """The folder's manifest, where it is there and the files are those that it lists; else None."""
+    try:
+        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        whole = all(sha256(out / name) == expected for name, expected in manifest["files"].items())
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+    return manifest if whole else None
 
 
 def sha256(path: Path) -> str:

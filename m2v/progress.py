@@ -6,11 +6,11 @@ import sys
 import time
 from collections.abc import Iterator
 
-INTERVAL_S = 1.0
+INTERVAL_S = 0.5
 
 
 class Report:
-    """Passes progress on, at most once a second, the last step always."""
+    """Passes progress on, at most twice a second, the last step always."""
 
     def __init__(self, send: "Send") -> None:
         self._send = send
@@ -43,7 +43,7 @@ class Quiet(Send):
 class ToDagster(Send):
     """Custom messages through Dagster Pipes."""
 
-    def __init__(self, context) -> None:  # noqa: ANN001 (dagster_pipes is imported only where it listens)
+    def __init__(self, context) -> None:
         self._context = context
 
     def __call__(self, message: dict) -> None:

@@ -4,23 +4,26 @@ import contextlib
 import fcntl
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import dagster as dg
 import polars as pl
 
 from m2v.catalog import CHECKOUT
 from m2v.errors import ProgramFailed, RunInProgress, StoreError
-from m2v.programfiles import MANIFEST, sha256
+from m2v.programfiles import complete
 from m2v_resources.files import replacing
 
 POLL_S = 0.5
-N_LOG_LINES = 3
+# Exit codes above this one are signals.
+SIGNALLED = 128
 
 
 class Programs(dg.ConfigurableResource):
@@ -53,7 +56,7 @@ class Programs(dg.ConfigurableResource):
             n_processes: Start by torchrun with this many; None starts one plain process.
 
         Raises:
-            ProgramFailed: Names the program, its exit code, its log and the end of it.
+            ProgramFailed: Names the program, its exit code, the exception and the log.
             RunInProgress: Another run works in the same folder.
         """
         try:
@@ -61,12 +64,12 @@ class Programs(dg.ConfigurableResource):
         except OSError as error:
             raise StoreError(f"{out} cannot be made: {error.strerror}. Free space, or move M2V_HOME.") from error
         with only_one(out):
-            found = manifest(out)
+            found = complete(out)
             if found is None:
                 with replacing(out / "spec.json") as scratch:
                     scratch.write_text(json.dumps(spec, indent=1, sort_keys=True), encoding="utf-8")
                 self._start(context, module, out, n_processes)
-                found = manifest(out)
+                found = complete(out)
             if found is None:
                 raise ProgramFailed(f"{module} ended without a manifest in {out}. Its log: {out / 'log.txt'}.")
             return found
@@ -76,7 +79,6 @@ class Programs(dg.ConfigurableResource):
         if n_processes:
             launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}", *launcher]
         program = [sys.executable, *launcher, "--spec", str(out / "spec.json"), "--out", str(out)]
-        command = [sys.executable, "-m", "m2v_resources.reaper", "--", *program]
         with (
             warnings.catch_warnings(action="ignore", category=dg.PreviewWarning),  # Pipes' own, about itself
             dg.open_pipes_session(
@@ -84,43 +86,77 @@ class Programs(dg.ConfigurableResource):
             ) as session,
             (out / "log.txt").open("ab") as log,
         ):
-            environment = os.environ | session.get_bootstrap_env_vars()
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, cwd=CHECKOUT
-            )
-            try:
-                code = _watch(context, process, session)
-            finally:
-                # Closing the pipe is what tells the reaper to end; it waits for nothing else.
-                if process.stdin:
-                    process.stdin.close()
-                process.wait()
+            n_bytes_before = log.tell()
+            progress = Progress(context, session)
+            code = _watched(program, log=log, environment=session.get_bootstrap_env_vars(), progress=progress)
+        progress.pass_on()
         if code:
-            raise ProgramFailed(f"{module} ended with exit code {code}: {_end_of(out / 'log.txt')}")
+            with (out / "log.txt").open("rb") as log:
+                log.seek(n_bytes_before)
+                said = reason(log.read().decode(errors="replace"), code=code)
+            raise ProgramFailed(f"{module} ended with exit code {code}: {said} Its log: {out / 'log.txt'}.")
 
 
-def _watch(
-    context: dg.AssetExecutionContext, process: "subprocess.Popen[bytes]", session: dg.PipesSession
-) -> int:
-    """Pass the program's progress on as observations of its asset, until it ends; give the exit code."""
-    n_seen = 0
-    while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=POLL_S)
-        messages = session.get_custom_messages()
-        for message in messages[n_seen:]:
+class Progress:
+    """Passes a program's messages on as observations of its asset, as they come."""
+
+    def __init__(self, context: dg.AssetExecutionContext, session: dg.PipesSession) -> None:
+        self.context, self.session, self.n_seen = context, session, 0
+
+    def pass_on(self) -> None:
+        """Those that came since the last time."""
+        messages = self.session.get_custom_messages()
+        for message in messages[self.n_seen :]:
             figures = {name: float(value) for name, value in message["figures"].items()}
-            said = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
-            context.log_event(
+            said = "".join(f", {name} {value:.4g}" for name, value in figures.items())
+            self.context.log_event(
                 dg.AssetObservation(
-                    context.asset_key,
-                    description=f"{message['done']} of {message['total']} {message['unit']}" + (said and f", {said}"),
+                    self.context.asset_key,
+                    description=f"{message['done']} of {message['total']} {message['unit']}{said}",
                     metadata={"done": message["done"], "total": message["total"], "unit": message["unit"], **figures},
                 )
             )
-        n_seen = len(messages)
-        if process.returncode is not None:
-            return process.returncode
+        self.n_seen = len(messages)
+
+
+def _watched(program: list[str], *, log: IO[bytes], environment: Mapping[str, str], progress: Progress) -> int:
+    """Run a program under the reaper, which takes all of it down when we end; give its exit code."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "m2v_resources.reaper", "--", *program],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        env=os.environ | environment,
+        cwd=CHECKOUT,
+    )
+    try:
+        while process.returncode is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=POLL_S)
+            progress.pass_on()
+    finally:
+        # Closing the pipe is what tells the reaper to end; it waits for nothing else.
+        if process.stdin:
+            process.stdin.close()
+        process.wait()
+    return process.returncode
+
+
+def reason(log: str, *, code: int) -> str:
+    """Why a program ended, from what it said: type and message of its last exception. Ours print no item texts."""
+    lines = [re.sub(r"^\[rank\d+\]: ?", "", line) for line in log.splitlines() if line.strip()]
+    exceptions, is_inside = [], False
+    for line in lines:
+        if line.startswith("Traceback ("):
+            is_inside = True
+        elif is_inside and not line[0].isspace():
+            is_inside = False
+            exceptions.append(line)
+    # torchrun adds one of its own, which only says that there was one.
+    exceptions = [line for line in exceptions if "ChildFailedError" not in line]
+    if not exceptions and code > SIGNALLED:
+        return f"{signal.Signals(code - SIGNALLED).name} ended it; if nobody sent that, memory ran out."
+    return (exceptions or lines or ["it said nothing."])[-1][:600]
 
 
 @contextlib.contextmanager
@@ -136,20 +172,3 @@ def only_one(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise RunInProgress(f"Another run works in {folder}. Wait for it, or stop it, then run again.") from error
         yield
-
-
-def manifest(folder: Path) -> dict[str, Any] | None:
-    """The folder's manifest where it is there and its files are those that it lists."""
-    try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if any(sha256(folder / name) != expected for name, expected in found["files"].items()):
-            return None
-    except (FileNotFoundError, ValueError, KeyError):
-        return None
-    return found
-
-
-def _end_of(log: Path) -> str:
-    """The last lines of a log that say something; our programs print no item texts."""
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return f"{' | '.join(lines[-N_LOG_LINES:])[-600:]} (all of it: {log})"

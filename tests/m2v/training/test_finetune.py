@@ -1,0 +1,216 @@
+"""Training and scoring with LoRA, run as programs: one process and two, killed and resumed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from m2v.catalog.entries import Encoder, Lora
+from m2v.errors import StoreError
+from m2v.training import adapters, infer
+from m2v_resources.reaper import descendants
+from tests import encoders
+
+LOSSES = ["step", "epoch", "loss", "learning_rate"]
+# Hateful is what calls a vegetable rotten; lengths differ, so that padding does.
+TRAIN = [
+    (f"the {noun} is {word}" + " and green" * (place % 3), word == "rotten")
+    for place, noun in enumerate(encoders.WORDS[:7])
+    for word in ("rotten", "fresh", "rotten", "sweet")
+]
+VALIDATION = [("fig is rotten", True), ("the fig is fresh and sweet", False), ("rotten kale", True), ("kale", False)]
+
+
+@dataclass(frozen=True)
+class Garden:
+    """A folder with the tiny encoder and the examples."""
+
+    folder: Path
+    encoder: Encoder
+
+    def command(self, name: str, *, entry: Mapping[str, Any] | None = None, **spec: Any) -> list[str]:
+        """Write a spec; give the command that trains it into a folder of that name."""
+        model = Lora(name="tiny-lora", title="Tiny", kind="lora", encoder="tiny", **ENTRY | dict(entry or {}))
+        whole = {
+            "model": model.model_dump(mode="json"),
+            "encoder": self.encoder.model_dump(mode="json"),
+            "train": str(self.folder / "train.parquet"),
+            "validation": str(self.folder / "validation.parquet"),
+            "seed": 7,
+            "content": {"made_from": "vegetables"},
+            **spec,
+        }
+        path = self.folder / f"{name}.json"
+        path.write_text(json.dumps(whole), encoding="utf-8")
+        n_processes = model.n_processes if model.n_processes > 1 else None
+        return encoders.command("m2v.training.finetune", spec=path, out=self.folder / name, n_processes=n_processes)
+
+    def infer(self, name: str, *, checkpoint: Path) -> "subprocess.CompletedProcess[str]":
+        """Score the validation split with a checkpoint into a folder of that name."""
+        items = [f"v{place}" for place in range(len(VALIDATION))]
+        texts = pl.DataFrame({"item_id": items, "text": [text for text, _ in VALIDATION]})
+        texts.write_parquet(self.folder / f"{name}.parquet")
+        spec = {
+            "encoder": self.encoder.model_dump(mode="json"),
+            "checkpoint": str(checkpoint),
+            "texts": str(self.folder / f"{name}.parquet"),
+        }
+        path = self.folder / f"{name}.json"
+        path.write_text(json.dumps(spec), encoding="utf-8")
+        return encoders.run(encoders.command("m2v.training.infer", spec=path, out=self.folder / name), self.folder)
+
+
+# 28 examples in batches of 8: the fourth step of an epoch has 4.
+ENTRY = {"targets": r".*self\.(query|value)", "epochs": 8, "batch_size": 8, "dropout": 0.1, "learning_rate": 2e-2}
+ENTRY |= {"head_learning_rate": 0.2}
+
+
+@pytest.fixture(scope="module")
+def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
+    folder = tmp_path_factory.mktemp("garden")
+    for name, rows in (("train", TRAIN), ("validation", VALIDATION)):
+        pl.DataFrame(rows, schema=["text", "label"], orient="row").write_parquet(folder / f"{name}.parquet")
+    return Garden(folder, encoders.tiny(folder))
+
+
+@pytest.fixture(scope="module")
+def zero_2(garden: Garden) -> Path:
+    """Trained by two processes with ZeRO-2, uninterrupted."""
+    result = encoders.run(garden.command("zero_2", entry={"n_processes": 2, "zero_stage": 2}), garden.folder)
+    assert result.returncode == 0, result.stderr
+    return garden.folder / "zero_2"
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+
+
+def losses(folder: Path) -> pl.DataFrame:
+    return pl.read_parquet(folder / "history.parquet").select(LOSSES)
+
+
+def test_what_a_training_leaves(zero_2: Path) -> None:
+    assert sorted(path.name for path in zero_2.iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "history.parquet",
+        "manifest.json",
+        "validation.parquet",
+    ]
+    history = pl.read_parquet(zero_2 / "history.parquet")
+    assert history.schema == {"step": pl.UInt32} | dict.fromkeys(
+        ["epoch", "loss", "learning_rate", "samples_per_s"], pl.Float64
+    )
+    assert history["step"].to_list() == list(range(1, 33))
+    assert history["epoch"].to_list() == [step / 4 for step in range(1, 33)]
+    loss = history["loss"].to_numpy()
+    assert loss[-4:].mean() < loss[:4].mean() / 2
+    found = manifest(zero_2)
+    assert found["n_processes"] == 2
+    assert found["zero_stage"] == 2
+    assert found["n_train"] == 28
+    assert found["seed"] == 7
+    assert found["content"] == {"made_from": "vegetables"}
+    assert found["selection"]["validation_auroc"] == 1.0
+    assert set(found["versions"]) == {"torch", "transformers", "peft", "deepspeed"}
+    assert pl.read_parquet(zero_2 / "validation.parquet").height == len(VALIDATION)
+
+
+def test_zero_3_learns_the_same(garden: Garden, zero_2: Path) -> None:
+    result = encoders.run(garden.command("zero_3", entry={"n_processes": 2, "zero_stage": 3}), garden.folder)
+    assert result.returncode == 0, result.stderr
+    three = garden.folder / "zero_3"
+    np.testing.assert_allclose(losses(three).to_numpy(), losses(zero_2).to_numpy(), atol=1e-4)
+    found, expected = (pl.read_parquet(folder / "validation.parquet").to_numpy() for folder in (three, zero_2))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def kill_when_there_is(path: Path, command: list[str], garden: Garden) -> None:
+    """Start the program and kill it with all its processes at once when the path is there."""
+    process = subprocess.Popen(command, env=encoders.environment(garden.folder), stderr=subprocess.DEVNULL)
+    while not path.exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    for pid in [process.pid, *descendants(process.pid)]:
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_twice_it_goes_on_with_the_same_losses(garden: Garden, zero_2: Path) -> None:
+    command = garden.command("killed", entry={"n_processes": 2, "zero_stage": 2}, save_steps=3)
+    folder = garden.folder / "killed"
+    kill_when_there_is(folder / "state" / "checkpoint-6" / "complete", command, garden)  # within the second epoch
+    assert not (folder / "manifest.json").exists()
+    # A state that was being written when the kill came.
+    shutil.copytree(folder / "state" / "checkpoint-6", folder / "state" / "checkpoint-7", dirs_exist_ok=True)
+    (folder / "state" / "checkpoint-7" / "complete").unlink()
+    (folder / "state" / "checkpoint-7" / "trainer_state.json").write_text("{", encoding="utf-8")
+    kill_when_there_is(folder / "state" / "checkpoint-32" / "complete", command, garden)  # all trained, nothing written
+    result = encoders.run(command, garden.folder)
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_allclose(losses(folder).to_numpy(), losses(zero_2).to_numpy(), rtol=0, atol=1e-6)
+    same = ["adapter_model.safetensors", "validation.parquet"]
+    assert [manifest(folder)["files"][name] for name in same] == [manifest(zero_2)["files"][name] for name in same]
+    assert manifest(folder)["selection"] == manifest(zero_2)["selection"]
+
+
+def test_the_reloaded_adapter_gives_the_probabilities_of_training(garden: Garden, zero_2: Path) -> None:
+    result = garden.infer("scored", checkpoint=zero_2)
+    assert result.returncode == 0, result.stderr
+    scored = pl.read_parquet(garden.folder / "scored" / "probabilities.parquet")
+    assert scored["item_id"].to_list() == ["v0", "v1", "v2", "v3"]
+    kept = pl.read_parquet(zero_2 / "validation.parquet")["probability"]
+    np.testing.assert_allclose(scored["probability"], kept, atol=1e-6)
+
+
+def test_one_process_without_a_validation_split_keeps_the_last_epoch(garden: Garden) -> None:
+    command = garden.command("plain", entry={"epochs": 2}, validation=None)
+    result = encoders.run(command, garden.folder)
+    assert result.returncode == 0, result.stderr
+    assert "8 of 8 steps, loss 0." in result.stderr
+    found = manifest(garden.folder / "plain")
+    assert found["selection"] == {"epoch": 2}
+    assert found["threshold"] == 0.5
+    assert found["n_processes"] == 1
+    assert pl.read_parquet(garden.folder / "plain" / "validation.parquet").height == 0
+    written = (garden.folder / "plain" / "manifest.json").stat().st_mtime_ns
+    assert encoders.run(command, garden.folder).returncode == 0
+    assert (garden.folder / "plain" / "manifest.json").stat().st_mtime_ns == written
+
+
+def test_a_mistyped_path_never_scores_the_base_model(garden: Garden) -> None:
+    result = garden.infer("mistyped", checkpoint=garden.folder / "zero_22")
+    assert result.returncode == 1
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("m2v.errors.StoreError: ")
+    assert "zero_22 is no checkpoint: it has no manifest that can be read. Check the path" in last
+    assert not (garden.folder / "mistyped" / "manifest.json").exists()
+
+
+def test_a_checkpoint_of_another_encoder_is_refused(garden: Garden, zero_2: Path) -> None:
+    other = garden.encoder.model_copy(update={"name": "other", "weights_sha256": "f" * 64})
+    with pytest.raises(StoreError, match="zero_2 was not trained by finetune on other's weights"):
+        infer.verified(zero_2, encoder=other)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, garden: Garden, zero_2: Path) -> None:
+    shutil.copytree(zero_2, tmp_path / "copy")
+    assert infer.verified(tmp_path / "copy", encoder=garden.encoder) == tmp_path / "copy"
+    weights = tmp_path / "copy" / "adapter_model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(StoreError, match=r"adapter_model\.safetensors is missing or damaged"):
+        infer.verified(tmp_path / "copy", encoder=garden.encoder)
+    (tmp_path / "copy" / "adapter_config.json").unlink()
+    with pytest.raises(StoreError, match=r"has no adapter_config\.json; it is no LoRA checkpoint"):
+        adapters.load(garden.encoder, tmp_path / "copy")
