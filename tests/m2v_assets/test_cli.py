@@ -110,7 +110,9 @@ def test_a_source_in_the_environment_is_used_and_its_checksums_hold(m2v: Run, tm
     mine = as_json(m2v("study", "copy", "sample", str(tmp_path / "mine"), "--json"))["study"]
     tables = tmp_path / "mine" / "tables" / "sample"
     source = tmp_path / "mine" / "sources" / "sample.yaml"
-    pinned = source.read_text(encoding="utf-8").replace("garden.csv: {}", f"garden.csv: {{sha256: {'0' * 64}}}")
+    pinned = source.read_text(encoding="utf-8").replace(
+        "  garden.csv: {}", f"  garden.csv: {{sha256: '{'0' * 64}'}}", 1
+    )
     source.write_text(f"{pinned}environment: MY_VEGGIES\n", encoding="utf-8")
     done = m2v("run", "--study", mine, code=1, MY_VEGGIES=str(tables))
     said = " ".join(done.stderr.split())

@@ -87,9 +87,9 @@ def test_the_collapsed_graph_shows_the_tables_as_the_pipeline(page: Page, addres
 def test_a_materialised_asset_shows_its_rows_checks_and_a_preview_without_text(page: Page, address: str) -> None:
     page.goto(f"{address}/assets/memes/veggie")
     expect(page.get_by_text("One row is a meme").first).to_be_visible(timeout=60_000)
-    expect(page.get_by_text("Materialized").first).to_be_visible()
     page.goto(f"{address}/assets/memes/veggie?view=events")
     expect(page.get_by_text("dagster/row_count").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Materialized in run").first).to_be_visible()
     expect(page.get_by_text("memes/veggie@1").first).to_be_visible()
     assert "this garden" not in page.content(), "no item text is shown unless asked for"
     page.goto(f"{address}/assets/videos/garden?view=checks")
