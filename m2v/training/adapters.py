@@ -62,6 +62,14 @@ def fresh(model: Lora, encoder: Encoder, *, positive_weight: float, seed: int) -
     return get_peft_model(classifier, config)  # pyright: ignore[reportArgumentType, reportReturnType]
 
 
+def parameter_groups(classifier: PeftModel, model: Lora) -> list[dict[str, Any]]:
+    """What an optimiser trains, in two groups: the head starts from nothing and learns faster than the adapter."""
+    trained = [(name, each) for name, each in classifier.named_parameters() if each.requires_grad]
+    head = [each for name, each in trained if ".head." in name]
+    adapter = [each for name, each in trained if ".head." not in name]
+    return [{"params": adapter, "lr": model.learning_rate}, {"params": head, "lr": model.head_learning_rate}]
+
+
 def load(encoder: Encoder, checkpoint: Path) -> PeftModel:
     """The encoder with a saved adapter and head.
 

@@ -124,4 +124,3 @@ def _selected(head: Head, validation: tuple[np.ndarray, np.ndarray]) -> Head:
     found = head.probabilities(features)
     selection = {**head.selection, "validation_auroc": auroc(labels, found)}
     return Head(head.weights, head.bias, threshold(labels, found), selection)
-

@@ -13,7 +13,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from m2v.catalog.entries import Lora
 from m2v.progress import Report
-from m2v.training import collate, processes, states
+from m2v.training import adapters, collate, processes, states
 
 
 def arguments(model: Lora, *, n_examples: int, seed: int, save_steps: int, folder: Path) -> TrainingArguments:
@@ -74,13 +74,9 @@ class LoraTrainer(transformers.Trainer):
         self.add_callback(Watch(self))
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW over the trainable parameters in two groups: the head learns faster than the adapter."""
+        """AdamW over the trainable parameters."""
         if self.optimizer is None:
-            named = [(name, each) for name, each in self.peft_model.named_parameters() if each.requires_grad]
-            groups = [
-                {"params": [each for name, each in named if ".head." not in name], "lr": self.entry.learning_rate},
-                {"params": [each for name, each in named if ".head." in name], "lr": self.entry.head_learning_rate},
-            ]
+            groups = adapters.parameter_groups(self.peft_model, self.entry)
             self.optimizer = torch.optim.AdamW(groups, weight_decay=self.args.weight_decay)
         return self.optimizer
 

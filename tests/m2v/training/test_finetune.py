@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from m2v.catalog.entries import Encoder, Lora
 from m2v.errors import StoreError
@@ -83,6 +84,18 @@ def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
     return Garden(folder, encoders.tiny(folder))
 
 
+PAPER = {"entry": {"epochs": 2}, "validation": None}
+
+
+@pytest.fixture(scope="module")
+def plain(garden: Garden) -> Path:
+    """Trained by one process without a validation split."""
+    result = encoders.run(garden.command("plain", **PAPER), garden.folder)
+    assert result.returncode == 0, result.stderr
+    assert "8 of 8 steps, loss 0." in result.stderr
+    return garden.folder / "plain"
+
+
 @pytest.fixture(scope="module")
 def zero_2(garden: Garden) -> Path:
     """Trained by two processes with ZeRO-2, uninterrupted."""
@@ -146,7 +159,7 @@ def kill_when_there_is(path: Path, command: list[str], garden: Garden) -> None:
     process.wait()
 
 
-def test_killed_twice_it_goes_on_with_the_same_losses(garden: Garden, zero_2: Path) -> None:
+def test_killed_it_goes_on_with_the_same_losses(garden: Garden, zero_2: Path) -> None:
     command = garden.command("killed", entry={"n_processes": 2, "zero_stage": 2}, save_steps=3)
     folder = garden.folder / "killed"
     kill_when_there_is(folder / "state" / "checkpoint-6" / "complete", command, garden)  # within the second epoch
@@ -155,7 +168,6 @@ def test_killed_twice_it_goes_on_with_the_same_losses(garden: Garden, zero_2: Pa
     shutil.copytree(folder / "state" / "checkpoint-6", folder / "state" / "checkpoint-7", dirs_exist_ok=True)
     (folder / "state" / "checkpoint-7" / "complete").unlink()
     (folder / "state" / "checkpoint-7" / "trainer_state.json").write_text("{", encoding="utf-8")
-    kill_when_there_is(folder / "state" / "checkpoint-32" / "complete", command, garden)  # all trained, nothing written
     result = encoders.run(command, garden.folder)
     assert result.returncode == 0, result.stderr
     np.testing.assert_allclose(losses(folder).to_numpy(), losses(zero_2).to_numpy(), rtol=0, atol=1e-6)
@@ -173,19 +185,27 @@ def test_the_reloaded_adapter_gives_the_probabilities_of_training(garden: Garden
     np.testing.assert_allclose(scored["probability"], kept, atol=1e-6)
 
 
-def test_one_process_without_a_validation_split_keeps_the_last_epoch(garden: Garden) -> None:
-    command = garden.command("plain", entry={"epochs": 2}, validation=None)
-    result = encoders.run(command, garden.folder)
-    assert result.returncode == 0, result.stderr
-    assert "8 of 8 steps, loss 0." in result.stderr
-    found = manifest(garden.folder / "plain")
+def test_without_a_validation_split_the_last_epoch_is_kept(garden: Garden, plain: Path) -> None:
+    found = manifest(plain)
     assert found["selection"] == {"epoch": 2}
     assert found["threshold"] == 0.5
     assert found["n_processes"] == 1
-    assert pl.read_parquet(garden.folder / "plain" / "validation.parquet").height == 0
-    written = (garden.folder / "plain" / "manifest.json").stat().st_mtime_ns
-    assert encoders.run(command, garden.folder).returncode == 0
-    assert (garden.folder / "plain" / "manifest.json").stat().st_mtime_ns == written
+    assert pl.read_parquet(plain / "validation.parquet").height == 0
+    written = (plain / "manifest.json").stat().st_mtime_ns
+    assert encoders.run(garden.command("plain", **PAPER), garden.folder).returncode == 0  # finished: left alone
+    assert (plain / "manifest.json").stat().st_mtime_ns == written
+
+
+def test_killed_when_all_is_trained_it_still_keeps_the_last_epoch(garden: Garden, plain: Path) -> None:
+    command = garden.command("killed_late", **PAPER)
+    folder = garden.folder / "killed_late"
+    kill_when_there_is(folder / "state" / "checkpoint-8" / "complete", command, garden)
+    assert not (folder / "manifest.json").exists()
+    result = encoders.run(command, garden.folder)
+    assert result.returncode == 0, result.stderr
+    assert_frame_equal(losses(folder), losses(plain))
+    assert manifest(folder)["selection"] == {"epoch": 2}
+    assert manifest(folder)["files"][adapters.ADAPTER] == manifest(plain)["files"][adapters.ADAPTER]
 
 
 def test_a_mistyped_path_never_scores_the_base_model(garden: Garden) -> None:
