@@ -6,9 +6,8 @@ import polars as pl
 import pytest
 
 from m2v import schemas
-from m2v.findings import LabelFlow
 from m2v.evaluation.report import Example, Report, Version, render
-from m2v.findings import Finding
+from m2v.findings import Finding, LabelFlow
 from tests.m2v.evaluation import rows
 
 SECTIONS = ["summary", "scores", "comparisons", "labels", "findings", "rejects", "versions", "reading"]
