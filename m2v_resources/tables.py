@@ -13,7 +13,8 @@ from m2v.schemas import Table
 from m2v_resources.store import TableStore, Version
 
 N_PREVIEW_ROWS = 5
-N_SHOWN_IDS = 1000
+# Findings name every offender; beyond this many, an event log is no place for them.
+N_SHOWN_IDS = 10_000
 
 
 class Tables(dg.ConfigurableResource):

@@ -40,8 +40,9 @@ def progress(instance: dg.DagsterInstance) -> list[tuple[float, dict]]:
     ]
 
 
-def test_progress_streams_into_the_run(tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    materialise(str(tmp_path), instance, steps=3, step_s=0.8)
+@pytest.mark.parametrize("n_processes", [None, 2])  # of a group the first one speaks
+def test_progress_streams_into_the_run(tmp_path: Path, instance: dg.DagsterInstance, n_processes: int | None) -> None:
+    materialise(str(tmp_path), instance, n_processes=n_processes, steps=3, step_s=0.8)
     seen = progress(instance)
     assert [metadata for _, metadata in seen] == [
         {"done": step, "total": 3, "unit": "leeks", "height_cm": step / 2} for step in (1, 2, 3)
