@@ -38,8 +38,9 @@ def krippendorff_alpha(answers: pl.DataFrame) -> float | None:
     shared = _shared(answers)
     if shared.is_empty() or shared["label"].n_unique() < 2:
         return None
-    wide = shared.with_columns(pl.col("label").cast(pl.Float64)).pivot("meme_id", index="annotator", values="label")
-    return float(krippendorff.alpha(wide.drop("annotator").to_numpy(), level_of_measurement="nominal"))
+    # Counts per meme, not a column per meme: from some ten thousand columns on, that takes minutes.
+    counts = _counts(shared).select("no", "yes").to_numpy()
+    return float(krippendorff.alpha(value_counts=counts, level_of_measurement="nominal"))
 
 
 def fleiss_kappa(answers: pl.DataFrame) -> float | None:
@@ -53,12 +54,12 @@ def fleiss_kappa(answers: pl.DataFrame) -> float | None:
     shared = _shared(answers)
     if shared.is_empty() or shared["label"].n_unique() < 2:
         return None
-    counts = shared.group_by("meme_id").agg(yes=pl.col("label").sum(), n=pl.len())
-    usual = counts["n"].mode().max()
-    counts = counts.filter(n=usual)
-    if counts["yes"].sum() in {0, counts["n"].sum()}:
+    counts = _counts(shared)
+    n_answers = counts["no"] + counts["yes"]
+    counts = counts.filter(n_answers == n_answers.mode().max()).select("no", "yes")
+    if not all(counts.sum().row(0)):
         return None
-    return float(estimate(counts.select(pl.col("n") - pl.col("yes"), "yes").to_numpy(), method="fleiss"))
+    return float(estimate(counts.to_numpy(), method="fleiss"))
 
 
 def pairwise_kappa(answers: pl.DataFrame) -> float | None:
@@ -79,14 +80,16 @@ def dawid_skene(answers: pl.DataFrame) -> pl.DataFrame | None:
     """Each annotator's accuracy by Dawid and Skene's model (1979, Applied Statistics 28:20-28), without a gold label.
 
     Returns:
-        Columns ``annotator``, ``accuracy`` (f64, the mean of both labels' hit rates), sorted; None where no meme has
-        two answers or only one label was given.
+        Columns ``annotator``, ``accuracy`` (f64, the mean of the hit rates on positive and on negative memes, or the
+        one of them that the annotator met), sorted; None where no meme has two answers, only one label was given, or
+        fewer than three annotators gave them: two annotators' answers have three degrees of freedom for the model's
+        five parameters (Hui and Walter 1980, Biometrics 36:167-171).
     """
     import pandas as pd
     from crowdkit.aggregation import DawidSkene
 
     shared = _shared(answers)
-    if shared.is_empty() or shared["label"].n_unique() < 2:
+    if shared["annotator"].n_unique() < 3 or shared["label"].n_unique() < 2:
         return None
     ordered = shared.sort("meme_id", "annotator")
     rows = pd.DataFrame(
@@ -97,13 +100,18 @@ def dawid_skene(answers: pl.DataFrame) -> pl.DataFrame | None:
         }
     )
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # pandas', about crowd-kit's own code
-        errors = DawidSkene(n_iter=100, tol=1e-6).fit(rows).errors_
-    assert errors is not None
-    accuracy = {
-        worker: float(np.mean([table.loc[label, label] for label in table.index if label in table.columns]))
-        for worker, table in ((worker, errors.loc[worker]) for worker in errors.index.get_level_values(0).unique())
-    }
-    return pl.DataFrame({"annotator": list(accuracy), "accuracy": list(accuracy.values())}).sort("annotator")
+        found = DawidSkene(n_iter=100, tol=1e-6).fit_predict_proba(rows)[True]
+    positive = pl.DataFrame({"meme_id": found.index.to_list(), "positive": found.to_list()})
+    return ordered.join(positive, on="meme_id").group_by("annotator").agg(accuracy=_hit_rate()).sort("annotator")
+
+
+def _hit_rate() -> pl.Expr:
+    """The mean hit rate on positive and negative memes, of columns ``label`` and ``positive`` (its probability)."""
+    rates = []
+    for chance, is_hit in ((pl.col("positive"), pl.col("label")), (1 - pl.col("positive"), ~pl.col("label"))):
+        # Whoever met less than half a meme of a label, in expectation, is not judged by it.
+        rates.append(pl.when(chance.sum() >= 0.5).then((chance * is_hit).sum() / chance.sum()))
+    return pl.mean_horizontal(rates)
 
 
 def prediction_findings(predictions: pl.DataFrame, *, variant: str) -> list[Finding]:
@@ -144,7 +152,7 @@ def _sides_with_model(answers: pl.DataFrame, conflicts: pl.DataFrame, variant: s
     from scipy.stats import binomtest
 
     disputed = conflicts.filter(pl.col("original") != pl.col("predicted"))
-    judged = answers.join(disputed, on="meme_id")
+    judged = latest(answers).join(disputed, on="meme_id")
     n, n_model = judged.height, judged.filter(pl.col("label") == pl.col("predicted")).height
     if not n:
         summary = "Nobody answered about a conflict."
@@ -207,18 +215,26 @@ def latest(answers: pl.DataFrame) -> pl.DataFrame:
     return last.select("meme_id", "annotator", "label")
 
 
+def _counts(answers: pl.DataFrame) -> pl.DataFrame:
+    """How many answers say no and how many yes: columns ``meme_id``, ``no``, ``yes`` (i64), sorted by ``meme_id``."""
+    label = pl.col("label")
+    counted = answers.group_by("meme_id").agg(no=(~label).sum().cast(pl.Int64), yes=label.sum().cast(pl.Int64))
+    return counted.sort("meme_id")
+
+
 def _shared(answers: pl.DataFrame) -> pl.DataFrame:
     """Answers about memes that more than one annotator answered."""
     return answers.filter(pl.len().over("meme_id") > 1)
 
 
 def label_flow(predictions: pl.DataFrame, answers: pl.DataFrame, voted: pl.DataFrame, *, variant: str) -> LabelFlow:
-    """Counts and shares over one alignment.
+    """Counts and shares over one alignment; of an annotator's answers about a meme, the last one counts.
 
     Args:
         predictions, answers, voted: Rows of ``predictions``, ``human_labels`` and ``voted_labels``.
     """
     conflicts = predictions.filter(pl.col("original") != pl.col("predicted"))
+    answers = latest(answers)
     judged = answers.join(conflicts, on="meme_id")
     final = predictions.join(voted, on="meme_id").drop_nulls("label")
     return LabelFlow(

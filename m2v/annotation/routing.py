@@ -5,6 +5,7 @@ import hashlib
 import polars as pl
 
 from m2v import schemas
+from m2v.annotation.agreement import latest
 from m2v.findings import Finding
 
 
@@ -56,13 +57,14 @@ def agreed_error(conflicts: pl.DataFrame, answers: pl.DataFrame, *, variant: str
     """How many of the agreed labels most people would change, estimated from the audit sample.
 
     The interval is Clopper and Pearson's (1934, Biometrika 26:404-413), which is conservative, the more so as it leaves
-    the finite population out of account. Memes on which people are divided evenly are left out and counted.
+    the finite population out of account. An annotator has one vote per meme, the last answer; memes on which people are
+    divided evenly are left out and counted.
 
     Args:
         conflicts: Rows of ``conflicts``.
         answers: Rows of ``human_labels``.
     """
-    opinions = answers.group_by("meme_id").agg(yes_share=pl.col("label").mean())
+    opinions = latest(answers).group_by("meme_id").agg(yes_share=pl.col("label").mean())
     judged = conflicts.filter(reason="audit").join(opinions, on="meme_id")
     audited = judged.filter(pl.col("yes_share") != 0.5)
     changed = audited.filter((pl.col("yes_share") > 0.5) != pl.col("original"))["meme_id"].sort()

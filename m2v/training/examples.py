@@ -33,11 +33,14 @@ def build(
         Rows of ``training_examples`` and of ``rejects``, sorted by dataset, item and split.
 
     Raises:
-        InvalidRows: Nothing is left, or only one class.
+        InvalidRows: Nothing is left, or only one class; or a meme has no vote, not even an undecided one.
     """
     parts, rejected = [], []
     if memes is not None and training_set.memes:
-        kept, out = _memes(memes, votes=votes, dataset=training_set.memes.name)
+        rows = memes.filter(split="train")
+        if votes is not None:
+            _require_votes(rows, votes=votes, training_set=training_set)
+        kept, out = _memes(rows, votes=votes, dataset=training_set.memes.name)
         parts.append(kept)
         rejected.append(out)
     if training_set.uses_videos:
@@ -65,8 +68,16 @@ def validation(videos: pl.DataFrame, *, leaks: pl.DataFrame) -> pl.DataFrame:
     return videos.filter(split="validation").join(leaked, on=["video_id", "split"], how="anti").sort("video_id")
 
 
-def _memes(memes: pl.DataFrame, *, votes: pl.DataFrame | None, dataset: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    rows = memes.filter(split="train")
+def _require_votes(memes: pl.DataFrame, *, votes: pl.DataFrame, training_set: TrainingSet) -> None:
+    missing = memes.join(votes, on="meme_id", how="anti")["meme_id"]
+    if len(missing):
+        raise InvalidRows(
+            f"training_examples/{training_set.name}: {len(missing)} memes have no vote, for example {missing.min()!r}. "
+            "Memes and voted labels must be of the same alignment; make the voted labels anew."
+        )
+
+
+def _memes(rows: pl.DataFrame, *, votes: pl.DataFrame | None, dataset: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     if votes is not None:
         decided = votes.select("meme_id", "decided_by", voted="label")
         rows = rows.join(decided, on="meme_id").with_columns(label="voted")

@@ -100,10 +100,11 @@ def load(folder: Path) -> Head:
 
     try:
         manifest = json.loads((folder / programfiles.MANIFEST).read_text(encoding="utf-8"))
+        expected = manifest["files"][WEIGHTS]
         weights = (folder / WEIGHTS).read_bytes()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{folder} holds no complete checkpoint: {error}. {_WAY_OUT}") from error
-    if hashlib.sha256(weights).hexdigest() != manifest["files"][WEIGHTS]:
+    if hashlib.sha256(weights).hexdigest() != expected:
         raise StoreError(f"{folder / WEIGHTS} is damaged: its sha256 is not the manifest's. {_WAY_OUT}")
     tensors = deserialise(weights)
     return Head(tensors["weights"], float(tensors["bias"][0]), manifest["threshold"], manifest["selection"])

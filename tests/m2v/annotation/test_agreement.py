@@ -43,6 +43,12 @@ def test_pairwise_kappa_is_the_mean_over_pairs_that_share_memes() -> None:
     assert agreement.pairwise_kappa(answers(x="++--", y="++--", z="--++")) == pytest.approx((1 - 1 - 1) / 3)
 
 
+def test_krippendorffs_alpha_takes_gaps_and_single_answers() -> None:
+    # Meme 3 has one answer, which pairs with none. In the others, ++, ++- and --, the 7 values (4 of them +) have one
+    # coincidence of + with -: α = 1 − (7 − 1) · 1 / (4 · 3) = .5.
+    assert agreement.krippendorff_alpha(answers(x="++-+", y="++-?", z="?-??")) == pytest.approx(0.5)
+
+
 def test_dawid_skene_finds_the_one_who_guesses() -> None:
     found = agreement.dawid_skene(answers(x="++++----++--", y="++++----++--", z="+-+-+-+-+-+-"))
     assert found is not None
@@ -51,6 +57,25 @@ def test_dawid_skene_finds_the_one_who_guesses() -> None:
     assert x == pytest.approx(y)
     assert x > 0.95
     assert z == pytest.approx(0.5, abs=0.1)
+
+
+def test_dawid_skene_does_not_reward_who_always_says_the_same() -> None:
+    found = agreement.dawid_skene(answers(w="+++-----++--", x="++++----++--", y="++++----++--", z="++++++++++++"))
+    assert found is not None
+    w, x, y, z = found["accuracy"]
+    assert w == pytest.approx((5 / 6 + 1) / 2, abs=1e-3)
+    assert (x, y) == (pytest.approx(1), pytest.approx(1))
+    assert z == pytest.approx(0.5, abs=1e-3), "right about every +, wrong about every -"
+
+
+def test_dawid_skene_judges_by_the_labels_that_an_annotator_met() -> None:
+    found = agreement.dawid_skene(answers(x="++++----", y="++++----", z="++++----", late="????----"))
+    assert found is not None
+    assert found["accuracy"].to_list() == pytest.approx([1, 1, 1, 1])
+
+
+def test_dawid_skene_needs_three_annotators() -> None:
+    assert agreement.dawid_skene(answers(x="++--+", y="++---")) is None
 
 
 @pytest.mark.parametrize(
@@ -111,12 +136,30 @@ def test_no_answers_are_a_finding_and_not_an_error() -> None:
 
 
 def test_agreement_among_annotators_is_of_their_last_answers() -> None:
-    first = answers(x="+-+-", y="-+-+")
+    first = answers(x="+-+-", y="-+-+", z="+-+-")
     changed = answers(y="+-+-").with_columns(round=pl.lit("r2"))
     _, finding = agreement.answer_findings(pl.concat([first, changed]), conflicts(4), variant="fhm_hatemm")
     assert finding.is_fine
     assert finding.figures["krippendorff_alpha"] == pytest.approx(1)
     assert finding.figures["dawid_skene_accuracy_x"] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_changed_mind_is_one_answer() -> None:
+    first = tables.answers({"meme_id": "0", "label": False, "round": "1"})
+    changed = pl.concat([first, tables.answers({"meme_id": "0", "label": True, "round": "2"})])
+    finding, _ = agreement.answer_findings(changed, conflicts(1), variant="fhm_hatemm")
+    assert (finding.figures["n_answers"], finding.figures["model_share"]) == (1, 0.0)
+    predictions = tables.predictions({"meme_id": "0", "original": True, "predicted": False})
+    voted = tables.frame(
+        schemas.VOTED_LABELS,
+        [{"meme_id": "0", "label": True}],
+        decided_by="humans",
+        n_votes=3,
+        n_humans=1,
+        margin=1,
+    )
+    flow = agreement.label_flow(predictions, changed, voted, variant="fhm_hatemm")
+    assert (flow.n_answers, flow.humans_side_with_model_share) == (1, 0.0)
 
 
 def test_little_agreement_with_the_dataset_is_found() -> None:

@@ -71,6 +71,14 @@ def test_the_agreed_error_is_the_share_that_most_people_would_change() -> None:
     assert finding.figures["error_share_high"] == pytest.approx(0.4825, abs=5e-5)
 
 
+def test_the_agreed_error_is_of_last_answers() -> None:
+    conflicts = routing.conflicts(predictions(1, 0), audit_share=1, seed=0)
+    rounds = {"1": False, "2": False, "3": True}  # a000 is positive, and so is the last word on it
+    answers = tables.answers(*({"meme_id": "a000", "label": label, "round": name} for name, label in rounds.items()))
+    finding = routing.agreed_error(conflicts, answers, variant="fhm_hatemm")
+    assert (finding.is_fine, finding.figures["error_share"]) == (True, 0.0)
+
+
 def test_without_an_audit_the_agreed_error_is_not_estimable() -> None:
     conflicts = routing.conflicts(predictions(10, 1), audit_share=0, seed=0)
     finding = routing.agreed_error(conflicts, schemas.HUMAN_LABELS.empty(), variant="fhm_hatemm")

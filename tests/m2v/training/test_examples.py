@@ -117,3 +117,14 @@ def test_one_class_cannot_be_trained_on() -> None:
         examples.build(
             TrainingSet("vid_ft", GARDEN), videos=VIDEOS.filter(video_id="v1"), memes=None, votes=None, leaks=NO_LEAKS
         )
+
+
+def test_a_meme_without_a_vote_is_an_error_and_not_left_out() -> None:
+    with pytest.raises(InvalidRows, match=r"rm_ft_veggie_garden: 1 memes have no vote, for example 'm3'"):
+        examples.build(
+            TrainingSet("rm_ft", GARDEN, VEGGIE),
+            videos=VIDEOS,
+            memes=MEMES,
+            votes=VOTES.filter(pl.col("meme_id") != "m3"),
+            leaks=NO_LEAKS,
+        )
