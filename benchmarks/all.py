@@ -41,29 +41,21 @@ def machine() -> str:
     )
 
 
-def main() -> None:
-    found = [figure for name in NAMES for figure in figures(name)]
+def write(found: list[dict]) -> None:
+    """Put the figures, with the machine named, into the page."""
     rows = [
         f"| {each['benchmark']} | {each['figure']:g} {each['unit']} | {each['target']} "
         f"| {'yes' if each['holds'] else '**no**'} |"
         for each in found
     ]
-    table = "\n".join(
-        [
-            BEGIN,
-            "",
-            f"Machine: {machine()}.",
-            "",
-            "| what | figure | target | holds |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-            END,
-        ]
-    )
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    PAGE.write_text(before + table + rest.partition(END)[2], encoding="utf-8")
+    head = [BEGIN, "", f"Machine: {machine()}.", "", "| what | figure | target | holds |", "|---|---|---|---|"]
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    PAGE.write_text(before + "\n".join([*head, *rows, "", END]) + rest.partition(END)[2], encoding="utf-8")
+
+
+def main() -> None:
+    found = [figure for name in NAMES for figure in figures(name)]
+    write(found)
     sys.exit(0 if all(each["holds"] for each in found) else 1)
 
 

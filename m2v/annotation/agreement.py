@@ -92,13 +92,8 @@ def dawid_skene(answers: pl.DataFrame) -> pl.DataFrame | None:
     if shared["annotator"].n_unique() < 3 or shared["label"].n_unique() < 2:
         return None
     ordered = shared.sort("meme_id", "annotator")
-    rows = pd.DataFrame(
-        {
-            "task": ordered["meme_id"].to_list(),
-            "worker": ordered["annotator"].to_list(),
-            "label": ordered["label"].to_list(),
-        }
-    )
+    names = {"task": "meme_id", "worker": "annotator", "label": "label"}
+    rows = pd.DataFrame({name: ordered[column].to_list() for name, column in names.items()})
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # pandas', about crowd-kit's own code
         found = DawidSkene(n_iter=100, tol=1e-6).fit_predict_proba(rows)[True]
     positive = pl.DataFrame({"meme_id": found.index.to_list(), "positive": found.to_list()})

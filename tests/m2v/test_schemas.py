@@ -19,7 +19,10 @@ def test_rows_of_the_table_pass_unchanged() -> None:
         ({"label": pl.lit(None, pl.Boolean)}, r"memes: column 'label' is null in row 0"),
         ({"label": pl.lit(1)}, r"memes: column 'label' is Int32, it must be Boolean"),
         ({"surprise": pl.lit(1)}, r"memes: columns must be .*unexpected \['surprise'\]"),
-        ({"meme_id": pl.lit("1")}, r"memes: key \{'meme_id': '1'\} in row 1 stands .* must be unique"),
+        (
+            {"meme_id": pl.lit("1")},
+            r"memes: key \{'meme_id': '1'\} stands in 2 rows, first in row 0; meme_id must be unique",
+        ),
     ],
 )
 def test_what_breaks_the_schema_is_named(change: dict[str, Any], message: str) -> None:
@@ -41,6 +44,17 @@ def test_repeated_keys_are_found_in_sorted_and_unsorted_rows(ids: list[str]) -> 
     frame = pl.concat([tables.memes({"meme_id": each}) for each in ids])
     with pytest.raises(InvalidRows, match=r"\{'meme_id': '2'\}"):
         schemas.MEMES.validate(frame)
+
+
+def test_a_repeat_where_two_pieces_meet_is_found() -> None:
+    n = schemas.SLICE_ROWS
+    ids = pl.select(pl.int_range(2 * n).cast(pl.String).str.zfill(8)).to_series()
+    frame = tables.memes({"meme_id": "x"}).drop("meme_id").join(ids.to_frame("meme_id"), how="cross")
+    frame = frame.select(list(schemas.MEMES.columns))
+    assert schemas.MEMES.validate(frame).height == 2 * n
+    repeated = frame.with_columns(pl.col("meme_id").replace({f"{n:08}": f"{n - 1:08}"}))
+    with pytest.raises(InvalidRows, match=f"stands in 2 rows, first in row {n - 1}"):
+        schemas.MEMES.validate(repeated)
 
 
 def test_a_key_of_two_columns_may_repeat_one_of_them() -> None:
