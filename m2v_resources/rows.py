@@ -5,6 +5,7 @@ versions, so a data version needs a hash of its own.
 """
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -28,7 +29,8 @@ def rows_hash(frame: pl.DataFrame) -> str:
     """
     names = [_dtype_name(dtype) for dtype in frame.dtypes]
     header = json.dumps([frame.height, list(zip(frame.columns, names, strict=True))]).encode()
-    with ThreadPoolExecutor() as pool:
+    # Not more threads than cores: each holds a slice of a column.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         digests = list(pool.map(_column_digest, frame.get_columns()))
     return blake3(header + b"".join(digests)).hexdigest()
 
