@@ -201,8 +201,19 @@ HUMAN_LABELS = Table(
         "annotator": pl.String,  # a pseudonym
         "label": pl.Boolean,
         "round": pl.String,
+        "role": pl.Enum(["annotator", "adjudicator"]),
+        "mode": pl.Enum(["blind", "assisted", "unrecorded"]),  # whether the prediction was shown
+        "confidence": pl.UInt8,  # 1 unsure, 2 rather sure, 3 sure
+        "duration_s": pl.Float64,
+        "answered_at": pl.Datetime("us", "UTC"),
+        "guideline_sha256": pl.String,
+        "config_sha256": pl.String,
+        "comment": pl.String,
     },
     key=("meme_id", "annotator", "round"),
+    # Answers that were recorded elsewhere say who and what, no more.
+    nullable=frozenset({"confidence", "duration_s", "answered_at", "guideline_sha256", "config_sha256", "comment"}),
+    hidden=frozenset({"comment"}),
 )
 
 VOTED_LABELS = Table(

@@ -38,7 +38,7 @@ def human_labels(alignment: Alignment, source: Source) -> dg.AssetsDefinition:
         schemas.HUMAN_LABELS,
         alignment.name,
         stage="annotation",
-        code=code_version("1", recorded.answers),
+        code=code_version("2", recorded.answers),
         checks=("humans_side_with_model", "annotator_agreement"),
         deps=[key(schemas.CONFLICTS, alignment.name), *answers_file],
     )

@@ -35,4 +35,4 @@ def predictions(*rows: dict[str, Any]) -> pl.DataFrame:
 
 
 def answers(*rows: dict[str, Any]) -> pl.DataFrame:
-    return frame(schemas.HUMAN_LABELS, rows, annotator="a1", round="r1")
+    return frame(schemas.HUMAN_LABELS, rows, annotator="a1", round="r1", role="annotator", mode="unrecorded")

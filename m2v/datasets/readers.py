@@ -103,15 +103,15 @@ def recorded_answers(alignment: Alignment, *, files: Mapping[str, Path]) -> pl.D
     unnamed = f"{alignment.memes.name}-recorded-1"
     names = [row["row"].filled(columns.annotator) if columns.annotator else unnamed for row in answers]
     check_unique(((row["meme_id"], name), row["row"]) for row, name in zip(answers, names, strict=True))
-    return pl.DataFrame(
-        {
-            "meme_id": [row["meme_id"] for row in answers],
-            "annotator": names,
-            "label": [row["label"] for row in answers],
-            "round": ["recorded"] * len(answers),
-        },
-        schema=dict(schemas.HUMAN_LABELS.columns),
-    ).sort("meme_id", "annotator")
+    said = {
+        "meme_id": [row["meme_id"] for row in answers],
+        "annotator": names,
+        "label": [row["label"] for row in answers],
+    }
+    unsaid = {"round": "recorded", "role": "annotator", "mode": "unrecorded"}
+    columns = schemas.HUMAN_LABELS.columns
+    data = {column: said.get(column, [unsaid.get(column)] * len(answers)) for column in columns}
+    return pl.DataFrame(data, schema=dict(columns)).sort("meme_id", "annotator")
 
 
 def recorded_votes(alignment: Alignment, *, files: Mapping[str, Path]) -> pl.DataFrame:

@@ -117,6 +117,8 @@ def test_answers_may_have_names(files: dict[str, Path], add: Callable[..., Align
             {"meme_id": "2", "annotator": "b", "label": False},
         ],
         round="recorded",
+        role="annotator",
+        mode="unrecorded",
     )
     assert_frame_equal(readers.recorded_answers(named, files=files), expected)
 
