@@ -5,20 +5,23 @@ STUDY ?= published
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Label Studio has an environment of its own: its pins are not ours, and it is another 1 GB.
+LABEL_STUDIO := label_studio/.venv/.installed
+PORT ?= 8080
 # Dagster reads its instance from here; M2V_HOME moves all of it.
 export M2V_HOME := $(abspath $(or $(M2V_HOME),var))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check ui bench clean browser
+.PHONY: help demo test lint check ui bench clean browser label-studio
 
 help: ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(STAMP) ## the whole study on the published tables, or on the sample where they cannot be had
 	@echo "== Running the study '$(STUDY)' (on 2 cores about 5 minutes the first time, seconds from then on)"
 	@$(BIN)/m2v run --study $(STUDY) --fallback sample
 
-test: $(STAMP) browser ## every test
+test: $(STAMP) $(LABEL_STUDIO) browser ## every test
 	@echo "== Running the tests"
 	@$(BIN)/pytest -q
 
@@ -34,11 +37,14 @@ check: lint test ## what CI runs: lint, then every test
 ui: $(STAMP) ## Dagster's UI and daemon on 127.0.0.1:3000
 	@$(BIN)/m2v ui --study $(STUDY)
 
+label-studio: $(STAMP) $(LABEL_STUDIO) ## Label Studio on 127.0.0.1:8080, for annotation rounds
+	@$(BIN)/m2v rounds serve --port $(PORT)
+
 bench: $(STAMP) ## every benchmark; writes the table of docs/performance.md
 	@$(BIN)/python benchmarks/all.py
 
 clean: ## remove the virtual environment; what the platform wrote stays
-	rm -rf $(VENV)
+	rm -rf $(VENV) label_studio/.venv
 
 # torch is whichever build pip finds for this machine: a local CPU wheel, an index named in pip's configuration, or PyPI's.
 $(STAMP): pyproject.toml constraints.txt
@@ -47,6 +53,12 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "== Installing into $(VENV) (about 2.5 GB, some minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[encoder,dev]'
+	@touch $@
+
+$(LABEL_STUDIO): label_studio/constraints.txt
+	@echo "== Installing Label Studio into label_studio/.venv (about 1 GB, a minute or two)"
+	@test -x label_studio/.venv/bin/python || $(PYTHON) -m venv label_studio/.venv
+	@label_studio/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r label_studio/constraints.txt
 	@touch $@
 
 # The UI is tested in a real browser: Chromium from the system, from Debian's packages, or Playwright's own.

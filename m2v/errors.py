@@ -68,3 +68,7 @@ class ProgramFailed(M2VError):
 
 class RunInProgress(M2VError):
     """Another `m2v run` is materialising in the same home."""
+
+
+class LabelStudioError(M2VError):
+    """Label Studio could not be reached, refused, or is not what a round expects; what was pulled still stands."""

@@ -1,13 +1,17 @@
 """Where labels disagree, what people answered, and the label that most votes chose."""
 
+import warnings
+from collections.abc import Iterator
+
 import dagster as dg
 
 from m2v import schemas
-from m2v.annotation import agreement, routing, voting
+from m2v.annotation import agreement, alarms, routing, voting
 from m2v.catalog.entries import Source, Study
-from m2v.catalog.variants import Alignment
+from m2v.catalog.variants import Alignment, variant
 from m2v.datasets import readers
-from m2v_assets.describe import code_version, file_key, key, table_asset
+from m2v_assets.describe import OWNERS, code_version, file_key, key, spec, table_asset
+from m2v_resources.annotators import Annotators
 from m2v_resources.sources import Sources
 from m2v_resources.tables import Tables
 
@@ -30,7 +34,7 @@ def conflicts(alignment: Alignment, study: Study) -> dg.AssetsDefinition:
 
 
 def human_labels(alignment: Alignment, source: Source) -> dg.AssetsDefinition:
-    """Answers that were recorded elsewhere; live annotators are a further source behind the same table."""
+    """Answers that were recorded elsewhere; ``live_labels`` are the same table from people asked in rounds."""
     recorded = alignment.recorded
     answers_file = [file_key(source, recorded.answers.file)] if recorded.answers else []
 
@@ -49,6 +53,88 @@ def human_labels(alignment: Alignment, source: Source) -> dg.AssetsDefinition:
         rows = routing.answered(answers, conflicts=conflicts)
         findings = agreement.answer_findings(rows, conflicts, variant=alignment.name)
         return tables.write(rows, schemas.HUMAN_LABELS, alignment.name, findings=findings)
+
+    return asset
+
+
+def answers(alignment: Alignment) -> dg.AssetsDefinition:
+    """What people have answered so far, in Label Studio; pulling records its hash as its data version."""
+    about = dg.AssetSpec(
+        key("answers", alignment.name),
+        group_name="answers",
+        description="Answers pulled from Label Studio: `m2v rounds pull`, or the sensor poll_rounds.",
+        owners=OWNERS,
+        kinds={"labelstudio"},
+        tags={"m2v/stage": "annotation"},
+    )
+    with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):  # as the files, see m2v_assets/datasets.py
+
+        @dg.multi_observable_source_asset(name=f"answers__{alignment.name}", specs=[about])
+        def asset(annotators: Annotators) -> Iterator[dg.ObserveResult]:
+            version = annotators.version(alignment.name)
+            yield dg.ObserveResult(asset_key=about.key, data_version=dg.DataVersion(version))
+
+    return asset
+
+
+def rounds(alignment: Alignment, study: Study, source: Source) -> dg.AssetsDefinition:
+    gold = alignment.recorded.gold
+    label = alignment.target.label
+
+    @table_asset(
+        schemas.ROUNDS,
+        alignment.name,
+        stage="annotation",
+        code=code_version("1", study.rounds, label, gold),
+        checks=("annotators_on_gold", "annotators_follow_original", "annotators_too_fast"),
+        kinds=frozenset({"labelstudio", "polars"}),
+        deps=[
+            key(schemas.MEMES, variant(alignment.memes.name)),
+            key(schemas.CONFLICTS, alignment.name),
+            key("answers", alignment.name),
+            *([file_key(source, gold.file)] if gold else []),
+        ],
+    )
+    def asset(tables: Tables, sources: Sources, annotators: Annotators) -> dg.MaterializeResult:
+        """One round of questions to people; opens what is to be asked, and ends what is answered."""
+        conflicts = tables.read(schemas.CONFLICTS, alignment.name)
+        memes = tables.read(schemas.MEMES, variant(alignment.memes.name))
+        known = readers.gold_labels(alignment, files=sources.find(source))
+        opened = annotators.open(alignment, study, conflicts=conflicts, memes=memes, gold=known)
+        report = alarms.per_annotator(opened.judged.answers, opened.items, conflicts)
+        findings = alarms.findings(report, study.rounds, variant=alignment.name)
+        return tables.write(
+            opened.rounds,
+            schemas.ROUNDS,
+            alignment.name,
+            findings=findings,
+            metadata=alarms.metadata(opened.state, report),
+        )
+
+    return asset
+
+
+def live_labels(alignment: Alignment) -> dg.AssetsDefinition:
+    """Answers, skips and quarantine of people who are asked in rounds."""
+    made = (schemas.HUMAN_LABELS, schemas.SKIPS, schemas.QUARANTINED_ANSWERS)
+    deps = [key(schemas.CONFLICTS, alignment.name), key("answers", alignment.name)]
+    specs = [spec(table, alignment.name, stage="annotation", code="1", deps=deps) for table in made]
+    checks = ("humans_side_with_model", "annotator_agreement")
+
+    @dg.multi_asset(
+        name=f"live_labels__{alignment.name}",
+        specs=specs,
+        check_specs=[dg.AssetCheckSpec(check, asset=specs[0].key) for check in checks],
+    )
+    def asset(tables: Tables, annotators: Annotators) -> Iterator[dg.MaterializeResult]:
+        """What Label Studio holds, sorted into what counts and what does not."""
+        conflicts = tables.read(schemas.CONFLICTS, alignment.name)
+        judged = annotators.judged(alignment.name)
+        rows = routing.answered(judged.answers, conflicts=conflicts)
+        findings = agreement.answer_findings(rows, conflicts, variant=alignment.name)
+        yield tables.write(rows, schemas.HUMAN_LABELS, alignment.name, findings=findings)
+        yield tables.write(judged.skips, schemas.SKIPS, alignment.name)
+        yield tables.write(judged.quarantined, schemas.QUARANTINED_ANSWERS, alignment.name)
 
     return asset
 

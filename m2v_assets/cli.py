@@ -10,7 +10,7 @@ import typer
 
 from m2v.catalog import CHECKOUT, open_study
 from m2v.errors import M2VError, MissingSource
-from m2v_assets.commands import studies, tables
+from m2v_assets.commands import rounds, studies, tables
 from m2v_assets.commands.options import Json, Select, Study, observe, opened
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(tables.app, name="tables")
 app.add_typer(studies.app, name="study")
+app.add_typer(rounds.app, name="rounds")
 
 
 def main() -> None:
@@ -59,6 +60,7 @@ def run(
             console.warn(f"{error}\n\nRunning the study {fallback!r} instead of {study!r}.")
             plan = open_study(fallback)
             observe(plan, instance, home)
+        rounds.pull_before_run(plan, instance, home)
         outcome = materialise.run(plan, instance=instance, selection=select, force=force, listen=watch)
     if as_json:
         console.line(outcome.summary())

@@ -8,6 +8,7 @@ import dagster as dg
 from m2v.catalog import open_study
 from m2v.catalog.variants import StudyPlan
 from m2v_assets import annotation, datasets, evaluation, media, prediction, report, sensors, staleness, training
+from m2v_resources.annotators import Annotators
 from m2v_resources.home import home
 from m2v_resources.programs import Programs
 from m2v_resources.reports import Reports
@@ -33,6 +34,7 @@ def build(plan: StudyPlan, *, loggers: dict[str, dg.LoggerDefinition] | None = N
         resources={
             "tables": Tables(home=folder),
             "sources": Sources(home=folder),
+            "annotators": Annotators(home=folder),
             "programs": Programs(home=folder),
             "reports": Reports(home=folder),
         },
@@ -58,7 +60,12 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         source = plan.source(alignment.memes)
         yield prediction.predictions(alignment, source)
         yield annotation.conflicts(alignment, plan.study)
-        yield annotation.human_labels(alignment, source)
+        if plan.study.answers == "live":
+            yield annotation.answers(alignment)
+            yield annotation.rounds(alignment, plan.study, source)
+            yield annotation.live_labels(alignment)
+        else:
+            yield annotation.human_labels(alignment, source)
         yield annotation.voted_labels(alignment, plan.study, source)
     for training_set in plan.training_sets:
         yield training.training_examples(training_set, plan.study)

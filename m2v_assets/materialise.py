@@ -15,7 +15,8 @@ from m2v.datasets import sources
 from m2v.errors import M2VError, UnknownName
 from m2v_assets import staleness
 from m2v_assets.definitions import assets, build
-from m2v_assets.describe import file_key
+from m2v_assets.describe import file_key, key
+from m2v_resources.annotators import Annotators
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -60,7 +61,17 @@ def observe(plan: StudyPlan, *, home: Path, instance: dg.DagsterInstance) -> dic
         versions = {file_key(source, file): digest for file, digest in digests.items()}
         for observation in staleness.observe(versions, instance):
             instance.report_runless_asset_event(observation)
+    for observation in staleness.observe(answers(plan, home=home), instance):
+        instance.report_runless_asset_event(observation)
     return problems
+
+
+def answers(plan: StudyPlan, *, home: Path) -> dict[dg.AssetKey, str]:
+    """The version of what was pulled from Label Studio, for each alignment of a study with live answers."""
+    if plan.study.answers != "live":
+        return {}
+    found = Annotators(home=str(home))
+    return {key("answers", alignment.name): found.version(alignment.name) for alignment in plan.alignments}
 
 
 def pending(

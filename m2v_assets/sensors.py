@@ -8,15 +8,38 @@ from m2v.catalog.variants import StudyPlan
 from m2v.datasets import sources
 from m2v.errors import M2VError
 from m2v_assets import staleness
-from m2v_assets.describe import file_key
+from m2v_assets.describe import file_key, key
+from m2v_resources.annotators import Annotators
 from m2v_resources.home import home
 
 INTERVAL_S = 30
 
 
 def sensors(plan: StudyPlan, graph: staleness.Graph) -> list[dg.SensorDefinition]:
-    """Both sensors of a study."""
-    return [observe_files(plan), materialise_stale(plan, graph)]
+    """The study's sensors."""
+    polled = [poll_rounds(plan)] if plan.study.answers == "live" else []
+    return [observe_files(plan), *polled, materialise_stale(plan, graph)]
+
+
+def poll_rounds(plan: StudyPlan) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="poll_rounds",
+        minimum_interval_seconds=INTERVAL_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=(
+            "Pulls new and changed answers from Label Studio, so that the vote and what rests on it becomes stale. "
+            "Together with materialise_stale, rounds open, are answered and end without a hand."
+        ),
+        asset_selection=dg.AssetSelection.groups("rounds", "human_labels"),
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        found = Annotators(home=str(home()))
+        n_new = sum(found.pull(alignment.name) for alignment in plan.alignments if found.has_rounds(alignment.name))
+        versions = {key("answers", each.name): found.version(each.name) for each in plan.alignments}
+        events = staleness.observe(versions, context.instance)
+        return dg.SensorResult(asset_events=events) if events else dg.SkipReason(f"{n_new} new annotations count.")
+
+    return sensor
 
 
 def observe_files(plan: StudyPlan) -> dg.SensorDefinition:

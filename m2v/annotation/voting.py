@@ -10,7 +10,8 @@ from m2v.findings import Finding
 def majority(predictions: pl.DataFrame, answers: pl.DataFrame, *, min_answers: int) -> pl.DataFrame:
     """One final label per meme, by majority over original label, prediction and people's answers.
 
-    An annotator has one vote per meme: the answer of the last round, in the order of the rounds' names.
+    An annotator has one vote per meme: the answer of the last round, in the order of the rounds' names. An adjudicator
+    has none: that answer is the label.
 
     Args:
         predictions: Rows of ``predictions``.
@@ -24,13 +25,16 @@ def majority(predictions: pl.DataFrame, answers: pl.DataFrame, *, min_answers: i
         - ``agreement``: original and prediction agree and nobody, or too few people, looked;
         - ``humans``: the other two cancel each other out, or people outvoted them;
         - ``majority``: original and prediction agree, people looked, and the label stands;
+        - ``adjudicator``: an adjudicator decided what the votes left open; that answer is no vote;
         - ``tie``: as many votes for as against; the label is null;
         - ``too_few_answers``: a conflict with fewer answers than ``min_answers``; the label is null.
 
     Raises:
         InvalidRows: An answer is about a meme without a prediction.
     """
-    counts = _counts(answers)
+    is_ruling = answers["role"] == "adjudicator"
+    rulings = _rulings(answers.filter(is_ruling)) if is_ruling.any() else None
+    counts = _counts(answers.filter(~is_ruling) if rulings is not None else answers)
     unknown = counts.join(predictions, on="meme_id", how="anti")
     if unknown.height:
         raise InvalidRows(
@@ -56,7 +60,7 @@ def majority(predictions: pl.DataFrame, answers: pl.DataFrame, *, min_answers: i
         .otherwise(pl.lit("majority"))
         .cast(schemas.VOTED_LABELS.columns["decided_by"])
     )
-    return (
+    votes = (
         predictions.select("meme_id", "original", "predicted")
         .join(counts, on="meme_id", how="left")
         .with_columns(pl.col("n_humans", "n_yes").fill_null(0))
@@ -69,6 +73,27 @@ def majority(predictions: pl.DataFrame, answers: pl.DataFrame, *, min_answers: i
             margin=lead.abs(),
         )
         .sort("meme_id")
+    )
+    return votes if rulings is None else _ruled(votes, rulings)
+
+
+def _rulings(answers: pl.DataFrame) -> pl.DataFrame:
+    """An adjudicator's last word on each meme: columns ``meme_id`` and ``ruling``."""
+    last = answers.sort("round").unique("meme_id", keep="last", maintain_order=True)
+    return last.select("meme_id", ruling="label")
+
+
+def _ruled(votes: pl.DataFrame, rulings: pl.DataFrame) -> pl.DataFrame:
+    is_ruled = pl.col("ruling").is_not_null()
+    return (
+        votes.join(rulings, on="meme_id", how="left", maintain_order="left")
+        .with_columns(
+            label=pl.when(is_ruled).then("ruling").otherwise("label"),
+            decided_by=pl.when(is_ruled)
+            .then(pl.lit("adjudicator").cast(schemas.VOTED_LABELS.columns["decided_by"]))
+            .otherwise("decided_by"),
+        )
+        .drop("ruling")
     )
 
 

@@ -144,7 +144,11 @@ def _uses_memes(strategy: Strategy) -> bool:
 def _check_files(dataset: MemeDataset | VideoDataset, source: Source) -> None:
     used = set(dataset.files)
     if isinstance(dataset, MemeDataset):
-        parts = [part for each in dataset.recorded.values() for part in (each.predictions, each.answers, each.votes)]
+        parts = [
+            part
+            for each in dataset.recorded.values()
+            for part in (each.predictions, each.answers, each.votes, each.gold)
+        ]
         used |= {part.file for part in parts if part}
     elif dataset.demonstrations:
         used.add(dataset.demonstrations)

@@ -104,6 +104,7 @@ class Recorded(Item):
         predictions: One label per meme.
         answers: Annotators' labels; empty where a meme has none. Without ``annotator`` there is one, unnamed.
         votes: Final labels that were published, to compare ours with.
+        gold: Labels that are known to be right, of memes that live rounds mix in to see how annotators do.
     """
 
     model: str
@@ -111,6 +112,7 @@ class Recorded(Item):
     predictions: Columns
     answers: Columns | None = None
     votes: Columns | None = None
+    gold: Columns | None = None
 
 
 class SplitShares(Item):
@@ -248,6 +250,33 @@ class TrainingPlan(Item):
     paper_mode: bool = False
 
 
+class RoundPlan(Item):
+    """How people are asked in Label Studio, where a study's ``answers`` are ``live``.
+
+    Attributes:
+        n_annotators: Different people per item; 1 is the paper's way.
+        annotators: Pseudonyms (``m2v rounds annotators`` lists them) whose answers count; empty: everybody's but the
+            platform's own account.
+        mode: ``assisted`` shows the model's label, which anchors people; every answer says which it was.
+        adjudicator: Pseudonym of who decides what the others left open, in a second round.
+        adjudicate_below: Votes with a smaller margin are left open: 1 is ties and items that too few could answer.
+        guideline: Text that annotators read beside the item, below the study's folder; else the label's definition.
+        accept_imports: Count answers that came in with an import; the server does not record who imported them.
+        gold_bar: Alarm below this accuracy on gold items.
+        floor_s: Alarm below this median time per answer.
+    """
+
+    n_annotators: int = Field(default=3, ge=1)
+    annotators: tuple[str, ...] = ()
+    mode: Literal["blind", "assisted"] = "blind"
+    adjudicator: str | None = None
+    adjudicate_below: int = Field(default=1, ge=1)
+    guideline: FileName | None = None
+    accept_imports: bool = False
+    gold_bar: float = Field(default=0.7, ge=0, le=1)
+    floor_s: float = Field(default=1.0, ge=0)
+
+
 class Study(Entry):
     """Datasets, models and choices; the graph is built from it.
 
@@ -255,13 +284,15 @@ class Study(Entry):
         leaks: Items that stand in a later split too: out of the earlier one (default), or kept.
         audit_share: Share of agreed rows that people look at all the same.
         min_answers: A conflict with fewer answers stays undecided.
+        answers: What was recorded elsewhere, or ``live``: rounds in Label Studio, as ``rounds`` says.
     """
 
     memes: tuple[Name, ...] = ()
     targets: tuple[Name, ...] = Field(min_length=1)
     training: tuple[TrainingPlan, ...] = ()
     predictions: Literal["recorded"] = "recorded"
-    answers: Literal["recorded"] = "recorded"
+    answers: Literal["recorded", "live"] = "recorded"
+    rounds: RoundPlan = RoundPlan()
     leaks: Literal["drop_from_train", "keep"] = "drop_from_train"
     audit_share: float = Field(default=0.0, ge=0, le=1)
     audit_seed: int = 0

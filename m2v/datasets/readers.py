@@ -114,9 +114,17 @@ def recorded_answers(alignment: Alignment, *, files: Mapping[str, Path]) -> pl.D
     return pl.DataFrame(data, schema=dict(columns)).sort("meme_id", "annotator")
 
 
+def gold_labels(alignment: Alignment, *, files: Mapping[str, Path]) -> pl.DataFrame:
+    """Labels that are known to be right, columns ``meme_id`` and ``label``, sorted; none where none were given."""
+    return _labels(alignment, alignment.recorded.gold, files)
+
+
 def recorded_votes(alignment: Alignment, *, files: Mapping[str, Path]) -> pl.DataFrame:
     """Final labels that were published, columns ``meme_id`` and ``label``, sorted; none where none were."""
-    columns = alignment.recorded.votes
+    return _labels(alignment, alignment.recorded.votes, files)
+
+
+def _labels(alignment: Alignment, columns: Columns | None, files: Mapping[str, Path]) -> pl.DataFrame:
     if columns is None:
         return pl.DataFrame(schema={"meme_id": pl.String, "label": pl.Boolean})
     rows = _recorded(columns, files, {"0": False, "1": True}, known=_meme_ids(alignment, files))

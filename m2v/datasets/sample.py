@@ -74,12 +74,13 @@ def write(folder: Path, *, seed: int) -> None:
     Equal seeds give equal bytes.
     """
     draw = Draw(seed)
-    memes, answers = _memes(draw)
+    memes, answers, gold = _memes(draw)
     videos = _videos(draw)
     demonstrations = _demonstrations(videos)
     for name, rows in (
         ("veggie_aligned_with_garden.csv", memes),
         ("veggie_answers.csv", answers),
+        ("veggie_gold.csv", gold),
         ("garden.csv", videos),
         ("garden_demo_description.csv", demonstrations),
     ):
@@ -105,8 +106,9 @@ class Draw:
         return self.one(templates).format(kind=self.one(KINDS), place=self.one(PLACES))
 
 
-def _memes(draw: Draw) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+def _memes(draw: Draw) -> tuple[list[dict[str, str]], ...]:
     memes: list[dict[str, str]] = []
+    gold: list[dict[str, str]] = []
     answers: list[dict[str, str]] = []
     for number in range(N_MEMES):
         is_attack = draw.chance(0.4)
@@ -132,7 +134,9 @@ def _memes(draw: Draw) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
             label = is_attack if draw.chance(accuracy) else not is_attack
             if not draw.chance(ABSENT_SHARE):
                 answers.append({"meme_id": meme_id, "annotator": annotator, "label": str(int(label))})
-    return memes, answers
+        if number % 24 == 5:
+            gold.append({"meme_id": meme_id, "label": str(int(is_attack))})
+    return memes, answers, gold
 
 
 def _videos(draw: Draw) -> list[dict[str, str]]:

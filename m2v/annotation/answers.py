@@ -1,0 +1,194 @@
+"""What came back from Label Studio: answers, skips, and what is neither, with the reason.
+
+The server validates nothing: unknown labels, two choices of a single choice, empty results and other people's names are
+all accepted there, so they are sorted out here.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from m2v import schemas
+from m2v.annotation.rounds import Round
+
+LABELS = {"positive": True, "negative": False}
+SKIPS = ("harmful", "cannot_tell")
+CONFIDENCES = {"1": 1, "2": 2, "3": 3}
+
+# An annotation as the server has it, names already pseudonyms.
+RAW_COLUMNS = {
+    "project_id": pl.Int64,
+    "annotation_id": pl.Int64,
+    "item_key": pl.String,
+    "annotator": pl.String,
+    "author": pl.String,  # who really wrote it; null where it came with an import
+    "was_cancelled": pl.Boolean,
+    "created_at": pl.Datetime("us", "UTC"),
+    "updated_at": pl.Datetime("us", "UTC"),
+    "duration_s": pl.Float64,
+    "labels": pl.List(pl.String),
+    "skips": pl.List(pl.String),
+    "confidence": pl.UInt8,
+    "comment": pl.String,
+    "seen_config_sha256": pl.String,  # the project's config when this state of the annotation was first seen
+}
+# Ids are used again after a project is deleted; with the time of creation they are not.
+RAW_KEY = ("project_id", "annotation_id", "created_at")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Of one round or several.
+
+    Attributes:
+        answers: Rows of ``human_labels``, gold items included.
+        skips: Rows of ``skips``.
+        quarantined: Rows of ``quarantined_answers``.
+    """
+
+    answers: pl.DataFrame
+    skips: pl.DataFrame
+    quarantined: pl.DataFrame
+
+
+def parsed(result: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Labels, skips, confidence and comment of an annotation's ``result``; what is of no such shape is left out."""
+    found: dict[str, Any] = {"labels": [], "skips": [], "confidence": None, "comment": None}
+    for region in result:
+        value = region.get("value") or {}
+        choices = [str(choice) for choice in value.get("choices") or ()]
+        name = region.get("from_name")
+        if name == "label":
+            found["labels"] += choices
+        elif name == "skip":
+            found["skips"] += choices
+        elif name == "confidence" and choices:
+            found["confidence"] = CONFIDENCES.get(choices[0])
+        elif name == "comment" and value.get("text"):
+            found["comment"] = "\n".join(str(line) for line in value["text"])
+    return found
+
+
+def merged(before: pl.DataFrame, pulled: pl.DataFrame) -> pl.DataFrame:
+    """What was pulled over what was there: the newest state of each annotation, sorted by its key.
+
+    An annotation that vanished from the server stays. Where a state is not new, what was known about it stays too.
+
+    Args:
+        before, pulled: Columns of ``RAW_COLUMNS``.
+    """
+    both = pl.concat([before, pulled])
+    newest = both.unique([*RAW_KEY, "updated_at"], keep="first", maintain_order=True).sort(*RAW_KEY, "updated_at")
+    return newest.unique(RAW_KEY, keep="last", maintain_order=True)
+
+
+def judge(raw: pl.DataFrame, items: pl.DataFrame, this: Round) -> Judged:
+    """Sort a round's annotations into answers, skips and quarantine.
+
+    An annotator's latest word about an item counts. Of an item's answers the first ``n_annotators`` people's count,
+    in the order in which they first spoke; the others' are quarantined, so that overlap is the same for every item.
+
+    Args:
+        raw: Columns of ``RAW_COLUMNS``.
+        items: Columns of ``ITEM_COLUMNS``, see ``rounds``.
+    """
+    rows = raw.join(items.select("item_key", "meme_id"), on="item_key", how="left")
+    rows = rows.with_columns(reason=_reason(this)).sort("item_key", "annotator", "updated_at", "annotation_id")
+    fine = rows.filter(pl.col("reason").is_null())
+    first_said = pl.col("created_at").min().over("item_key", "annotator")
+    latest = fine.with_columns(first_said=first_said).unique(
+        ["item_key", "annotator"], keep="last", maintain_order=True
+    )
+    is_skip = pl.col("was_cancelled") | (pl.col("skips").list.len() > 0)
+    order = pl.struct("first_said", "annotation_id").rank("ordinal").over("item_key")
+    said = latest.filter(~is_skip).with_columns(is_beyond=order > this.n_annotators)
+    beyond = said.filter("is_beyond").with_columns(reason=pl.lit("beyond_overlap"))
+    out = pl.concat([rows.filter(pl.col("reason").is_not_null()), beyond.select(rows.columns)])
+    return Judged(
+        answers=_as_answers(said.filter(~pl.col("is_beyond")), this),
+        skips=_as_skips(latest.filter(is_skip), this),
+        quarantined=_as_quarantined(out, this),
+    )
+
+
+def together(parts: Iterable[Judged]) -> Judged:
+    """Several rounds' answers, skips and quarantine, each sorted by its table's key."""
+    found = list(parts)
+    answers = [schemas.HUMAN_LABELS.empty(), *(part.answers for part in found)]
+    skips = [schemas.SKIPS.empty(), *(part.skips for part in found)]
+    quarantined = [schemas.QUARANTINED_ANSWERS.empty(), *(part.quarantined for part in found)]
+    return Judged(
+        answers=pl.concat(answers).sort(schemas.HUMAN_LABELS.key),
+        skips=pl.concat(skips).sort(schemas.SKIPS.key),
+        quarantined=pl.concat(quarantined).sort(schemas.QUARANTINED_ANSWERS.key),
+    )
+
+
+def _reason(this: Round) -> pl.Expr:
+    """Why an annotation is none that counts; null where it is."""
+    n_labels, n_skips = pl.col("labels").list.len(), pl.col("skips").list.len()
+    known = (
+        pl.col("labels").list.eval(pl.element().is_in(list(LABELS))).list.all()
+        & pl.col("skips").list.eval(pl.element().is_in(list(SKIPS))).list.all()
+    )
+    chain = pl.when(pl.col("meme_id").is_null()).then(pl.lit("unknown_item"))
+    chain = chain.when(pl.col("seen_config_sha256") != this.definition.config_sha256).then(pl.lit("other_config"))
+    if not this.accept_imports:
+        chain = chain.when(pl.col("author").is_null()).then(pl.lit("imported"))
+    chain = chain.when(pl.col("author") != pl.col("annotator")).then(pl.lit("other_author"))
+    if this.annotators:
+        chain = chain.when(~pl.col("annotator").is_in(list(this.annotators))).then(pl.lit("not_in_round"))
+    return (
+        chain.when("was_cancelled")
+        .then(None)
+        .when(n_labels + n_skips == 0)
+        .then(pl.lit("empty_result"))
+        .when(n_labels + n_skips > 1)
+        .then(pl.lit("two_choices"))
+        .when(~known)
+        .then(pl.lit("unknown_label"))
+    )
+
+
+def _as_answers(rows: pl.DataFrame, this: Round) -> pl.DataFrame:
+    definition = this.definition
+    columns = schemas.HUMAN_LABELS.columns
+    return rows.select(
+        "meme_id",
+        "annotator",
+        label=pl.col("labels").list.first().replace_strict(LABELS, return_dtype=pl.Boolean),
+        round=pl.lit(this.name),
+        role=pl.lit(this.role).cast(columns["role"]),
+        mode=pl.lit(this.mode).cast(columns["mode"]),
+        confidence="confidence",
+        duration_s="duration_s",
+        answered_at="updated_at",
+        guideline_sha256=pl.lit(definition.guideline_sha256),
+        config_sha256=pl.lit(definition.config_sha256),
+        comment="comment",
+    )
+
+
+def _as_skips(rows: pl.DataFrame, this: Round) -> pl.DataFrame:
+    reason = pl.coalesce(pl.col("skips").list.first(), pl.lit("unstated"))
+    return rows.select(
+        "meme_id",
+        "annotator",
+        round=pl.lit(this.name),
+        reason=reason.cast(schemas.SKIPS.columns["reason"]),
+        skipped_at="updated_at",
+    )
+
+
+def _as_quarantined(rows: pl.DataFrame, this: Round) -> pl.DataFrame:
+    return rows.select(
+        round=pl.lit(this.name),
+        project_id="project_id",
+        annotation_id="annotation_id",
+        meme_id="meme_id",
+        annotator="annotator",
+        reason=pl.col("reason").cast(schemas.QUARANTINED_ANSWERS.columns["reason"]),
+        answered_at="updated_at",
+    )

@@ -1,0 +1,349 @@
+"""The one door to Label Studio: its SDK, with what the SDK gets wrong mended.
+
+The SDK repeats POSTs after a failure, though the server may have done the work; it prints response headers, the
+session cookie among them, in its errors; and a project that is deleted while its tasks are listed ends the listing as
+if it were complete. Here nothing that writes is repeated, an error says status and detail only, and listings are
+counted.
+"""
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from m2v.annotation.answers import RAW_COLUMNS, parsed
+from m2v.annotation.rounds import config_sha256
+from m2v.errors import LabelStudioError
+
+if TYPE_CHECKING:
+    from label_studio_sdk.client import LabelStudio
+
+TIMEOUT_S = 60.0
+# 3,000 memes: 3.8 s in batches of 100, 2.4 s of 500, 1.9 s at once; a batch is also what a failure may leave behind.
+BATCH = 500
+PAGE = 500
+N_ATTEMPTS = 3
+UID = "m2v-round:"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project on the server, which is a round there."""
+
+    project_id: int
+    title: str
+    config_sha256: str
+    n_tasks: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """An item on the server."""
+
+    task_id: int
+    item_key: str
+    n_annotations: int
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the server is, and how we may enter.
+
+    Attributes:
+        salt: Keeps pseudonyms from being guessed; ours, the server does not know it.
+    """
+
+    url: str
+    token: str
+    salt: str
+
+    def __repr__(self) -> str:
+        return f"Address({self.url})"
+
+
+class Server:
+    """A Label Studio server, as the platform's own account sees it."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._sdk: LabelStudio | None = None
+
+    def check(self) -> int:
+        """That Label Studio answers there and knows us; give the id of our account.
+
+        Raises:
+            LabelStudioError: Nobody, or somebody else, answers; the token is wrong or expired.
+        """
+        version = self._json("GET", "api/version")
+        if not isinstance(version, dict) or "label-studio-os-backend" not in version:
+            raise LabelStudioError(
+                f"What answers at {self.address.url} is not Label Studio. Another program has its port; stop that one, "
+                "or start Label Studio on another port and set LABEL_STUDIO_URL."
+            )
+        return int(self._json("GET", "api/current-user/whoami")["id"])
+
+    def pseudonym(self, user_id: int) -> str:
+        """What an account is called outside the server: the same for one server and home, and no name."""
+        message = f"{self.address.url}:{user_id}".encode()
+        digest = hmac.new(self.address.salt.encode(), message, hashlib.sha256).hexdigest()
+        return f"annotator-{digest[:10]}"
+
+    def accounts(self) -> list[int]:
+        """Ids of the accounts on the server."""
+        return sorted(int(user["id"]) for user in self._json("GET", "api/users/"))
+
+    def invitation(self) -> str:
+        """The link under which an annotator opens an account."""
+        return self.address.url.rstrip("/") + str(self._json("GET", "api/invite")["invite_url"])
+
+    def projects(self, uid: str) -> list[Project]:
+        """Projects of a round, the oldest first; more than one where two platforms opened it at once."""
+        rows = self._pages("api/projects/", {"page_size": 100})
+        found = [_project(row) for row in rows if row.get("description") == UID + uid]
+        return sorted(found, key=lambda each: each.project_id)
+
+    def project(self, project_id: int) -> Project | None:
+        """A project by id, None where it is gone."""
+        try:
+            return _project(self._json("GET", f"api/projects/{project_id}/"))
+        except LabelStudioError as error:
+            if getattr(error, "status", None) == 404:
+                return None
+            raise
+
+    def create_project(self, *, title: str, uid: str, config: str, guideline: str, overlap: int) -> Project:
+        """A new project. Not repeated on any failure: look it up before trying again."""
+        row = self._json(
+            "POST",
+            "api/projects/",
+            body={
+                "title": title[:50],
+                "description": UID + uid,
+                "label_config": config,
+                "expert_instruction": guideline,
+                "show_instruction": True,
+                "maximum_annotations": overlap,
+                "sampling": "Uniform sampling",
+                "show_skip_button": True,
+                "skip_queue": "REQUEUE_FOR_OTHERS",
+                "show_collab_predictions": False,
+                "enable_empty_annotation": False,
+            },
+        )
+        return _project(row)
+
+    def delete_empty_project(self, project: Project) -> None:
+        """Delete a project that nobody answered in.
+
+        Raises:
+            LabelStudioError: It holds annotations.
+        """
+        row = self._json("GET", f"api/projects/{project.project_id}/")
+        if row.get("total_annotations_number"):
+            raise LabelStudioError(
+                f"Project {project.project_id} on {self.address.url} belongs to the same round as another one and "
+                "holds answers. Move them by hand, or delete the one that is to go."
+            )
+        self._json("DELETE", f"api/projects/{project.project_id}/")
+
+    def serve_folder(self, project_id: int, folder: str) -> None:
+        """Let the project show files below a folder of the server, if it does not already."""
+        known = self._json("GET", "api/storages/localfiles", query={"project": project_id})
+        if not any(each.get("path") == folder for each in known):
+            self._json(
+                "POST",
+                "api/storages/localfiles",
+                body={"project": project_id, "path": folder, "use_blob_urls": True, "title": "media"},
+            )
+
+    def tasks(self, project_id: int) -> list[Task]:
+        """Every task of a project, counted against what the server says."""
+        rows = self._tasks(project_id, {"fields": "task_only", "include": "id,data,total_annotations"})
+        return [_task(row) for page in rows for row in page]
+
+    def import_items(self, project_id: int, items: Sequence[Mapping[str, Any]]) -> None:
+        """Import one batch. Not repeated on any failure: the server may have done it."""
+        self._json(
+            "POST",
+            f"api/projects/{project_id}/import",
+            query={"return_task_ids": "true"},
+            body=[{"data": dict(item)} for item in items],
+        )
+
+    def delete_task(self, task_id: int) -> None:
+        """Delete a task."""
+        self._json("DELETE", f"api/tasks/{task_id}/")
+
+    def set_overlap(self, task_id: int, overlap: int) -> None:
+        """How many annotations a task takes before the label stream passes it over."""
+        self._json("PATCH", f"api/tasks/{task_id}/", body={"overlap": overlap})
+
+    def annotations(
+        self, project: Project, *, since: datetime | None
+    ) -> Iterator[tuple[pl.DataFrame, datetime | None]]:
+        """Annotations of tasks that changed after ``since``, a page at a time.
+
+        Yields:
+            Rows of ``RAW_COLUMNS``, and the server's latest time of change among the page's tasks.
+        """
+        query: dict[str, Any] = {"ordering": ["tasks:id"]}
+        if since:
+            stamp = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            condition = {"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": stamp}
+            query["filters"] = {"conjunction": "and", "items": [condition]}
+        for page in self._tasks(project.project_id, {"fields": "all", "query": json.dumps(query)}):
+            yield self._raw(page, project), max((_time(row["updated_at"]) for row in page), default=None)
+
+    def _raw(self, page: list[dict[str, Any]], project: Project) -> pl.DataFrame:
+        rows = []
+        for task in page:
+            for each in task["annotations"]:
+                author = each.get("updated_by")
+                rows.append(
+                    {
+                        "project_id": project.project_id,
+                        "annotation_id": each["id"],
+                        "item_key": str(task["data"].get("item_key")),
+                        "annotator": self.pseudonym(_user(each["completed_by"])),
+                        "author": None if author is None else self.pseudonym(_user(author)),
+                        "was_cancelled": bool(each["was_cancelled"]),
+                        "created_at": _time(each["created_at"]),
+                        "updated_at": _time(each["updated_at"]),
+                        "duration_s": each.get("lead_time"),
+                        "seen_config_sha256": project.config_sha256,
+                        **parsed(each["result"] or ()),
+                    }
+                )
+        return pl.DataFrame(rows, schema=RAW_COLUMNS)
+
+    def _tasks(self, project_id: int, query: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
+        n_seen, page = 0, 1
+        while True:
+            found = self._json(
+                "GET", "api/tasks/", query={"project": project_id, "page": page, "page_size": PAGE, **query}
+            )
+            rows = found["tasks"]
+            n_seen += len(rows)
+            yield rows
+            if n_seen >= found["total"]:
+                return
+            if not rows:
+                raise LabelStudioError(
+                    f"Project {project_id} on {self.address.url} listed {n_seen} of {found['total']} tasks and then no "
+                    "more; it was changed or deleted meanwhile. Run the command again."
+                )
+            page += 1
+
+    def _pages(self, path: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        page = 1
+        while True:
+            found = self._json("GET", path, query={**query, "page": page})
+            yield from found["results"]
+            if not found.get("next"):
+                return
+            page += 1
+
+    def _json(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None) -> Any:
+        import httpx
+
+        n_attempts = N_ATTEMPTS if method == "GET" else 1
+        for attempt in range(1, n_attempts + 1):
+            try:
+                response = self._client().request(
+                    path, method=method, params=dict(query or {}), json=body, request_options={"max_retries": 0}
+                )
+            except httpx.HTTPError as error:
+                if attempt < n_attempts:
+                    time.sleep(0.2 * attempt)
+                    continue
+                raise unreachable(self.address.url, error) from None
+            if response.status_code < 400:
+                return response.json() if response.content else None
+            if response.status_code < 500 or attempt == n_attempts:
+                raise self._refused(method, path, response.status_code, response.content)
+            time.sleep(0.2 * attempt)
+        raise AssertionError
+
+    def _client(self) -> Any:
+        if self._sdk is None:
+            from label_studio_sdk.client import LabelStudio
+
+            self._sdk = LabelStudio(base_url=self.address.url, api_key=self.address.token, timeout=TIMEOUT_S)
+        # Its own requests, with its authentication and none of its repetitions.
+        return self._sdk._client_wrapper.httpx_client
+
+    def _refused(self, method: str, path: str, status: int, content: bytes) -> LabelStudioError:
+        where = f"{self.address.url.rstrip('/')}/{path}"
+        if status == 401:
+            hint = "Its token is wrong or expired: set LABEL_STUDIO_TOKEN to a new one (Account & Settings)."
+        elif status == 404:
+            hint = "It is gone, or another program answers there."
+        else:
+            hint = f"It said: {_detail(content)}"
+        error = Refused(f"Label Studio answered {status} to {method} {where}. {hint}")
+        error.status = status
+        return error
+
+
+class Refused(LabelStudioError):
+    """The server answered with an error."""
+
+    status: int = 0
+
+
+class Unreachable(LabelStudioError):
+    """The server did not answer; what it was asked to do may have been done."""
+
+
+def unreachable(url: str, error: Exception) -> Unreachable:
+    """The error for a server that does not answer, without anything that the request held."""
+    return Unreachable(
+        f"Label Studio at {url} did not answer ({type(error).__name__}). Start it with `make label-studio`, or set "
+        "LABEL_STUDIO_URL to where it runs, then run the command again; nothing is asked or counted twice."
+    )
+
+
+def before(moment: datetime | None, *, seconds: float) -> datetime | None:
+    """A while earlier."""
+    return moment - timedelta(seconds=seconds) if moment else None
+
+
+def batches(items: Sequence[Mapping[str, Any]]) -> Iterable[Sequence[Mapping[str, Any]]]:
+    """Items in imports of ``BATCH``."""
+    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))
+
+
+def _project(row: Mapping[str, Any]) -> Project:
+    return Project(
+        project_id=int(row["id"]),
+        title=str(row.get("title")),
+        config_sha256=config_sha256(row.get("label_config") or "<View/>"),
+        n_tasks=int(row.get("task_number") or 0),
+    )
+
+
+def _task(row: Mapping[str, Any]) -> Task:
+    return Task(int(row["id"]), str(row["data"].get("item_key")), int(row.get("total_annotations") or 0))
+
+
+def _user(value: Any) -> int:
+    return int(value["id"] if isinstance(value, dict) else value)
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _detail(content: bytes) -> str:
+    """What the server said of an error, without what we sent: of its JSON the detail, the first 200 characters."""
+    try:
+        said = json.loads(content)
+    except ValueError:
+        return "nothing in JSON."
+    return str(said.get("detail", "no detail"))[:200] if isinstance(said, dict) else "no detail."
