@@ -26,6 +26,7 @@ LISTS = re.compile(r"^/api/(tasks|projects/\d+/tasks)/?$")
 DRAFT = re.compile(r"^/api/drafts/(\d+)/?$")
 DRAFTS = re.compile(r"^/api/tasks/\d+/(annotations/\d+/)?drafts/?$")
 VIEWS = re.compile(r"^/api/dm/views(/|$)")
+ACTIONS = re.compile(r"^/api/dm/actions/?$")
 OWN = re.compile(r"^/api/(current-user|users/\d+|token|user)(/|$)")
 ITEM_LISTS = ("annotations", "drafts", "predictions")
 
@@ -48,9 +49,8 @@ class Guard:
         if refusal:
             return refusal
         response = self.get_response(request)
-        if request.method == "GET" and (
-            TASK.match(path) or NEXT.match(path) or LISTS.match(path) or ANNOTATE.match(path)
-        ):
+        is_shown = request.method == "GET" and any(shown.match(path) for shown in (TASK, LISTS, ANNOTATE))
+        if is_shown or _asks_next(request, path):
             return _blinded(response, user)
         return response
 
@@ -84,9 +84,15 @@ def _forbidden(request, user, path):
         found = pattern.match(path)
         if found and request.method in methods:
             return judge(request, user, found[1])
-    if any(pattern.match(path) for pattern in (DRAFTS, OWN, VIEWS)):
+    if any(pattern.match(path) for pattern in (DRAFTS, OWN, VIEWS)) or _asks_next(request, path):
         return None
     return _no("Annotators label and skip; everything else is the platform's.")
+
+
+def _asks_next(request, path):
+    """The label stream's next item, as the API and as the pages ask for it."""
+    is_action = ACTIONS.match(path) and request.GET.get("id") == "next_task"
+    return (request.method == "GET" and NEXT.match(path)) or (request.method == "POST" and is_action)
 
 
 def _answering(request, user, task_id):
@@ -118,7 +124,7 @@ def _drafting(request, user, draft_id):
 
 def _exposure(request, user, path):
     """Refuse another item when the day's share is used up or a break is due; an item that is open can be finished."""
-    if not (request.method == "GET" and NEXT.match(path)):
+    if not _asks_next(request, path):
         return None
     from tasks.models import Annotation
 

@@ -72,3 +72,15 @@ class RunInProgress(M2VError):
 
 class LabelStudioError(M2VError):
     """Label Studio could not be reached, refused, or is not what a round expects; what was pulled still stands."""
+
+
+class Unreachable(LabelStudioError):
+    """The server did not answer; what it was asked to do may have been done."""
+
+
+class Refused(LabelStudioError):
+    """The server answered with an error."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status

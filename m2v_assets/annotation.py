@@ -101,7 +101,7 @@ def rounds(alignment: Alignment, study: Study, source: Source) -> dg.AssetsDefin
         memes = tables.read(schemas.MEMES, variant(alignment.memes.name))
         known = readers.gold_labels(alignment, files=sources.find(source))
         opened = annotators.open(alignment, study, conflicts=conflicts, memes=memes, gold=known)
-        report = alarms.per_annotator(opened.judged.answers, opened.items, conflicts)
+        report = alarms.per_annotator(opened.judged.answers, opened.items, conflicts, skips=opened.judged.skips)
         findings = alarms.findings(report, study.rounds, variant=alignment.name)
         return tables.write(
             opened.rounds,

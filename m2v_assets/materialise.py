@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from m2v import errors
 from m2v.catalog.variants import StudyPlan
 from m2v.datasets import sources
 from m2v.errors import M2VError, UnknownName
@@ -179,7 +180,7 @@ def message(error: Any, *, run_id: str) -> str:
     return f"{error.cls_name}: {line} (unexpected; the traceback is in run {run_id} in the UI)"
 
 
-KNOWN_ERRORS = {"M2VError", *(each.__name__ for each in M2VError.__subclasses__())}
+KNOWN_ERRORS = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, M2VError)}
 
 
 def _logger(listen: Listener) -> dg.LoggerDefinition:

@@ -70,11 +70,12 @@ class Annotators(dg.ConfigurableResource):
 
 
 def version(ledger: Ledger) -> str:
-    """A hash of what was pulled and of the rounds' states; the same as long as neither changes."""
+    """A hash of what was pulled and of which rounds have ended; the same as long as neither changes."""
     judged = ledger.all_judged()
     parts = [rows_hash(frame)[:16] for frame in (judged.answers, judged.skips, judged.quarantined)]
-    states = [ledger.pulled(each).state[:2] for each in ledger.rounds()]
-    return "-".join([*parts, *states])
+    # An open round is no news to those who read answers; an ended one is to those who open the next.
+    ended = [each.name for each in ledger.rounds() if ledger.pulled(each).state != "open"]
+    return "-".join([*parts, *ended])
 
 
 def standing(ledger: Ledger) -> Standing:

@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
+
 from m2v.errors import StoreError
 
 
@@ -23,10 +25,10 @@ def replacing(path: Path) -> Iterator[Path]:
         with scratch.open("rb") as file:
             os.fsync(file.fileno())
         scratch.replace(path)
-    except OSError as error:
+    except (OSError, pl.exceptions.ComputeError) as error:  # what Polars calls a full disk
+        reason = getattr(error, "strerror", None) or str(error).rpartition("error: ")[2].splitlines()[0]
         raise StoreError(
-            f"{path} cannot be written: {error.strerror or error}. Free space there, or choose a folder that you may "
-            "write to."
+            f"{path} cannot be written: {reason}. Free space there, or choose a folder that you may write to."
         ) from error
     finally:
         with contextlib.suppress(OSError):

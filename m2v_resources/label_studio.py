@@ -8,18 +8,21 @@ counted.
 
 import hashlib
 import hmac
+import html
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from m2v.annotation.answers import RAW_COLUMNS, parsed
 from m2v.annotation.rounds import config_sha256
-from m2v.errors import LabelStudioError
+from m2v.errors import LabelStudioError, Refused, Unreachable
 
 if TYPE_CHECKING:
     from label_studio_sdk.client import LabelStudio
@@ -30,6 +33,10 @@ BATCH = 500
 PAGE = 500
 N_ATTEMPTS = 3
 UID = "m2v-round:"
+WARNING = (
+    "Content warning: the items may attack people for who they are. Each is covered until you choose how to see it. "
+    "Skip what is too much and stop when you like; nobody counts either against you."
+)
 
 
 @dataclass(frozen=True)
@@ -112,8 +119,8 @@ class Server:
         """A project by id, None where it is gone."""
         try:
             return _project(self._json("GET", f"api/projects/{project_id}/"))
-        except LabelStudioError as error:
-            if getattr(error, "status", None) == 404:
+        except Refused as error:
+            if error.status == 404:
                 return None
             raise
 
@@ -126,7 +133,8 @@ class Server:
                 "title": title[:50],
                 "description": UID + uid,
                 "label_config": config,
-                "expert_instruction": guideline,
+                # Shown as HTML before the first item.
+                "expert_instruction": f"<p>{WARNING}</p><p>{html.escape(guideline).replace(chr(10), '<br>')}</p>",
                 "show_instruction": True,
                 "maximum_annotations": overlap,
                 "sampling": "Uniform sampling",
@@ -152,15 +160,25 @@ class Server:
             )
         self._json("DELETE", f"api/projects/{project.project_id}/")
 
-    def serve_folder(self, project_id: int, folder: str) -> None:
-        """Let the project show files below a folder of the server, if it does not already."""
-        known = self._json("GET", "api/storages/localfiles", query={"project": project_id})
-        if not any(each.get("path") == folder for each in known):
-            self._json(
-                "POST",
-                "api/storages/localfiles",
-                body={"project": project_id, "path": folder, "use_blob_urls": True, "title": "media"},
-            )
+    def serve_media(self, project_id: int, place: str) -> None:
+        """Let the project show images below a folder of the server, or below ``s3://bucket/prefix``.
+
+        For S3 the keys come from ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``, another endpoint from
+        ``AWS_ENDPOINT_URL``; the server keeps them and hands out links that expire.
+        """
+        if place.startswith("s3://"):
+            bucket, _, prefix = place.removeprefix("s3://").partition("/")
+            keys = {"aws_access_key_id": "AWS_ACCESS_KEY_ID", "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY"}
+            about = {name: os.environ.get(variable) for name, variable in keys.items()}
+            about |= {"s3_endpoint": os.environ.get("AWS_ENDPOINT_URL"), "bucket": bucket, "prefix": prefix or None}
+            kind, where = "s3", {"bucket": bucket}
+        else:
+            kind, where = "localfiles", {"path": str(Path(place).resolve())}
+            about = where
+        known = self._json("GET", f"api/storages/{kind}", query={"project": project_id})
+        if not any(where.items() <= each.items() for each in known):
+            body = {"project": project_id, "use_blob_urls": True, "title": "media", **about}
+            self._json("POST", f"api/storages/{kind}", body=body)
 
     def tasks(self, project_id: int) -> list[Task]:
         """Every task of a project, counted against what the server says."""
@@ -278,7 +296,7 @@ class Server:
         # Its own requests, with its authentication and none of its repetitions.
         return self._sdk._client_wrapper.httpx_client
 
-    def _refused(self, method: str, path: str, status: int, content: bytes) -> LabelStudioError:
+    def _refused(self, method: str, path: str, status: int, content: bytes) -> Refused:
         where = f"{self.address.url.rstrip('/')}/{path}"
         if status == 401:
             hint = "Its token is wrong or expired: set LABEL_STUDIO_TOKEN to a new one (Account & Settings)."
@@ -286,19 +304,7 @@ class Server:
             hint = "It is gone, or another program answers there."
         else:
             hint = f"It said: {_detail(content)}"
-        error = Refused(f"Label Studio answered {status} to {method} {where}. {hint}")
-        error.status = status
-        return error
-
-
-class Refused(LabelStudioError):
-    """The server answered with an error."""
-
-    status: int = 0
-
-
-class Unreachable(LabelStudioError):
-    """The server did not answer; what it was asked to do may have been done."""
+        return Refused(f"Label Studio answered {status} to {method} {where}. {hint}", status=status)
 
 
 def unreachable(url: str, error: Exception) -> Unreachable:

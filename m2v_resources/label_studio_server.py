@@ -81,7 +81,10 @@ def environment(
         "M2V_MINUTES_BEFORE_BREAK": str(exposure.minutes_before_break),
         "M2V_BREAK_MINUTES": str(exposure.break_minutes),
         **(
-            {"LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true", "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": media}
+            {
+                "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+                "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(Path(media).parent),
+            }
             if media
             else {}
         ),

@@ -18,8 +18,8 @@ from m2v.annotation.answers import RAW_COLUMNS, RAW_KEY, Judged, merged
 from m2v.annotation.rounds import Round
 from m2v.catalog import CHECKOUT
 from m2v.catalog.entries import RoundPlan, VideoDataset
-from m2v.errors import BadInput, LabelStudioError, MissingSource
-from m2v_resources.label_studio import Address, Project, Server, Task, Unreachable, batches, before
+from m2v.errors import BadInput, LabelStudioError, MissingSource, Unreachable
+from m2v_resources.label_studio import Address, Project, Server, Task, batches, before
 from m2v_resources.ledger import Ledger, Pulled
 
 CREDENTIALS = "label_studio/credentials.json"
@@ -226,8 +226,9 @@ class Rounds:
             )
         for double in found[1:]:  # another platform opened the same round at the same moment; the oldest stays
             self.server.delete_empty_project(double)
-        if media_root():
-            self.server.serve_folder(found[0].project_id, str(media_root()))
+        place = media_root()
+        if place and "$image" in this.config:
+            self.server.serve_media(found[0].project_id, place)
         return found[0]
 
     def _one_task_each(self, tasks: Sequence[Task]) -> list[Task]:
@@ -321,7 +322,7 @@ class Rounds:
 
 
 def media_root() -> str | None:
-    """``LABEL_STUDIO_MEDIA``: the folder of the memes' images, as the server sees it; None shows texts only."""
+    """``LABEL_STUDIO_MEDIA``: the memes' images, a folder as the server sees it or ``s3://bucket/prefix``; else none."""
     return os.environ.get("LABEL_STUDIO_MEDIA") or None
 
 
@@ -331,12 +332,17 @@ def media_url(image: str) -> str:
     Raises:
         LabelStudioError: The path leads out of the media folder.
     """
-    root = Path(media_root() or "/").resolve()
+    place = media_root() or "/"
     path = PurePosixPath(image)
+    if place.startswith("s3://"):
+        if path.is_absolute() or ".." in path.parts:
+            raise LabelStudioError(f"The image path {image!r} leads out of {place}; mend the dataset's file.")
+        return f"{place.rstrip('/')}/{path}"
+    root = Path(place).resolve()
     if path.is_absolute() or ".." in path.parts or not (root / image).resolve().is_relative_to(root):
         raise LabelStudioError(f"The image path {image!r} leads out of the media folder; mend the dataset's file.")
-    # Relative to the server's document root, which is the file system's root unless it says otherwise.
-    document_root = Path(os.environ.get("LABEL_STUDIO_DOCUMENT_ROOT") or root).resolve()
+    # Relative to the server's document root; our own server's is the folder above (label_studio_server.py).
+    document_root = Path(os.environ.get("LABEL_STUDIO_DOCUMENT_ROOT") or root.parent).resolve()
     return f"/data/local-files/?d={(root / image).resolve().relative_to(document_root)}"
 
 

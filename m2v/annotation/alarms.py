@@ -14,18 +14,21 @@ MIN_ANSWERS = 10
 ALWAYS_SHARE = 0.95
 
 
-def per_annotator(answers: pl.DataFrame, items: pl.DataFrame, conflicts: pl.DataFrame) -> pl.DataFrame:
+def per_annotator(
+    answers: pl.DataFrame, items: pl.DataFrame, conflicts: pl.DataFrame, *, skips: pl.DataFrame
+) -> pl.DataFrame:
     """One row per annotator.
 
     Args:
         answers: Rows of ``human_labels``, gold items included.
         items: Columns ``meme_id``, ``kind`` and ``gold`` of the rounds' items.
         conflicts: Rows of ``conflicts``.
+        skips: Rows of ``skips``; counted, never held against anybody.
 
     Returns:
-        Columns ``annotator``, ``n_answers``, ``n_gold`` (u32), ``gold_accuracy``, ``n_shared`` (u32),
+        Columns ``annotator``, ``n_answers``, ``n_skips``, ``n_gold`` (u32), ``gold_accuracy``, ``n_shared`` (u32),
         ``rest_agreement_share`` (with each other answer about the same meme), ``n_disputed`` (u32),
-        ``with_original_share`` and ``median_s``, null where not estimable; sorted.
+        ``with_original_share``, ``median_s`` and ``exposure_min`` (time over items), null where not estimable; sorted.
     """
     known = items.filter(kind="gold").select("meme_id", "gold").unique("meme_id")
     disputed = conflicts.filter(reason="disagreement").select("meme_id", "original")
@@ -42,13 +45,17 @@ def per_annotator(answers: pl.DataFrame, items: pl.DataFrame, conflicts: pl.Data
         n_disputed=pl.col("original").count(),
         with_original_share=(pl.col("label") == pl.col("original")).mean(),
         median_s=pl.col("duration_s").median(),
+        exposure_min=pl.col("duration_s").sum() / 60,
     )
+    skipped = skips.group_by("annotator").agg(n_skips=pl.len())
     return (
-        own.join(rest, on="annotator", how="left")
-        .with_columns(pl.col("n_shared").fill_null(0))
+        own.join(skipped, on="annotator", how="full", coalesce=True)
+        .join(rest, on="annotator", how="left")
+        .with_columns(pl.col("n_answers", "n_skips", "n_gold", "n_disputed", "n_shared").fill_null(0))
         .select(
             "annotator",
             "n_answers",
+            "n_skips",
             "n_gold",
             "gold_accuracy",
             "n_shared",
@@ -56,6 +63,7 @@ def per_annotator(answers: pl.DataFrame, items: pl.DataFrame, conflicts: pl.Data
             "n_disputed",
             "with_original_share",
             "median_s",
+            "exposure_min",
         )
         .sort("annotator")
     )
@@ -93,9 +101,9 @@ def _finding(check: str, found: pl.DataFrame, report: pl.DataFrame, variant: str
 
 def metadata(state: Mapping[str, float], report: pl.DataFrame) -> dict[str, Any]:
     """The rounds' state and each annotator's counts, for the asset's page."""
-    lines = ["| annotator | answers | on gold | with the rest |", "|---|---|---|---|"]
+    lines = ["| annotator | answers | skips | on gold | with the rest |", "|---|---|---|---|---|"]
     lines += [
-        f"| {row['annotator']} | {row['n_answers']} | {_share(row['gold_accuracy'])} | "
+        f"| {row['annotator']} | {row['n_answers']} | {row['n_skips']} | {_share(row['gold_accuracy'])} | "
         f"{_share(row['rest_agreement_share'])} |"
         for row in report.iter_rows(named=True)
     ]

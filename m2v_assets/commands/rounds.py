@@ -183,7 +183,10 @@ def _show(plan: "StudyPlan", home: Path, *, as_json: bool) -> None:
     for alignment in plan.alignments:
         now = standing(Ledger(home, alignment.name))
         conflicts = store.read("conflicts", alignment.name) if store.latest("conflicts", alignment.name) else None
-        people = [] if conflicts is None else alarms.per_annotator(now.judged.answers, now.items, conflicts).to_dicts()
+        people = []
+        if conflicts is not None:
+            report = alarms.per_annotator(now.judged.answers, now.items, conflicts, skips=now.judged.skips)
+            people = report.to_dicts()
         shown[alignment.name] = {**now.state, "rounds": now.rounds.to_dicts(), "annotators": people}
     if as_json:
         console.line(shown)
@@ -194,5 +197,5 @@ def _show(plan: "StudyPlan", home: Path, *, as_json: bool) -> None:
         counts = [[count, value] for count, value in each.items() if count not in {"rounds", "annotators"}]
         console.table("State", ["", "now"], counts)
         if each["annotators"]:
-            columns = ["annotator", "n_answers", "gold_accuracy", "rest_agreement_share", "median_s"]
+            columns = ["annotator", "n_answers", "n_skips", "gold_accuracy", "rest_agreement_share", "exposure_min"]
             console.table("Annotators", columns, [[row[column] for column in columns] for row in each["annotators"]])

@@ -33,7 +33,7 @@ def test_files_are_observed_once_and_again_when_they_change(plan: StudyPlan, ins
     sensor = sensors.observe_files(plan)
     first = tick(sensor, instance)
     assert isinstance(first, dg.SensorResult)
-    assert len(first.asset_events) == 4
+    assert len(first.asset_events) == 5
     for event in first.asset_events:
         instance.report_runless_asset_event(event)
     again = tick(sensor, instance)

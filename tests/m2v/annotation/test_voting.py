@@ -174,3 +174,21 @@ def test_findings_are_fine_where_there_is_nothing_to_find() -> None:
     published = votes.select("meme_id", "label")
     found = voting.voting_findings(votes, predictions, answers, variant="fhm_hatemm", published=published)
     assert [finding.is_fine for finding in found] == [True, True, True]
+
+
+def test_an_adjudicator_decides_and_does_not_vote() -> None:
+    predictions = tables.predictions(
+        {"meme_id": "a", "original": True, "predicted": False},
+        {"meme_id": "b", "original": True, "predicted": False},
+    )
+    answers = tables.answers(
+        {"meme_id": "a", "annotator": "x", "label": True},
+        {"meme_id": "a", "annotator": "y", "label": False},
+        {"meme_id": "a", "annotator": "judge", "label": False, "role": "adjudicator", "round": "r2"},
+        {"meme_id": "b", "annotator": "x", "label": True},
+    )
+    found = voting.majority(predictions, answers, min_answers=1)
+    assert found.select("meme_id", "label", "decided_by", "n_humans", "margin").rows() == [
+        ("a", False, "adjudicator", 2, 0),
+        ("b", True, "humans", 1, 1),
+    ]

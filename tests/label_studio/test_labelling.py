@@ -1,0 +1,77 @@
+"""Labelling in a real browser, by hotkey, as an annotator does."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from m2v.catalog import CHECKOUT
+from m2v_resources.rounds import address
+from tests.m2v_resources.asking import plan, project_id, question, rounds
+from tests.people import PASSWORD, Person, join, owner
+
+HOSTILE = "<script>document.title = 'gone'</script><b id='bold'>leeks</b> are on sale again"
+
+
+def logged_in(page: Page, home: Path) -> Person:
+    person = join(home)
+    page.goto(f"{address(home).url}/user/login/")
+    page.fill("#email", person.email)
+    page.fill("#password", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_url(lambda url: "/user/login" not in url)
+    return person
+
+
+def labelling(page: Page, url: str, project: int) -> None:
+    page.goto(f"{url}/projects/{project}/data?labeling=1")
+    expect(page.get_by_text("Content warning:")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("Content warning:")).to_be_hidden()
+
+
+def test_an_annotator_labels_by_hotkey_behind_a_content_warning(page: Page, label_studio: Path) -> None:
+    found = rounds(label_studio, "browser")
+    guideline = "The label is “insulting”.\nIt fits: vegetables are attacked for what they are."
+    (this,) = found.open(plan(n_annotators=1), question({"leek": HOSTILE}, guideline=guideline))
+    logged_in(page, label_studio)
+    labelling(page, address(label_studio).url, project_id(found, this))
+    item = page.locator(".m2v-item")
+    expect(page.get_by_text("It fits: vegetables are attacked").first).to_be_visible()
+    expect(item).to_be_hidden()  # the warning comes first
+    page.keyboard.press("b")
+    expect(item).to_be_visible()
+    assert "blur" in item.evaluate("each => getComputedStyle(each).filter")
+    page.keyboard.press("g")
+    assert "grayscale" in item.evaluate("each => getComputedStyle(each).filter")
+    page.keyboard.press("p")
+    assert item.evaluate("each => getComputedStyle(each).filter") == "none"
+    assert HOSTILE in item.inner_text()
+    assert page.locator("#bold").count() == 0
+    assert page.title() != "gone"
+    page.keyboard.press("1")
+    page.keyboard.press("9")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function("() => !document.querySelector('.m2v-item')")
+    found.pull()
+    assert found.ledger.judged(this).answers.select("label", "confidence").rows() == [(True, 3)]
+
+
+def test_an_annotator_skips_by_hotkey_and_says_why(page: Page, label_studio: Path) -> None:
+    found = rounds(label_studio, "skipping")
+    (this,) = found.open(plan(n_annotators=1), question({"leek": "two leeks walk into a bar"}))
+    logged_in(page, label_studio)
+    labelling(page, address(label_studio).url, project_id(found, this))
+    page.keyboard.press("h")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function("() => !document.querySelector('.m2v-item')")
+    found.pull()
+    judged = found.ledger.judged(this)
+    assert (judged.answers.height, judged.skips["reason"].to_list()) == (0, ["harmful"])
+
+
+@pytest.mark.parametrize("name", ["meme.xml", "video.xml"])
+def test_the_server_takes_both_configs(label_studio: Path, name: str) -> None:
+    config = (CHECKOUT / "label_studio" / name).read_text(encoding="utf-8")
+    made = owner(label_studio).http.post("/api/projects/", json={"title": "both", "label_config": config})
+    assert made.status_code == 201, made.text

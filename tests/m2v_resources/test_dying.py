@@ -1,0 +1,170 @@
+"""Servers and platforms that die in the middle of their work."""
+
+import contextlib
+import http.server
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from m2v.catalog import CHECKOUT
+from m2v.errors import LabelStudioError, StoreError
+from m2v_resources import label_studio_server
+from m2v_resources.label_studio import Address, Server
+from m2v_resources.rounds import Rounds, address
+from tests.conftest import free_port, running
+from tests.m2v_resources.asking import leeks, plan, question, rounds, tasks
+from tests.people import join
+
+N_KILLS = 50
+
+
+def restarted(home: Path) -> subprocess.Popen[bytes]:
+    port = int(address(home).url.rpartition(":")[2])
+    return label_studio_server.start(home, port=port, media=None, exposure=label_studio_server.Exposure())
+
+
+@pytest.fixture
+def mortal(migrated: Path, tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+    with running(migrated, tmp_path / "home") as found:
+        yield found
+
+
+def pull_for_ever(found: Rounds) -> None:
+    while True:
+        found.pull(full=True)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize("after_s", [0.4, 0.9])
+def test_a_server_killed_during_the_import_ends_with_each_item_once(
+    mortal: tuple[Path, subprocess.Popen[bytes]], after_s: float
+) -> None:
+    home, process = mortal
+    found, asked = rounds(home, "import"), question(leeks(3000))
+    threading.Timer(after_s, kill, [process]).start()
+    with pytest.raises(LabelStudioError, match=r"did not answer .*Start it with `make label-studio`"):
+        found.open(plan(), asked)
+    again = restarted(home)
+    try:
+        (this,) = found.open(plan(), asked)
+        assert len(tasks(found, this)) == 3000
+    finally:
+        label_studio_server.stop(again)
+
+
+def test_a_server_killed_during_a_pull_loses_no_answer(mortal: tuple[Path, subprocess.Popen[bytes]]) -> None:
+    home, process = mortal
+    found = rounds(home, "pull")
+    (this,) = found.open(plan(n_annotators=1), question(leeks(1500)))
+    person, where = join(home), tasks(found, this)
+    for meme in list(where)[:5]:
+        person.answer(where[meme], "positive").raise_for_status()
+    assert found.pull() == 5
+    for meme in list(where)[5:8]:
+        person.answer(where[meme], "negative").raise_for_status()
+    threading.Timer(0.3, kill, [process]).start()
+    with pytest.raises(LabelStudioError, match="did not answer"):
+        pull_for_ever(found)
+    assert found.ledger.judged(this).answers.height >= 5
+    again = restarted(home)
+    try:
+        found.pull()
+        assert found.ledger.judged(this).answers["label"].sum() == 5
+        assert found.ledger.judged(this).answers.height == 8
+    finally:
+        label_studio_server.stop(again)
+
+
+def test_fifty_kills_of_the_platform_lose_and_double_nothing(
+    mortal: tuple[Path, subprocess.Popen[bytes]],
+) -> None:
+    home, _ = mortal
+    draw = random.Random(7)  # noqa: S311
+    command = [sys.executable, "-m", "tests.m2v_resources.dying", str(home), "kills", "1200"]
+    found, person, answered = rounds(home, "kills"), join(home), {}
+    for n in range(N_KILLS):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=CHECKOUT) as platform:
+            assert platform.stdout
+            assert platform.stdout.readline() == b"ready\n"
+            time.sleep(draw.uniform(0, 1.2 if n < 10 else 2.5))
+            platform.send_signal(signal.SIGKILL)
+        opened = found.ledger.rounds()
+        if n % 5 == 4 and opened and found.server.projects(opened[0].uid):
+            item = person.next_item(found.server.projects(opened[0].uid)[0].project_id)
+            if item.status_code == 200:
+                label = draw.choice(["positive", "negative"])
+                person.answer(item.json()["id"], label).raise_for_status()
+                answered[item.json()["data"]["item_key"]] = label == "positive"
+    found.pull(full=True)
+    (this,) = found.open(plan(n_annotators=1), question(leeks(1200)))
+    listed = tasks(found, this)
+    memes = dict(found.ledger.items(this).select("item_key", "meme_id").iter_rows())
+    assert len(listed) == 1200
+    assert len(answered) >= 5
+    assert dict(found.ledger.judged(this).answers.select("meme_id", "label").iter_rows()) == {
+        memes[item_key]: label for item_key, label in answered.items()
+    }
+
+
+def test_a_server_that_is_down_is_an_error_with_the_way_out(tmp_path: Path) -> None:
+    nobody = Server(Address(f"http://127.0.0.1:{free_port()}", "0" * 40, "salt"))
+    with pytest.raises(LabelStudioError, match=r"did not answer \(ConnectError\).*make label-studio"):
+        Rounds(tmp_path, "down", nobody).open(plan(), question(leeks(1)))
+
+
+def test_another_program_on_the_port_is_told_apart() -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        port = other.server_address[1]
+        with pytest.raises(LabelStudioError, match=r"another program answers there|is not Label Studio"):
+            Server(Address(f"http://127.0.0.1:{port}", "0" * 40, "salt")).check()
+        other.shutdown()
+
+
+def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as other:
+        port = other.server_address[1]
+        with pytest.raises(LabelStudioError, match=rf"Port {port} is taken"):
+            label_studio_server.start(tmp_path, port=port, media=None, exposure=label_studio_server.Exposure())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_under_the_ledger_loses_nothing(mortal: tuple[Path, subprocess.Popen[bytes]]) -> None:
+    home, _ = mortal
+    small = home / "rounds"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "none", str(small)], check=True)
+    try:
+        found = rounds(home, "full")
+        (this,) = found.open(plan(n_annotators=1), question(leeks(40)))
+        person, where = join(home), tasks(found, this)
+        person.answer(where["leek 0000"], "positive")
+        found.pull()
+        (small / "filler").write_bytes(b"")
+        with contextlib.suppress(OSError), (small / "filler").open("wb", buffering=0) as file:
+            while True:
+                file.write(b"0" * 1024)
+        for meme in list(where)[1:30]:
+            person.answer(where[meme], "negative")
+        with pytest.raises(StoreError, match=r"cannot be written: No space left"):
+            found.pull()
+        assert found.ledger.judged(this).answers.height == 1
+        (small / "filler").unlink()
+        found.pull()
+        assert found.ledger.judged(this).answers.height == 30
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+        shutil.rmtree(small)

@@ -1,0 +1,76 @@
+"""Images in Label Studio: from a folder, and never from beside it."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from m2v.errors import LabelStudioError
+from m2v_resources.rounds import Question, media_url
+from tests import tables
+from tests.conftest import running
+from tests.m2v_resources.asking import NO_GOLD, leeks, plan, question, rounds, tasks
+from tests.people import join
+
+
+def png() -> bytes:
+    """One grey pixel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0\x80")) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.fixture
+def media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "files" / "media"
+    (folder / "veggie").mkdir(parents=True)
+    (folder / "veggie" / "1.png").write_bytes(png())
+    (folder.parent / "secret.txt").write_text("not for annotators")
+    monkeypatch.setenv("LABEL_STUDIO_MEDIA", str(folder))
+    return folder
+
+
+@pytest.fixture
+def served(migrated: Path, media: Path, tmp_path: Path) -> Iterator[Path]:
+    with running(migrated, tmp_path / "home", media=str(media)) as (home, _):
+        yield home
+
+
+def pictured() -> Question:
+    asked = question(leeks(1))
+    memes = tables.memes({"meme_id": "leek 0000", "text": "a leek", "image": "veggie/1.png"})
+    return Question(asked.conflicts, memes, NO_GOLD, "g")
+
+
+def test_an_annotator_sees_the_image_and_nothing_beside_the_folder(served: Path) -> None:
+    found = rounds(served, "pictures")
+    (this,) = found.open(plan(), pictured())
+    person = join(served)
+    (task_id,) = tasks(found, this).values()
+    task = person.http.get(f"/api/tasks/{task_id}").json()
+    assert task["data"]["image"] == "/data/local-files/?d=media/veggie/1.png"
+    shown = person.http.get(task["data"]["image"])
+    assert (shown.status_code, shown.content) == (200, png())
+    for outside in ("secret.txt", "media/../secret.txt", "media/%2e%2e/secret.txt"):
+        assert person.http.get(f"/data/local-files/?d={outside}").status_code in {403, 404}
+
+
+@pytest.mark.parametrize("image", ["../secret.txt", "/etc/passwd", "veggie/link.png"])
+def test_an_image_outside_the_media_folder_is_never_sent(media: Path, image: str) -> None:
+    (media / "veggie" / "link.png").symlink_to(media.parent / "secret.txt")
+    with pytest.raises(LabelStudioError, match="leads out of the media folder"):
+        media_url(image)
+
+
+def test_images_may_lie_in_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_MEDIA", "s3://memes/fhm/")
+    assert media_url("img/1.png") == "s3://memes/fhm/img/1.png"
+    with pytest.raises(LabelStudioError, match="leads out of s3://memes/fhm/"):
+        media_url("../other/1.png")
