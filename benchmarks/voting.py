@@ -39,7 +39,7 @@ def alignment() -> tuple[pl.DataFrame, pl.DataFrame]:
         asked = disputed if number == 0 else disputed[generator.random(len(disputed)) < 0.5]
         parts.append(
             pl.DataFrame({"meme_id": ids.gather(asked), "label": generator.random(len(asked)) < 0.5}).select(
-                "meme_id", annotator=pl.lit(f"a{number}"), label="label", round=pl.lit("r")
+                "meme_id", annotator=pl.lit(f"a{number}"), label="label", round=pl.lit("r"), role=pl.lit("annotator")
             )
         )
     return predictions, pl.concat(parts)

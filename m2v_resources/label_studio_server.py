@@ -80,14 +80,15 @@ def environment(
         "M2V_MINUTES_PER_DAY": str(exposure.minutes_per_day),
         "M2V_MINUTES_BEFORE_BREAK": str(exposure.minutes_before_break),
         "M2V_BREAK_MINUTES": str(exposure.break_minutes),
-        **(
-            {
-                "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
-                "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(Path(media).parent),
-            }
-            if media
-            else {}
-        ),
+        **(_local_files(Path(media)) if media else {}),
+    }
+
+
+def _local_files(media: Path) -> dict[str, str]:
+    # A project may show folders below the document root, not the root itself.
+    return {
+        "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(media.resolve().parent),
     }
 
 

@@ -322,7 +322,7 @@ class Rounds:
 
 
 def media_root() -> str | None:
-    """``LABEL_STUDIO_MEDIA``: the memes' images, a folder as the server sees it or ``s3://bucket/prefix``; else none."""
+    """``LABEL_STUDIO_MEDIA``: the images, in a folder as the server sees it or ``s3://bucket/prefix``, if any."""
     return os.environ.get("LABEL_STUDIO_MEDIA") or None
 
 

@@ -1,0 +1,159 @@
+"""3,000 conflicts opened and 9,000 answers pulled from a real Label Studio on this machine.
+
+The alternative is the SDK's plain way: one ``import_tasks`` with everything, and iterating over ``tasks.list``. It
+looks up nothing first, counts nothing afterwards and judges nothing, so at opening it is the faster one; the ratio says
+what that care costs. Both in one run, one after the other, against the same server.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import polars as pl
+from label_studio_sdk.client import LabelStudio
+
+from figure import report, scratch_folder
+from m2v.catalog.entries import RoundPlan
+from m2v_resources import label_studio_server as local
+from m2v_resources.label_studio import Server
+from m2v_resources.rounds import Question, Rounds, address
+
+N_ITEMS, N_PEOPLE, PORT = 3000, 3, 18080
+PLAN = RoundPlan(n_annotators=N_PEOPLE, accept_imports=True)
+
+
+def question(n_items: int) -> Question:
+    ids = [f"{number:05}" for number in range(n_items)]
+    memes = pl.DataFrame({"meme_id": ids, "text": [f"a text of the usual length, about leek number {i}" for i in ids]})
+    memes = memes.with_columns(image=pl.lit(None, pl.String), text_sha256=pl.col("text").hash().cast(pl.String))
+    conflicts = pl.DataFrame({"meme_id": ids}).with_columns(
+        original=True, predicted=False, reason=pl.lit("disagreement")
+    )
+    return Question(conflicts, memes, pl.DataFrame(schema={"meme_id": pl.String, "label": pl.Boolean}), "a guideline")
+
+
+def seconds(call) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def answered(home: Path, name: str, n_items: int) -> Rounds:
+    """A round whose tasks all hold answers: the opened tasks are replaced by the same ones with annotations inside."""
+    found = Rounds(home, name, Server(address(home)))
+    (this,) = found.open(PLAN, question(n_items))
+    (project,) = found.server.projects(this.uid)
+    http = httpx.Client(
+        base_url=address(home).url, headers={"Authorization": f"Token {address(home).token}"}, timeout=300
+    )
+    path = f"/api/dm/actions?id=delete_tasks&project={project.project_id}"
+    http.post(path, json={"selectedItems": {"all": True, "excluded": []}}).raise_for_status()
+    result = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": ["positive"]}}]
+    annotations = [{"result": result, "completed_by": person, "lead_time": 5} for person in people(http)]
+    keys = found.ledger.items(this)["item_key"]
+    data = [{"data": {"item_key": key, "text": "t", "definition": "d"}, "annotations": annotations} for key in keys]
+    for start in range(0, len(data), 500):
+        http.post(f"/api/projects/{project.project_id}/import", json=data[start : start + 500]).raise_for_status()
+    return found
+
+
+def people(http: httpx.Client) -> list[int]:
+    known = [user["id"] for user in http.get("/api/users/").json()]
+    for number in range(N_PEOPLE - len(known)):
+        made = {"email": f"{number}@garden.example", "username": f"p{number}", "first_name": "", "last_name": ""}
+        known.append(http.post("/api/users/", json=made).raise_for_status().json()["id"])
+    return known[:N_PEOPLE]
+
+
+def plain_pull(home: Path, project_id: int) -> int:
+    sdk = LabelStudio(base_url=address(home).url, api_key=address(home).token, timeout=300)
+    rows = [each for task in sdk.tasks.list(project=project_id, fields="all") for each in task.annotations or ()]
+    return len(rows)
+
+
+def memory(home: Path, name: str, way: str) -> float:
+    """Peak memory of a process that pulls, in MiB."""
+    command = [sys.executable, __file__, "--pull", str(home), name, way]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])["mib"]
+
+
+def pull_in_process(home: Path, name: str, way: str) -> None:
+    found = Rounds(home, name, Server(address(home)))
+    if way == "ours":
+        found.pull(full=True)
+    else:
+        (this,) = found.ledger.rounds()
+        plain_pull(home, found.server.projects(this.uid)[0].project_id)
+    print(json.dumps({"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+
+
+def opening(home: Path) -> None:
+    sdk = LabelStudio(base_url=address(home).url, api_key=address(home).token, timeout=300)
+    found = Rounds(home, "opening", Server(address(home)))
+    ours = seconds(lambda: found.open(PLAN, question(N_ITEMS)))
+    (this,) = found.ledger.rounds()
+    data = [{"data": item} for item in found._data(this, question(N_ITEMS))]
+
+    def plainly() -> None:
+        project = sdk.projects.create(title="plain", label_config=this.config)
+        sdk.projects.import_tasks(project.id, request=data)  # pyright: ignore[reportArgumentType]
+
+    plain = seconds(plainly)
+    report("rounds: 3,000 conflicts opened", ours, unit="s", target="≤ 10", holds=ours <= 10)
+    report(
+        "rounds: 3,000 conflicts opened, over one import and no look", ours / plain, unit="×", target="≤ 3",
+        holds=ours / plain <= 3,
+    )  # fmt: skip
+
+
+def pulling(home: Path) -> None:
+    found = answered(home, "pulling", N_ITEMS)
+    (this,) = found.ledger.rounds()
+    project_id = found.server.projects(this.uid)[0].project_id
+    ours = seconds(found.pull)
+    n_answers = found.ledger.judged(this).answers.height
+    assert n_answers == N_ITEMS * N_PEOPLE, n_answers
+    plain = seconds(lambda: plain_pull(home, project_id))
+    nothing = seconds(found.pull)
+    # Whatever changed within the overlap is looked at again; a pull after that is the usual one.
+    time.sleep(max(0.0, 125 - nothing - plain))
+    nothing = seconds(found.pull)
+    sys.stderr.write(f"pull {ours:.1f} s, plainly {plain:.1f} s, nothing new {nothing:.2f} s\n")
+    report("rounds: 9,000 answers pulled", ours, unit="s", target="≤ 15", holds=ours <= 15)
+    report("rounds: 9,000 answers pulled, over tasks.list", ours / plain, unit="×", target="≤ 1", holds=ours <= plain)
+    report("rounds: a pull with nothing new", nothing, unit="s", target="≤ 1", holds=nothing <= 1)
+    report(
+        "rounds: a pull with nothing new, over tasks.list", nothing / plain, unit="×", target="≤ 0.1",
+        holds=nothing <= plain / 10,
+    )  # fmt: skip
+    answered(home, "few", N_ITEMS // 10)
+    grown = {way: memory(home, "pulling", way) - memory(home, "few", way) for way in ("ours", "plain")}
+    sys.stderr.write(f"ten times the answers take {grown['ours']:.0f} MiB more, plainly {grown['plain']:.0f} MiB\n")
+    report(
+        "rounds: memory that ten times the answers add to a pull", grown["ours"], unit="MiB", target="≤ 16",
+        holds=grown["ours"] <= 16,
+    )  # fmt: skip
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(dir=scratch_folder()) as folder:
+        home = Path(folder)
+        process = local.start(home, port=PORT, media=None, exposure=local.Exposure())
+        try:
+            opening(home)
+            pulling(home)
+        finally:
+            local.stop(process)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--pull"]:
+        pull_in_process(Path(sys.argv[2]), sys.argv[3], sys.argv[4])
+    else:
+        main()
