@@ -87,7 +87,6 @@ def standing(ledger: Ledger) -> Standing:
         int(rounds.coverage(ledger.items(each), answers=judged.answers, skips=judged.skips, this=each)["is_done"].sum())
         for each in found
     )
-    alpha = agreement.krippendorff_alpha(agreement.latest(judged.answers))
     state: dict[str, int | float] = {
         "n_rounds": len(found),
         "n_open": sum(ledger.pulled(each).state == "open" for each in found),
@@ -96,11 +95,28 @@ def standing(ledger: Ledger) -> Standing:
         "n_answers": judged.answers.height,
         "n_skips": judged.skips.height,
         "n_quarantined": judged.quarantined.height,
-        **({} if alpha is None else {"krippendorff_alpha": round(alpha, 4)}),
     }
+    for each in found:
+        state |= {f"{each.name}: {name}": value for name, value in _agreement(ledger, each).items()}
     rows = [_row(ledger, each) for each in found]
     table = pl.DataFrame(rows, schema=dict(schemas.ROUNDS.columns), orient="row").sort("round")
     return Standing(table, items, judged, state)
+
+
+def _agreement(ledger: Ledger, this: rounds.Round) -> dict[str, int | float]:
+    """How far a round's annotators agree so far; what cannot be estimated is left out."""
+    answers = ledger.judged(this).answers
+    counted = agreement.latest(answers)
+    positive = agreement.posterior(counted)
+    figures: dict[str, int | float | None] = {
+        "undecided": rounds.left_open(ledger.items(this), answers, below=1).height,
+        "krippendorff_alpha": agreement.krippendorff_alpha(counted),
+        "fleiss_kappa": agreement.fleiss_kappa(counted),
+        "pairwise_cohen_kappa": agreement.pairwise_kappa(counted),
+        # By Dawid and Skene's posterior: memes of which even a weighted look at the answers leaves one in ten in doubt.
+        "in_doubt": None if positive is None else positive.filter(pl.col("positive").is_between(0.1, 0.9)).height,
+    }
+    return {name: round(value, 4) for name, value in figures.items() if value is not None}
 
 
 def _row(ledger: Ledger, this: rounds.Round) -> dict[str, object]:

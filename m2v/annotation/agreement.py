@@ -81,9 +81,22 @@ def dawid_skene(answers: pl.DataFrame) -> pl.DataFrame | None:
 
     Returns:
         Columns ``annotator``, ``accuracy`` (f64, the mean of the hit rates on positive and on negative memes, or the
-        one of them that the annotator met), sorted; None where no meme has two answers, only one label was given, or
-        fewer than three annotators gave them: two annotators' answers have three degrees of freedom for the model's
-        five parameters (Hui and Walter 1980, Biometrics 36:167-171).
+        one of them that the annotator met), sorted; None where there is no ``posterior``.
+    """
+    positive = posterior(answers)
+    if positive is None:
+        return None
+    judged = _shared(answers).join(positive, on="meme_id")
+    return judged.group_by("annotator").agg(accuracy=_hit_rate()).sort("annotator")
+
+
+def posterior(answers: pl.DataFrame) -> pl.DataFrame | None:
+    """How probable the positive label of each shared meme is by Dawid and Skene's model, which weighs annotators.
+
+    Returns:
+        Columns ``meme_id`` and ``positive`` (f64), sorted; None where no meme has two answers, only one label was
+        given, or fewer than three annotators gave them: two annotators' answers have three degrees of freedom for the
+        model's five parameters (Hui and Walter 1980, Biometrics 36:167-171).
     """
     import pandas as pd
     from crowdkit.aggregation import DawidSkene
@@ -96,8 +109,7 @@ def dawid_skene(answers: pl.DataFrame) -> pl.DataFrame | None:
     rows = pd.DataFrame({name: ordered[column].to_list() for name, column in names.items()})
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # pandas', about crowd-kit's own code
         found = DawidSkene(n_iter=100, tol=1e-6).fit_predict_proba(rows)[True]
-    positive = pl.DataFrame({"meme_id": found.index.to_list(), "positive": found.to_list()})
-    return ordered.join(positive, on="meme_id").group_by("annotator").agg(accuracy=_hit_rate()).sort("annotator")
+    return pl.DataFrame({"meme_id": found.index.to_list(), "positive": found.to_list()}).sort("meme_id")
 
 
 def _hit_rate() -> pl.Expr:

@@ -107,9 +107,9 @@ def judge(raw: pl.DataFrame, items: pl.DataFrame, this: Round) -> Judged:
     beyond = said.filter("is_beyond").with_columns(reason=pl.lit("beyond_overlap"))
     out = pl.concat([rows.filter(pl.col("reason").is_not_null()), beyond.select(rows.columns)])
     return Judged(
-        answers=_as_answers(said.filter(~pl.col("is_beyond")), this),
-        skips=_as_skips(latest.filter(is_skip), this),
-        quarantined=_as_quarantined(out, this),
+        answers=_as_answers(said.filter(~pl.col("is_beyond")), this).sort(schemas.HUMAN_LABELS.key),
+        skips=_as_skips(latest.filter(is_skip), this).sort(schemas.SKIPS.key),
+        quarantined=_as_quarantined(out, this).sort(schemas.QUARANTINED_ANSWERS.key),
     )
 
 

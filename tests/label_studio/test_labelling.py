@@ -34,8 +34,11 @@ def test_an_annotator_labels_by_hotkey_behind_a_content_warning(page: Page, labe
     found = rounds(label_studio, "browser")
     guideline = "The label is “insulting”.\nIt fits: vegetables are attacked for what they are."
     (this,) = found.open(plan(n_annotators=1), question({"leek": HOSTILE}, guideline=guideline))
+    asked_for: list[str] = []
+    url = address(label_studio).url
+    page.on("request", lambda request: asked_for.append(request.url))
     logged_in(page, label_studio)
-    labelling(page, address(label_studio).url, project_id(found, this))
+    labelling(page, url, project_id(found, this))
     item = page.locator(".m2v-item")
     expect(page.get_by_text("It fits: vegetables are attacked").first).to_be_visible()
     expect(item).to_be_hidden()  # the warning comes first
@@ -55,6 +58,7 @@ def test_an_annotator_labels_by_hotkey_behind_a_content_warning(page: Page, labe
     page.wait_for_function("() => !document.querySelector('.m2v-item')")
     found.pull()
     assert found.ledger.judged(this).answers.select("label", "confidence").rows() == [(True, 3)]
+    assert [each for each in asked_for if not each.startswith((url, "data:", "blob:"))] == []
 
 
 def test_an_annotator_skips_by_hotkey_and_says_why(page: Page, label_studio: Path) -> None:
