@@ -204,13 +204,17 @@ def _scratch(folder: Path) -> Iterator[tuple[Path, IO[bytes]]]:
 
     We hold a lock on it as long as we live, which tells a sweeper, without clocks or process ids, whose it is not.
     """
-    path = folder / f".{uuid.uuid4().hex}.tmp"
-    with path.open("w+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield path, file
-        finally:
-            path.unlink(missing_ok=True)
+    while True:
+        path = folder / f".{uuid.uuid4().hex}.tmp"
+        with path.open("w+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not path.exists():
+                continue  # a sweeper took it for a dead writer's before we held the lock
+            try:
+                yield path, file
+            finally:
+                path.unlink(missing_ok=True)
+            return
 
 
 def _sweep(folder: Path) -> None:

@@ -116,6 +116,16 @@ def test_a_skip_that_was_followed_by_an_answer_is_none() -> None:
     assert (found.answers["label"].to_list(), found.skips.height) == ([False], 0)
 
 
+def test_the_servers_own_skip_has_no_reason_and_is_no_defect() -> None:
+    found = answers.judge(raw({"was_cancelled": True}), ITEMS, a_round())
+    assert (found.skips["reason"].to_list(), found.quarantined.height) == (["unstated"], 0)
+
+
+def test_an_edited_answer_was_given_when_it_was_edited() -> None:
+    found = answers.judge(raw({"updated_at": at(40)}), ITEMS, a_round())
+    assert found.answers["answered_at"].to_list() == [at(40)]
+
+
 def test_skips_do_not_use_up_the_overlap() -> None:
     rows = [{"annotator": "a", "skips": ["harmful"]}, {"annotator": "b"}, {"annotator": "c"}]
     found = answers.judge(raw(*rows), ITEMS, a_round())

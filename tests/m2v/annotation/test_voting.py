@@ -184,7 +184,8 @@ def test_an_adjudicator_decides_and_does_not_vote() -> None:
     answers = tables.answers(
         {"meme_id": "a", "annotator": "x", "label": True},
         {"meme_id": "a", "annotator": "y", "label": False},
-        {"meme_id": "a", "annotator": "judge", "label": False, "role": "adjudicator", "round": "r2"},
+        {"meme_id": "a", "annotator": "judge", "label": False, "role": "adjudicator", "round": "r3"},
+        {"meme_id": "a", "annotator": "judge", "label": True, "role": "adjudicator", "round": "r2"},
         {"meme_id": "b", "annotator": "x", "label": True},
     )
     found = voting.majority(predictions, answers, min_answers=1)
