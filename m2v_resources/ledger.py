@@ -49,7 +49,9 @@ class Ledger:
 
         path = self.store.root / version.table / version.variant / f"{version.file_sha256}.parquet"
         if not path.is_file():
-            raise StoreError(f"{version.name}: {path} is missing. Restore it from a backup; `m2v audit verify` says more.")
+            raise StoreError(
+                f"{version.name}: {path} is missing. Restore it from a backup; `m2v audit verify` says more."
+            )
         return path
 
 

@@ -109,7 +109,7 @@ class Stories:
 
     def _told(self, head: dict[str, Any], found: list[tuple[Node, pl.DataFrame]]) -> dict[str, Any]:
         rows = [
-            {"version": each.name, "written_at": each.created_at, "code_version": each.code_version, **{"row": row}}
+            {"version": each.name, "written_at": each.created_at, "code_version": each.code_version, "row": row}
             for each, frame in found
             for row in self._shown(each, frame).to_dicts()
         ]

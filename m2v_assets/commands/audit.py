@@ -20,7 +20,12 @@ Page = Annotated[Path | None, typer.Option("--html", help="Also write a self-con
 
 @app.command(epilog="Example: m2v audit meme fhm/37408 --html story.html")
 def meme(
-    item: str, text: Text = False, prov: Prov = None, openlineage: Lineage = None, html: Page = None, as_json: Json = False
+    item: str,
+    text: Text = False,
+    prov: Prov = None,
+    openlineage: Lineage = None,
+    html: Page = None,
+    as_json: Json = False,
 ) -> None:
     """Everything about one meme: its label, its answers, what was trained on it and what rests on that."""
     stories = _stories(text)
@@ -29,7 +34,12 @@ def meme(
 
 @app.command(epilog="Example: m2v audit checkpoint minilm_probe_rm_ft_fhm_hatemm_s0")
 def checkpoint(
-    run: str, text: Text = False, prov: Prov = None, openlineage: Lineage = None, html: Page = None, as_json: Json = False
+    run: str,
+    text: Text = False,
+    prov: Prov = None,
+    openlineage: Lineage = None,
+    html: Page = None,
+    as_json: Json = False,
 ) -> None:
     """What a checkpoint was trained on, down to source files, and what rests on it."""
     stories = _stories(text)
@@ -38,7 +48,12 @@ def checkpoint(
 
 @app.command(epilog="Example: m2v audit metric minilm_probe_rm_ft_fhm_hatemm_s0")
 def metric(
-    run: str, text: Text = False, prov: Prov = None, openlineage: Lineage = None, html: Page = None, as_json: Json = False
+    run: str,
+    text: Text = False,
+    prov: Prov = None,
+    openlineage: Lineage = None,
+    html: Page = None,
+    as_json: Json = False,
 ) -> None:
     """What a run's scores rest on, down to source files."""
     stories = _stories(text)
@@ -47,7 +62,12 @@ def metric(
 
 @app.command(epilog="Example: m2v audit release v1")
 def release(
-    tag: str, text: Text = False, prov: Prov = None, openlineage: Lineage = None, html: Page = None, as_json: Json = False
+    tag: str,
+    text: Text = False,
+    prov: Prov = None,
+    openlineage: Lineage = None,
+    html: Page = None,
+    as_json: Json = False,
 ) -> None:
     """What a release was made of, down to source files."""
     stories = _stories(text)
@@ -136,8 +156,8 @@ def _tell(
     as_json: bool,
 ) -> None:
     from m2v_assets import console
-    from m2v_resources.stories import graph_of
     from m2v_resources.exports import write_text
+    from m2v_resources.stories import graph_of
 
     nodes = graph_of(story, stories.graph)
     if prov:
