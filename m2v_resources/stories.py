@@ -84,8 +84,8 @@ class Stories:
         found = []
         for each in self.graph.latest.values():
             if each.table.endswith("_releases"):
-                for row in self.ledger.rows(each).to_dicts():
-                    found.append({**row, **_parsed(row, each), "stored_in": each.name})
+                rows = self.ledger.rows(each).to_dicts()
+                found += [{**row, **_parsed(row, each), "stored_in": each.name} for row in rows]
         return found
 
     def _of_table(self, table: str, run: str) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from m2v.errors import StoreError
 from m2v.programfiles import MANIFEST, sha256
 from m2v_resources.ledger import node
 from m2v_resources.rows import rows_hash
-from m2v_resources.store import TableStore, Version
+from m2v_resources.store import TableStore, Version, claim_digest
 
 UNPROVABLE = (
-    "A claim or a manifest carries no signature: whoever rewrites one together with what it describes is not found out.",
-    "A manifest's words beside its file hashes, and a claim's time, run and code version, are held by no hash.",
+    "A claim or a manifest carries no signature: rewriting it together with what it describes is not found out.",
+    "A manifest's words beside its file hashes are held by no hash; neither are claims that older code wrote.",
     "A version that was deleted together with everything that names it leaves no trace but a gap in the numbers.",
     "Who stands behind a pseudonym, and whether an answer marked unrecorded was given blind, is not in the record.",
 )
@@ -65,6 +65,8 @@ def _versions(store: TableStore) -> Iterator[list[Problem]]:
             if key not in checked:
                 checked[key] = _table_file(path, version)
             found = [Problem(f"{version.name}: {path}", what) for what in checked[key]]
+            if version.claim_sha256 not in {"", claim_digest(json.loads(claim.read_bytes()))}:
+                found.append(Problem(str(claim), "what it claims does not match its own sha256"))
             if claim.read_bytes() != _canonical(claim):
                 found.append(Problem(str(claim), "its bytes are not as the store writes them"))
             if (version.table, version.variant) != (folder.parent.name, folder.name):

@@ -46,8 +46,10 @@ def _walk(graph: Graph, before: Node, after: Node, found: dict, seen: set[tuple[
             _walk(graph, graph.nodes[names[0]], graph.nodes[names[1]], found, seen)
         else:
             here.append(Cause("not recorded", *names, "one of these versions is not in the store any more"))
-    for place in sorted(before.parents.keys() ^ after.parents.keys()):
-        here.append(Cause("settings", before.name, after.name, f"{place} is read by only one of them"))
+    here += [
+        Cause("settings", before.name, after.name, f"{place} is read by only one of them")
+        for place in sorted(before.parents.keys() ^ after.parents.keys())
+    ]
     if not here and not differing:
         detail = "code, settings and tables read are equal"
         if before.files is None or after.files is None:

@@ -1,4 +1,7 @@
-"""A slice of the graph as OpenLineage run events (https://openlineage.io/spec/2-0-2/OpenLineage.json), one per version."""
+"""A slice of the graph as OpenLineage run events, one per version.
+
+The specification: https://openlineage.io/spec/2-0-2/OpenLineage.json
+"""
 
 import json
 import uuid

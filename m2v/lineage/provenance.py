@@ -43,11 +43,11 @@ def check(nodes: list[Node]) -> None:
         for name in each.parent_names:
             if name not in known:
                 raise BrokenProvenance(
-                    f"{each.name} read {name}, which is not in the record; `m2v audit verify` names all that is missing."
+                    f"{each.name} read {name}, which is not in the record; `m2v audit verify` names all missing."
                 )
             if datetime.fromisoformat(known[name].created_at) > datetime.fromisoformat(each.created_at):
                 raise BrokenProvenance(
-                    f"{name} was written after {each.name}, which read it: a clock was wrong, or the record was changed."
+                    f"{name} was written after {each.name}, which read it: a clock was wrong, or the record changed."
                 )
 
 

@@ -8,70 +8,49 @@ import typer
 from m2v_assets.commands.options import Json
 
 if TYPE_CHECKING:
+    from m2v.lineage.graph import Node
     from m2v_resources.stories import Stories
 
 app = typer.Typer(help="Where anything comes from, and whether the record holds.", no_args_is_help=True)
 
 Text = Annotated[bool, typer.Option("--text", help="Show item texts too; they may be hateful.")]
-Prov = Annotated[Path | None, typer.Option("--prov", help="Also write W3C PROV-JSON to this file.")]
-Lineage = Annotated[Path | None, typer.Option("--openlineage", help="Also write OpenLineage events, one per line.")]
-Page = Annotated[Path | None, typer.Option("--html", help="Also write a self-contained page with the graph drawn.")]
+Output = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Also write a file; the ending chooses: .html a page with the graph drawn, .prov.json W3C PROV-JSON, "
+        ".jsonl OpenLineage events. May be repeated.",
+    ),
+]
 
 
-@app.command(epilog="Example: m2v audit meme fhm/37408 --html story.html")
-def meme(
-    item: str,
-    text: Text = False,
-    prov: Prov = None,
-    openlineage: Lineage = None,
-    html: Page = None,
-    as_json: Json = False,
-) -> None:
+@app.command(epilog="Example: m2v audit meme fhm/37408 -o story.html")
+def meme(item: str, text: Text = False, output: Output = None, as_json: Json = False) -> None:
     """Everything about one meme: its label, its answers, what was trained on it and what rests on that."""
     stories = _stories(text)
-    _tell(stories, stories.meme(item), prov, openlineage, html, as_json)
+    _tell(stories, stories.meme(item), output, as_json)
 
 
 @app.command(epilog="Example: m2v audit checkpoint minilm_probe_rm_ft_fhm_hatemm_s0")
-def checkpoint(
-    run: str,
-    text: Text = False,
-    prov: Prov = None,
-    openlineage: Lineage = None,
-    html: Page = None,
-    as_json: Json = False,
-) -> None:
+def checkpoint(run: str, text: Text = False, output: Output = None, as_json: Json = False) -> None:
     """What a checkpoint was trained on, down to source files, and what rests on it."""
     stories = _stories(text)
-    _tell(stories, stories.checkpoint(run), prov, openlineage, html, as_json)
+    _tell(stories, stories.checkpoint(run), output, as_json)
 
 
 @app.command(epilog="Example: m2v audit metric minilm_probe_rm_ft_fhm_hatemm_s0")
-def metric(
-    run: str,
-    text: Text = False,
-    prov: Prov = None,
-    openlineage: Lineage = None,
-    html: Page = None,
-    as_json: Json = False,
-) -> None:
+def metric(run: str, text: Text = False, output: Output = None, as_json: Json = False) -> None:
     """What a run's scores rest on, down to source files."""
     stories = _stories(text)
-    _tell(stories, stories.metric(run), prov, openlineage, html, as_json)
+    _tell(stories, stories.metric(run), output, as_json)
 
 
 @app.command(epilog="Example: m2v audit release v1")
-def release(
-    tag: str,
-    text: Text = False,
-    prov: Prov = None,
-    openlineage: Lineage = None,
-    html: Page = None,
-    as_json: Json = False,
-) -> None:
+def release(tag: str, text: Text = False, output: Output = None, as_json: Json = False) -> None:
     """What a release was made of, down to source files."""
     stories = _stories(text)
-    _tell(stories, stories.release(tag), prov, openlineage, html, as_json)
+    _tell(stories, stories.release(tag), output, as_json)
 
 
 @app.command(epilog="Example: m2v audit impact fhm/37408")
@@ -147,31 +126,13 @@ def _stories(with_text: bool) -> "Stories":
     return Stories(Ledger(TableStore(home() / "tables")), with_text=with_text)
 
 
-def _tell(
-    stories: "Stories",
-    story: dict[str, Any],
-    prov: Path | None,
-    openlineage: Path | None,
-    html: Path | None,
-    as_json: bool,
-) -> None:
+def _tell(stories: "Stories", story: dict[str, Any], output: list[Path] | None, as_json: bool) -> None:
     from m2v_assets import console
-    from m2v_resources.exports import write_text
     from m2v_resources.stories import graph_of
 
     nodes = graph_of(story, stories.graph)
-    if prov:
-        from m2v.lineage.provenance import document
-
-        write_text(document(nodes), prov)
-    if openlineage:
-        from m2v.lineage.openlineage import events
-
-        write_text("".join(f"{line}\n" for line in events(nodes)), openlineage)
-    if html:
-        from m2v.lineage.page import page
-
-        write_text(page(story, nodes), html)
+    for path in output or []:
+        _write(story, nodes, path)
     if as_json:
         console.line(story)
         return
@@ -185,3 +146,18 @@ def _tell(
     console.table(f"Source files below {len(nodes)} versions", ["file", "sha256"], files)
     for gap in story["gaps"]:
         console.warn(f"Not in the record: {gap}.")
+
+
+def _write(story: dict[str, Any], nodes: list["Node"], path: Path) -> None:
+    from m2v.errors import M2VError
+    from m2v.lineage import openlineage, page, provenance
+    from m2v_resources.exports import write_text
+
+    if path.name.endswith(".prov.json"):
+        write_text(provenance.document(nodes), path)
+    elif path.suffix == ".jsonl":
+        write_text("".join(f"{line}\n" for line in openlineage.events(nodes)), path)
+    elif path.suffix == ".html":
+        write_text(page.page(story, nodes), path)
+    else:
+        raise M2VError(f"{path} ends in none of .html, .prov.json and .jsonl; the ending chooses what is written.")

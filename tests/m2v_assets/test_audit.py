@@ -45,9 +45,9 @@ def test_texts_are_shown_only_when_asked_for(sample: Run, home: Path, tmp_path: 
     meme = trained_on(home)
     text = store(home).read("memes", "veggie").filter(pl.col("meme_id") == meme)["text"].item()
     quiet, told = tmp_path / "quiet.html", tmp_path / "told.html"
-    assert text not in sample("audit", "meme", f"veggie/{meme}", "--html", str(quiet), "--json").stdout
+    assert text not in sample("audit", "meme", f"veggie/{meme}", "-o", str(quiet), "--json").stdout
     assert text not in quiet.read_text()
-    sample("audit", "meme", f"veggie/{meme}", "--html", str(told), "--text")
+    sample("audit", "meme", f"veggie/{meme}", "-o", str(told), "--text")
     assert f"<summary>hidden</summary>{text}" in told.read_text()
     assert ">memes/veggie@1</text>" in quiet.read_text()
     assert "http" not in quiet.read_text()
@@ -66,7 +66,8 @@ def test_a_release_is_followed_from_its_tag_down(sample: Run, home: Path) -> Non
     votes = store(home).version("voted_labels", "veggie_garden")
     inputs = {"voted_labels/veggie_garden": {"version": 1, "rows_hash": votes.rows_hash}}
     row = {
-        "kind": "dataset", "name": "veggie_garden", "repo": "someone/garden", "version": 1, "tag": "v1", "commit": "c" * 40,
+        "kind": "dataset", "name": "veggie_garden", "repo": "someone/garden", "version": 1, "tag": "v1",
+        "commit": "c" * 40,
         "content_sha256": "0" * 64, "inputs": json.dumps(inputs), "files": "{}", "published_at": None,
     }  # fmt: skip
     released = pl.DataFrame([row], schema=dict(schemas.DATASET_RELEASES.columns)).with_columns(
@@ -80,8 +81,8 @@ def test_a_release_is_followed_from_its_tag_down(sample: Run, home: Path) -> Non
 
 
 def test_prov_and_openlineage_hold_the_whole_story(sample: Run, tmp_path: Path) -> None:
-    prov, events = tmp_path / "prov.json", tmp_path / "events.jsonl"
-    story = as_json(sample("audit", "metric", RUN, "--prov", str(prov), "--openlineage", str(events), "--json"))
+    prov, events = tmp_path / "story.prov.json", tmp_path / "events.jsonl"
+    story = as_json(sample("audit", "metric", RUN, "-o", str(prov), "-o", str(events), "--json"))
     told = json.loads(prov.read_text())
     described = told["entity"].keys() | told["activity"].keys()
     assert {each["prov:entity"] for each in told["used"].values()} <= described
