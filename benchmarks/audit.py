@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import polars as pl
-from figure import report, scratch_folder
 
+from figure import report, scratch_folder
 from m2v import schemas
 from m2v_resources.ledger import Ledger
 from m2v_resources.store import TableStore

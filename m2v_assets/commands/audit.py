@@ -1,7 +1,7 @@
 """``m2v audit``: where a label, checkpoint, number or release comes from, and whether the record holds."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -53,8 +53,10 @@ def release(tag: str, text: Text = False, output: Output = None, as_json: Json =
     _tell(stories, stories.release(tag), output, as_json)
 
 
-@app.command(epilog="Example: m2v audit impact fhm/37408")
-def impact(item: str, as_json: Json = False) -> None:
+@app.command(epilog="Example: m2v audit impact meme fhm/37408")
+def impact(
+    kind: Annotated[Literal["meme"], typer.Argument(help="What kind of thing.")], item: str, as_json: Json = False
+) -> None:
     """What would go stale if a meme's label changed."""
     from m2v_assets import console
 

@@ -116,7 +116,7 @@ def test_verify_names_an_input_that_is_gone(sample: Run, home: Path) -> None:
 
 
 def test_impact_names_the_tables_that_rest_on_a_label(sample: Run, home: Path) -> None:
-    found = as_json(sample("audit", "impact", f"veggie/{trained_on(home)}", "--json"))
+    found = as_json(sample("audit", "impact", "meme", f"veggie/{trained_on(home)}", "--json"))
     assert {"voted_labels/veggie_garden@1", f"metrics/{RUN}@1", "results/sample@1"} <= set(found["stale"])
 
 
