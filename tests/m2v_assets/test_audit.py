@@ -134,3 +134,29 @@ def test_a_wrong_name_is_one_message_with_the_nearest(sample: Run, arguments: li
     done = sample("audit", *arguments, code=1)
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def test_diff_names_the_changed_row_and_the_turned_answer_as_its_first_cause(
+    sample: Run, home: Path, tmp_path: Path
+) -> None:
+    study = as_json(sample("study", "copy", "sample", str(tmp_path / "mine"), "--json"))["study"]
+    votes = store(home).read("voted_labels", "veggie_garden")
+    # Decided two to one: turning one of the two turns the vote.
+    meme = votes.filter(decided_by="humans", margin=1, n_humans=3)["meme_id"][0]
+    label = str(int(votes.filter(meme_id=meme)["label"].item()))
+    path = Path(study).parent / "tables/sample/veggie_answers.csv"
+    answers = pl.read_csv(path, infer_schema=False).with_row_index()
+    turned = answers.filter(meme_id=meme, label=label)["index"][0]
+    other = pl.when(pl.col("index") == turned).then(pl.lit(str(1 - int(label)))).otherwise("label")
+    answers.with_columns(label=other).drop("index").write_csv(path)
+    sample("run", "--study", study, "--select", "voted_labels/veggie_garden", "--json")
+    found = as_json(sample("audit", "diff", "voted_labels/veggie_garden@1", "@2", "--json"))
+    assert [row["meme_id"] for row in found["rows"]] == [meme]
+    assert found["causes"] == [
+        {
+            "kind": "answers",
+            "before": "human_labels/veggie_garden@1",
+            "after": "human_labels/veggie_garden@2",
+            "detail": "changed files: sample_veggie_answers_csv",
+        }
+    ]
