@@ -9,7 +9,7 @@ import polars as pl
 
 from figure import report, scratch_folder
 from m2v import schemas
-from m2v_resources.ledger import Ledger
+from m2v_resources.record import Record
 from m2v_resources.store import TableStore
 from m2v_resources.stories import Stories
 from m2v_resources.verification import verify
@@ -22,7 +22,7 @@ def main() -> None:
         store = TableStore(Path(folder) / "tables")
         _fill(store)
         began = time.monotonic()
-        story = Stories(Ledger(store)).meme("large/2500000")
+        story = Stories(Record(store)).meme("large/2500000")
         seconds = time.monotonic() - began
         assert len(story["rows"]) == 2
         report("audit one row, 5 M rows, 200 versions", seconds, unit="s", target="≤ 1", holds=seconds <= 1)

@@ -10,7 +10,7 @@ import polars as pl
 from m2v import schemas
 from m2v.errors import BadInput, M2VError, UnknownName
 from m2v.lineage.graph import Graph, Node
-from m2v_resources.ledger import Ledger
+from m2v_resources.record import Record
 
 UNRECORDED_FILES = "source files were not recorded by that version of the code"
 
@@ -22,8 +22,8 @@ class Stories:
         with_text: Give hidden columns too.
     """
 
-    def __init__(self, ledger: Ledger, *, with_text: bool = False) -> None:
-        self.ledger, self.graph, self.with_text = ledger, ledger.graph(), with_text
+    def __init__(self, record: Record, *, with_text: bool = False) -> None:
+        self.record, self.graph, self.with_text = ledger, ledger.graph(), with_text
 
     def meme(self, item: str) -> dict[str, Any]:
         """Every latest row about ``dataset/id``, and the checkpoints, metrics and releases that rest on them.
@@ -37,9 +37,9 @@ class Stories:
             known = sorted(each.removeprefix("memes/") for each in self.graph.latest if each.startswith("memes/"))
             raise UnknownName("stored meme dataset (write dataset/id)", dataset, known)
         start = self.graph.latest[place]
-        own = self.ledger.rows(start, meme_id=identifier)
+        own = self.record.rows(start, meme_id=identifier)
         if own.is_empty():
-            raise UnknownName(f"meme of {dataset}", identifier, self.ledger.rows(start)["meme_id"].to_list())
+            raise UnknownName(f"meme of {dataset}", identifier, self.record.rows(start)["meme_id"].to_list())
         found = [(start, own)]
         for each in self.graph.downstream(place):
             rows = self._about(each, dataset, identifier)
@@ -84,7 +84,7 @@ class Stories:
         found = []
         for each in self.graph.latest.values():
             if each.table.endswith("_releases"):
-                rows = self.ledger.rows(each).to_dicts()
+                rows = self.record.rows(each).to_dicts()
                 found += [{**row, **_parsed(row, each), "stored_in": each.name} for row in rows]
         return found
 
@@ -95,17 +95,17 @@ class Stories:
             raise UnknownName(f"run in {table}", run, known)
         start = self.graph.latest[place]
         upstream = self.graph.upstream(start.name)
-        story = self._told({"run": run}, [(start, self.ledger.rows(start))])
+        story = self._told({"run": run}, [(start, self.record.rows(start))])
         return story | self._versions(upstream) | self._resting([start])
 
     def _about(self, version: Node, dataset: str, identifier: str) -> pl.DataFrame | None:
-        columns = self.ledger.columns(version)
+        columns = self.record.columns(version)
         name = next((each for each in ("meme_id", "item_id") if each in columns), None)
         if name is None:
             return None
         # A table of several datasets says which; a table of one is named after it.
         values: dict[str, Any] = {name: identifier, **({"dataset": dataset} if "dataset" in columns else {})}
-        return self.ledger.rows(version, **values)
+        return self.record.rows(version, **values)
 
     def _told(self, head: dict[str, Any], found: list[tuple[Node, pl.DataFrame]]) -> dict[str, Any]:
         rows = [
@@ -118,7 +118,7 @@ class Stories:
             {"version": name, "rows_hash": node.rows_hash, "row": row}
             for name, node in sorted(upstream.items())
             if node.table == "demonstrations"
-            for row in self._shown(node, self.ledger.rows(node)).to_dicts()
+            for row in self._shown(node, self.record.rows(node)).to_dicts()
         ]
         versions = self._versions([upstream[name] for name in sorted(upstream)])
         return {**head, "rows": rows, "demonstrations": demonstrations, **versions}

@@ -9,7 +9,7 @@ import polars as pl
 
 from m2v.errors import StoreError
 from m2v.programfiles import MANIFEST, sha256
-from m2v_resources.ledger import node
+from m2v_resources.record import node
 from m2v_resources.rows import rows_hash
 from m2v_resources.store import TableStore, Version, claim_digest
 

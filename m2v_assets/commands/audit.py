@@ -85,7 +85,7 @@ def diff(before: str, after: str, as_json: Json = False) -> None:
     if first.table != second.table:
         raise M2VError(f"{first.name} and {second.name} are of different tables; compare versions of one table.")
     table = schemas.table(first.table)
-    store = stories.ledger.store
+    store = stories.record.store
     rows = changes(*(store.read(each.table, each.variant, number=each.number) for each in (first, second)), table=table)
     shown = rows.drop([f"{column}_{end}" for column in table.hidden for end in ("before", "after")])
     found = [asdict(cause) for cause in causes(stories.graph, first.name, second.name)]
@@ -121,11 +121,11 @@ def verify(as_json: Json = False) -> None:
 
 def _stories(with_text: bool) -> "Stories":
     from m2v_resources.home import home
-    from m2v_resources.ledger import Ledger
+    from m2v_resources.record import Record
     from m2v_resources.store import TableStore
     from m2v_resources.stories import Stories
 
-    return Stories(Ledger(TableStore(home() / "tables")), with_text=with_text)
+    return Stories(Record(TableStore(home() / "tables")), with_text=with_text)
 
 
 def _tell(stories: "Stories", story: dict[str, Any], output: list[Path] | None, as_json: bool) -> None:

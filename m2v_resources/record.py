@@ -9,7 +9,7 @@ from m2v.lineage.graph import Graph, Node
 from m2v_resources.store import TableStore, Version
 
 
-class Ledger:
+class Record:
     """What the tables in a store say of themselves; needs no Dagster."""
 
     def __init__(self, store: TableStore) -> None:
