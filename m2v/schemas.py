@@ -388,6 +388,31 @@ COMPARISONS = Table(
     key=("run_a", "run_b"),
 )
 
+DATASET_RELEASES = Table(
+    name="dataset_releases",
+    row="a version of an alignment that was published to the Hub",
+    columns={
+        "kind": pl.String,
+        "name": pl.String,
+        "repo": pl.String,
+        "version": pl.UInt32,
+        "tag": pl.String,
+        "commit": pl.String,
+        "content_sha256": pl.String,
+        "inputs": pl.String,  # JSON: version and rows hash of each table read, by table/variant
+        "files": pl.String,  # JSON: sha256 by path
+        "published_at": pl.Datetime("us", "UTC"),
+    },
+    key=("repo", "version"),
+)
+
+ADAPTER_RELEASES = Table(
+    name="adapter_releases",
+    row="a version of a run's adapter that was published to the Hub",
+    columns=DATASET_RELEASES.columns,
+    key=DATASET_RELEASES.key,
+)
+
 TABLES: dict[str, Table] = {
     each.name: each
     for each in (
@@ -409,5 +434,7 @@ TABLES: dict[str, Table] = {
         METRICS,
         RESULTS,
         COMPARISONS,
+        DATASET_RELEASES,
+        ADAPTER_RELEASES,
     )
 }

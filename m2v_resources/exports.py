@@ -27,3 +27,13 @@ def export_table(frame: pl.DataFrame, path: Path) -> None:
                 if isinstance(dtype, pl.List)
             )
             flat.write_csv(scratch)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text file whole or not at all.
+
+    Raises:
+        StoreError: The file cannot be written.
+    """
+    with replacing(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")

@@ -194,9 +194,12 @@ class Server:
             body=[{"data": dict(item)} for item in items],
         )
 
-    def delete_task(self, task_id: int) -> None:
-        """Delete a task."""
-        self._json("DELETE", f"api/tasks/{task_id}/")
+    def delete_tasks(self, project_id: int, task_ids: Sequence[int]) -> None:
+        """Delete tasks, all in one request: one by one, a tenth of a second each."""
+        query = {"id": "delete_tasks", "project": project_id}
+        self._json(
+            "POST", "api/dm/actions", query=query, body={"selectedItems": {"all": False, "included": [*task_ids]}}
+        )
 
     def set_overlap(self, task_id: int, overlap: int) -> None:
         """How many annotations a task takes before the label stream passes it over."""

@@ -188,7 +188,7 @@ class Rounds:
         self._check_config(this, project)
         data = self._data(this, question)
         for attempt in range(1, N_ATTEMPTS + 1):
-            tasks = self._one_task_each(self.server.tasks(project.project_id))
+            tasks = self._one_task_each(project, self.server.tasks(project.project_id))
             known = {task.item_key for task in tasks}
             missing = [item for item in data if item["item_key"] not in known]
             if not missing:
@@ -231,14 +231,17 @@ class Rounds:
             self.server.serve_media(found[0].project_id, place)
         return found[0]
 
-    def _one_task_each(self, tasks: Sequence[Task]) -> list[Task]:
+    def _one_task_each(self, project: Project, tasks: Sequence[Task]) -> list[Task]:
         """Delete what stands twice and nobody answered; answers to both are counted by the item's key anyway."""
         kept: dict[str, Task] = {}
+        double: list[int] = []
         for task in sorted(tasks, key=lambda each: (-each.n_annotations, each.task_id)):
             if task.item_key not in kept:
                 kept[task.item_key] = task
             elif not task.n_annotations:
-                self.server.delete_task(task.task_id)
+                double.append(task.task_id)
+        if double:
+            self.server.delete_tasks(project.project_id, double)
         return list(kept.values())
 
     def _data(self, this: Round, question: Question) -> list[dict[str, Any]]:

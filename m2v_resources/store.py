@@ -34,7 +34,8 @@ class Version:
         file_sha256: Of the parquet file, which is its name. Differs between writers of equal rows.
         rows_hash: Of the rows; the asset's data version.
         created_at: UTC, ISO 8601. For people; nothing is ordered by it.
-        provenance: What the writer said of itself: run, code version, versions read.
+        provenance: What the writer said of itself: run, code version, versions and source files read.
+        claim_sha256: Of the rest of the claim; empty in versions of older code, which did not record it.
     """
 
     table: str
@@ -46,6 +47,7 @@ class Version:
     n_bytes: int
     created_at: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    claim_sha256: str = ""
 
     @property
     def name(self) -> str:
@@ -180,6 +182,7 @@ class TableStore:
             ) from error
 
     def _claim(self, folder: Path, claim: dict[str, Any]) -> Version:
+        claim = {**claim, "claim_sha256": claim_digest(claim)}
         with _scratch(folder) as (path, file):
             file.write(json.dumps(claim, indent=1, sort_keys=True).encode())
             _flush(file)
@@ -191,6 +194,12 @@ class TableStore:
                     continue  # another writer took the number between the look and the link
                 _sync_folder(folder / "versions")
                 return Version(number=number, **claim)
+
+
+def claim_digest(claim: Mapping[str, Any]) -> str:
+    """The sha256 of what a claim says, but for this digest itself."""
+    said = {name: value for name, value in claim.items() if name != "claim_sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def as_dict(version: Version) -> dict[str, Any]:

@@ -67,8 +67,10 @@ class Tables(dg.ConfigurableResource):
 
     def _provenance(self, key: dg.AssetKey) -> dict[str, Any]:
         context = dg.AssetExecutionContext.get()
-        parents = {}
+        parents, files = {}, {}
         for parent in context.assets_def.asset_deps[key]:
+            if parent.path[0] == "files":
+                files[parent.path[1]] = _observed_sha256(context.instance, parent)
             latest = self.store.latest(*parent.path) if len(parent.path) == 2 else None
             if latest:
                 parents[parent.to_user_string()] = {"version": latest.number, "rows_hash": latest.rows_hash}
@@ -76,7 +78,16 @@ class Tables(dg.ConfigurableResource):
             "run_id": context.run.run_id,
             "code_version": context.assets_def.code_versions_by_key.get(key),
             "parents": parents,
+            "files": {name: digest for name, digest in files.items() if digest},
         }
+
+
+def _observed_sha256(instance: dg.DagsterInstance, file: dg.AssetKey) -> str | None:
+    """The file's sha256 as it was last observed, which `m2v run` does before anything reads it."""
+    for record in instance.fetch_observations(file, limit=1).records:
+        if record.asset_observation:
+            return record.asset_observation.tags.get("dagster/data_version")
+    return None
 
 
 def check_result(finding: Finding) -> dg.AssetCheckResult:

@@ -30,6 +30,12 @@ def labelling(page: Page, url: str, project: int) -> None:
     expect(page.get_by_text("Content warning:")).to_be_hidden()
 
 
+def submitted(page: Page) -> None:
+    with page.expect_response(lambda answer: answer.request.method == "POST" and "/annotations" in answer.url) as sent:
+        page.keyboard.press("Control+Enter")
+    assert sent.value.status == 201
+
+
 def test_an_annotator_labels_by_hotkey_behind_a_content_warning(page: Page, label_studio: Path) -> None:
     found = rounds(label_studio, "browser")
     guideline = "The label is “insulting”.\nIt fits: vegetables are attacked for what they are."
@@ -54,8 +60,7 @@ def test_an_annotator_labels_by_hotkey_behind_a_content_warning(page: Page, labe
     assert page.title() != "gone"
     page.keyboard.press("1")
     page.keyboard.press("9")
-    page.keyboard.press("Control+Enter")
-    page.wait_for_function("() => !document.querySelector('.m2v-item')")
+    submitted(page)
     found.pull()
     assert found.ledger.judged(this).answers.select("label", "confidence").rows() == [(True, 3)]
     assert [each for each in asked_for if not each.startswith((url, "data:", "blob:"))] == []
@@ -67,8 +72,7 @@ def test_an_annotator_skips_by_hotkey_and_says_why(page: Page, label_studio: Pat
     logged_in(page, label_studio)
     labelling(page, address(label_studio).url, project_id(found, this))
     page.keyboard.press("h")
-    page.keyboard.press("Control+Enter")
-    page.wait_for_function("() => !document.querySelector('.m2v-item')")
+    submitted(page)
     found.pull()
     judged = found.ledger.judged(this)
     assert (judged.answers.height, judged.skips["reason"].to_list()) == (0, ["harmful"])

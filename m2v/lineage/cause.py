@@ -1,0 +1,76 @@
+"""The first cause of a difference between two versions: upstream, until nothing that was read differs any more."""
+
+from dataclasses import dataclass
+
+from m2v.lineage.graph import Graph, Node
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What differs first.
+
+    Attributes:
+        kind: "code", "settings", "answers", "source data", "none" or "not recorded".
+        before: The version where it differs, older; ``after`` the newer one.
+    """
+
+    kind: str
+    before: str
+    after: str
+    detail: str
+
+
+def causes(graph: Graph, before: str, after: str) -> list[Cause]:
+    """The first causes upstream of two versions of a table, sorted by version; "none" alone where rows are equal."""
+    first, second = graph.node(before), graph.node(after)
+    if first.rows_hash == second.rows_hash:
+        return [Cause("none", first.name, second.name, "the rows are equal")]
+    found: dict[tuple[str, str, str], Cause] = {}
+    _walk(graph, first, second, found, seen=set())
+    return [found[each] for each in sorted(found)]
+
+
+def _walk(graph: Graph, before: Node, after: Node, found: dict, seen: set[tuple[str, str]]) -> None:
+    if (before.name, after.name) in seen:
+        return
+    seen.add((before.name, after.name))
+    here = [*_code(before, after), *_files(before, after)]
+    differing = [
+        (place, number, after.parents[place][0])
+        for place, (number, rows_hash) in before.parents.items()
+        if place in after.parents and after.parents[place][1] != rows_hash
+    ]
+    for place, old, new in differing:
+        names = f"{place}@{old}", f"{place}@{new}"
+        if all(name in graph.nodes for name in names):
+            _walk(graph, graph.nodes[names[0]], graph.nodes[names[1]], found, seen)
+        else:
+            here.append(Cause("not recorded", *names, "one of these versions is not in the store any more"))
+    here += [
+        Cause("settings", before.name, after.name, f"{place} is read by only one of them")
+        for place in sorted(before.parents.keys() ^ after.parents.keys())
+    ]
+    if not here and not differing:
+        detail = "code, settings and tables read are equal"
+        if before.files is None or after.files is None:
+            detail += "; source files were not recorded by that version of the code"
+        here.append(Cause("not recorded", before.name, after.name, detail))
+    found.update({(cause.before, cause.after, cause.kind): cause for cause in here})
+
+
+def _code(before: Node, after: Node) -> list[Cause]:
+    if before.code_version == after.code_version:
+        return []
+    old, new = ((each.code_version or "").partition("-")[0] for each in (before, after))
+    kind = "code" if old != new else "settings"
+    return [Cause(kind, before.name, after.name, f"{before.code_version} became {after.code_version}")]
+
+
+def _files(before: Node, after: Node) -> list[Cause]:
+    if before.files is None or after.files is None:
+        return []
+    names = sorted(
+        name for name in before.files.keys() | after.files.keys() if before.files.get(name) != after.files.get(name)
+    )
+    kind = "answers" if after.table == "human_labels" else "source data"
+    return [Cause(kind, before.name, after.name, f"changed files: {', '.join(names)}")] if names else []

@@ -1,0 +1,74 @@
+"""The store's own record, read for audits: every version, and single rows without reading whole tables."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from m2v.lineage.graph import Graph, Node
+from m2v_resources.store import TableStore, Version
+
+
+class Record:
+    """What the tables in a store say of themselves; needs no Dagster."""
+
+    def __init__(self, store: TableStore) -> None:
+        self.store = store
+
+    def graph(self) -> Graph:
+        """Every version in the store.
+
+        Raises:
+            StoreError: A version's record is damaged.
+        """
+        folders = sorted(path.parent for path in self.store.root.glob("*/*/versions"))
+        return Graph(
+            [
+                node(self.store.version(folder.parent.name, folder.name, number=number))
+                for folder in folders
+                for number in self.store.numbers(folder.parent.name, folder.name)
+            ]
+        )
+
+    def columns(self, version: Node) -> list[str]:
+        """Names of the version's columns, from its file."""
+        return list(pl.read_parquet_schema(self.path(version)))
+
+    def rows(self, version: Node, **values: Any) -> pl.DataFrame:
+        """The rows with these values; all rows without any. Reads the searched columns first, the rest of hits only."""
+        scan = pl.scan_parquet(self.path(version))
+        return scan.filter(*(pl.col(name) == value for name, value in values.items())).collect()
+
+    def path(self, version: Node) -> Path:
+        """Its parquet file.
+
+        Raises:
+            StoreError: It is gone.
+        """
+        from m2v.errors import StoreError
+
+        path = self.store.root / version.table / version.variant / f"{version.file_sha256}.parquet"
+        if not path.is_file():
+            raise StoreError(
+                f"{version.name}: {path} is missing. Restore it from a backup; `m2v audit verify` says more."
+            )
+        return path
+
+
+def node(version: Version) -> Node:
+    """A stored version as the lineage graph knows it."""
+    said = version.provenance
+    parents = said.get("parents") or {}
+    return Node(
+        table=version.table,
+        variant=version.variant,
+        number=version.number,
+        rows_hash=version.rows_hash,
+        file_sha256=version.file_sha256,
+        n_rows=version.n_rows,
+        created_at=version.created_at,
+        run_id=said.get("run_id"),
+        code_version=said.get("code_version"),
+        parents={place: (read["version"], read["rows_hash"]) for place, read in parents.items()},
+        files=said.get("files"),
+    )

@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import pytest
+
+from m2v import schemas
+from m2v_resources.store import TableStore
+from m2v_resources.verification import verify
+from tests.tables import memes
+
+
+@pytest.mark.parametrize("said", ["created_at", "run_id", "n_rows"])
+def test_one_changed_byte_in_a_claim_is_found_and_named(tmp_path: Path, said: str) -> None:
+    store = TableStore(tmp_path / "tables")
+    store.write(memes({"meme_id": "m1"}), schemas.MEMES, "fhm", provenance={"run_id": "1"})
+    assert verify(tmp_path)[1] == []
+    claim = tmp_path / "tables/memes/fhm/versions/1.json"
+    content = bytearray(claim.read_bytes())
+    place = next(at for at in range(content.index(said.encode()), len(content)) if chr(content[at]).isdigit())
+    content[place] ^= 1
+    claim.write_bytes(content)
+    problems = verify(tmp_path)[1]
+    assert str(claim) in {problem.where for problem in problems}
