@@ -196,10 +196,8 @@ class Server:
 
     def delete_tasks(self, project_id: int, task_ids: Sequence[int]) -> None:
         """Delete tasks, all in one request: one by one, a tenth of a second each."""
-        query = {"id": "delete_tasks", "project": project_id}
-        self._json(
-            "POST", "api/dm/actions", query=query, body={"selectedItems": {"all": False, "included": [*task_ids]}}
-        )
+        body = {"selectedItems": {"all": False, "included": [*task_ids]}}
+        self._json("POST", "api/dm/actions", query={"id": "delete_tasks", "project": project_id}, body=body)
 
     def set_overlap(self, task_id: int, overlap: int) -> None:
         """How many annotations a task takes before the label stream passes it over."""

@@ -1,17 +1,20 @@
 """Images in Label Studio: from a folder, and never from beside it."""
 
+import contextlib
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from m2v.errors import LabelStudioError
 from m2v_resources.rounds import Question, media_url
 from tests import tables
 from tests.conftest import running
-from tests.m2v_resources.asking import NO_GOLD, leeks, plan, question, rounds, tasks
+from tests.m2v_resources.asking import NO_GOLD, leeks, plan, project_id, question, rounds, tasks
 from tests.people import join
 
 
@@ -74,3 +77,35 @@ def test_images_may_lie_in_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     assert media_url("img/1.png") == "s3://memes/fhm/img/1.png"
     with pytest.raises(LabelStudioError, match="leads out of s3://memes/fhm/"):
         media_url("../other/1.png")
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket with one image, on an S3 server of the test's own."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "leek")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "potato")
+    monkeypatch.setenv("LABEL_STUDIO_MEDIA", "s3://memes/fhm")
+    client = boto3.client("s3", region_name="us-east-1")
+    client.create_bucket(Bucket="memes")
+    client.put_object(Bucket="memes", Key="fhm/veggie/1.png", Body=png(), ContentType="image/png")
+    yield "memes"
+    server.stop()
+
+
+@pytest.mark.usefixtures("bucket")
+def test_an_annotator_sees_an_image_from_a_bucket(migrated: Path, tmp_path: Path) -> None:
+    with running(migrated, tmp_path / "home") as (home, _):
+        found = rounds(home, "bucket")
+        (this,) = found.open(plan(), pictured())
+        person = join(home)
+        (task_id,) = tasks(found, this).values()
+        address = person.http.get(f"/api/tasks/{task_id}").json()["data"]["image"]
+        assert f"/tasks/{task_id}/resolve/" in address
+        with contextlib.closing(person.session()) as browser:
+            shown = browser.get(address)
+        assert (shown.status_code, shown.content) == (200, png())
+        assert person.http.get(f"/api/storages/s3?project={project_id(found, this)}").status_code == 403
