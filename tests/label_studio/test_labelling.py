@@ -28,6 +28,7 @@ def labelling(page: Page, url: str, project: int) -> None:
     expect(page.get_by_text("Content warning:")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_text("Content warning:")).to_be_hidden()
+    page.wait_for_timeout(1000)  # keys go to the warning until it has faded
 
 
 def submitted(page: Page) -> None:
@@ -60,6 +61,8 @@ def test_an_annotator_labels_by_hotkey_behind_a_content_warning(page: Page, labe
     assert page.title() != "gone"
     page.keyboard.press("1")
     page.keyboard.press("9")
+    for choice in ("yes, it fits", "sure"):
+        expect(page.locator(f'input[name="{choice}"]')).to_be_checked()
     submitted(page)
     found.pull()
     assert found.ledger.judged(this).answers.select("label", "confidence").rows() == [(True, 3)]
@@ -72,6 +75,7 @@ def test_an_annotator_skips_by_hotkey_and_says_why(page: Page, label_studio: Pat
     logged_in(page, label_studio)
     labelling(page, address(label_studio).url, project_id(found, this))
     page.keyboard.press("h")
+    expect(page.locator('input[name="skip, harmful to me"]')).to_be_checked()
     submitted(page)
     found.pull()
     judged = found.ledger.judged(this)
