@@ -31,6 +31,10 @@ TIMEOUT_S = 60.0
 # 3,000 memes: 3.8 s in batches of 100, 2.4 s of 500, 1.9 s at once; a batch is also what a failure may leave behind.
 BATCH = 500
 PAGE = 500
+# Of ids and times only.
+BARE_PAGE = 10_000
+# They stand in the address, which web servers cut off somewhere between 8 and 64 kB.
+IDS_PER_QUERY = 500
 N_ATTEMPTS = 3
 UID = "m2v-round:"
 WARNING = (
@@ -203,21 +207,24 @@ class Server:
         """How many annotations a task takes before the label stream passes it over."""
         self._json("PATCH", f"api/tasks/{task_id}/", body={"overlap": overlap})
 
-    def annotations(
-        self, project: Project, *, since: datetime | None
-    ) -> Iterator[tuple[pl.DataFrame, datetime | None]]:
-        """Annotations of tasks that changed after ``since``, a page at a time.
-
-        Yields:
-            Rows of ``RAW_COLUMNS``, and the server's latest time of change among the page's tasks.
-        """
+    def changed(self, project_id: int, *, since: datetime | None) -> dict[int, datetime]:
+        """When each task was last changed, for those that changed after ``since``; without it, for all."""
         query: dict[str, Any] = {"ordering": ["tasks:id"]}
         if since:
             stamp = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            condition = {"filter": "filter:tasks:updated_at", "operator": "greater", "type": "Datetime", "value": stamp}
-            query["filters"] = {"conjunction": "and", "items": [condition]}
-        for page in self._tasks(project.project_id, {"fields": "all", "query": json.dumps(query)}):
-            yield self._raw(page, project), max((_time(row["updated_at"]) for row in page), default=None)
+            query |= _filter("updated_at", "greater", stamp, "Datetime")
+        about = {"fields": "task_only", "include": "id,updated_at", "query": json.dumps(query)}
+        pages = self._tasks(project_id, about, page_size=BARE_PAGE)
+        return {int(row["id"]): datetime.fromisoformat(row["updated_at"]) for page in pages for row in page}
+
+    def annotations(self, project: Project, task_ids: Sequence[int]) -> Iterator[pl.DataFrame]:
+        """The annotations of these tasks, a few hundred tasks at a time: rows of ``RAW_COLUMNS``."""
+        for start in range(0, len(task_ids), IDS_PER_QUERY):
+            wanted = _filter("id", "in_list", task_ids[start : start + IDS_PER_QUERY], "Number")
+            for page in self._tasks(
+                project.project_id, {"fields": "all", "query": json.dumps(wanted, separators=(",", ":"))}
+            ):
+                yield self._raw(page, project)
 
     def _raw(self, page: list[dict[str, Any]], project: Project) -> pl.DataFrame:
         rows = []
@@ -241,11 +248,13 @@ class Server:
                 )
         return pl.DataFrame(rows, schema=RAW_COLUMNS)
 
-    def _tasks(self, project_id: int, query: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    def _tasks(
+        self, project_id: int, query: Mapping[str, Any], *, page_size: int = PAGE
+    ) -> Iterator[list[dict[str, Any]]]:
         n_seen, page = 0, 1
         while True:
             found = self._json(
-                "GET", "api/tasks/", query={"project": project_id, "page": page, "page_size": PAGE, **query}
+                "GET", "api/tasks/", query={"project": project_id, "page": page, "page_size": page_size, **query}
             )
             rows = found["tasks"]
             n_seen += len(rows)
@@ -324,6 +333,11 @@ def before(moment: datetime | None, *, seconds: float) -> datetime | None:
 def batches(items: Sequence[Mapping[str, Any]]) -> Iterable[Sequence[Mapping[str, Any]]]:
     """Items in imports of ``BATCH``."""
     return (items[start : start + BATCH] for start in range(0, len(items), BATCH))
+
+
+def _filter(field: str, operator: str, value: Any, kind: str) -> dict[str, Any]:
+    condition = {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
+    return {"filters": {"conjunction": "and", "items": [condition]}}
 
 
 def _project(row: Mapping[str, Any]) -> Project:

@@ -1,7 +1,8 @@
 """The rounds' ledger: what was meant, written before the server hears of it, and all that came back.
 
 ``<home>/rounds/<alignment>/<round>/`` holds ``items.parquet``, ``round.json`` (written last: what has one is meant),
-``annotations.parquet`` (everything ever pulled) and ``pulled.json`` (how far, written after the annotations).
+``annotations.parquet`` (everything ever pulled), ``seen.parquet`` (which state of which task the last pull saw) and
+``pulled.json`` (how far, written after these).
 """
 
 import contextlib
@@ -18,6 +19,8 @@ from m2v.annotation.answers import RAW_COLUMNS, Judged, judge, together
 from m2v.annotation.rounds import ITEM_COLUMNS, Round
 from m2v.errors import LabelStudioError, StoreError, UnknownName
 from m2v_resources.files import replacing
+
+SEEN_COLUMNS = {"project_id": pl.Int64, "task_id": pl.Int64, "changed_at": pl.Datetime("us", "UTC")}
 
 
 @dataclass(frozen=True)
@@ -97,15 +100,29 @@ class Ledger:
             return pl.DataFrame(schema=RAW_COLUMNS)
         return self._frame(this, "annotations.parquet")
 
-    def record(self, this: Round, annotations: pl.DataFrame | None, pulled: Pulled) -> None:
-        """Write down what came back; killed between the two files, the next pull sees the same again."""
+    def record(
+        self,
+        this: Round,
+        pulled: Pulled,
+        *,
+        annotations: pl.DataFrame | None = None,
+        seen: pl.DataFrame | None = None,
+    ) -> None:
+        """Write down what came back; killed between the files, the next pull sees the same again."""
         folder = self.folder / this.name
-        if annotations is not None:
-            with replacing(folder / "annotations.parquet") as path:
-                annotations.write_parquet(path)
+        for name, rows in (("annotations.parquet", annotations), ("seen.parquet", seen)):
+            if rows is not None:
+                with replacing(folder / name) as path:
+                    rows.write_parquet(path)
         text = json.dumps({**asdict(pulled), "until": pulled.until.isoformat() if pulled.until else None})
         with replacing(folder / "pulled.json") as path:
             path.write_text(text, encoding="utf-8")
+
+    def seen(self, this: Round) -> pl.DataFrame:
+        """Columns of ``SEEN_COLUMNS``: when each task that the last pull looked at had changed."""
+        if not (self.folder / this.name / "seen.parquet").exists():
+            return pl.DataFrame(schema=SEEN_COLUMNS)
+        return self._frame(this, "seen.parquet")
 
     def pulled(self, this: Round) -> Pulled:
         """How far a round was pulled."""
@@ -117,7 +134,7 @@ class Ledger:
 
     def close(self, this: Round) -> None:
         """Take a round out of polling; its answers count, what was not answered may be asked in another round."""
-        self.record(this, None, replace(self.pulled(this), state="closed"))
+        self.record(this, replace(self.pulled(this), state="closed"))
 
     def judged(self, this: Round) -> Judged:
         """A round's answers, skips and quarantine, gold items included."""
@@ -145,7 +162,7 @@ class Ledger:
         except (OSError, pl.exceptions.PolarsError) as error:
             raise StoreError(
                 f"{path} is missing or damaged. Restore it from a backup; if only annotations.parquet is damaged, "
-                "delete it with pulled.json beside it and run `m2v rounds pull --full`."
+                "delete it with seen.parquet and pulled.json beside it and run `m2v rounds pull --full`."
             ) from error
 
     def _load(self, path: Path) -> Round:

@@ -20,11 +20,12 @@ from m2v.catalog import CHECKOUT
 from m2v.catalog.entries import RoundPlan, VideoDataset
 from m2v.errors import BadInput, LabelStudioError, MissingSource, Unreachable
 from m2v_resources.label_studio import Address, Project, Server, Task, batches, before
-from m2v_resources.ledger import Ledger, Pulled
+from m2v_resources.ledger import SEEN_COLUMNS, Ledger, Pulled
 
 CREDENTIALS = "label_studio/credentials.json"
-# The server stamps a change before it commits it; whatever was under way at the last pull is looked at again.
-OVERLAP_S = 120.0
+# The server stamps a change before it commits it, an import of 500 items half a second before; whatever was under way at
+# the last pull is looked at again.
+OVERLAP_S = 10.0
 # Deleted tasks and annotations only show when everything is looked at.
 PULLS_PER_FULL = 60
 N_ATTEMPTS = 4
@@ -279,39 +280,47 @@ class Rounds:
             )
         full = full or pulled.until is None or pulled.n_since_full >= PULLS_PER_FULL
         known = self.ledger.annotations(this)
-        fresh, until = self._fetch(found, since=None if full else before(pulled.until, seconds=OVERLAP_S))
+        fresh, seen = self._fetch(this, found, since=None if full else before(pulled.until, seconds=OVERLAP_S))
         rows = merged(known, fresh)
         n_new = rows.join(known, on=[*RAW_KEY, "updated_at"], how="anti").height
         n_missing = known.join(fresh, on=RAW_KEY, how="anti").height if full else pulled.missing
         now = Pulled(
-            until=max((each for each in (pulled.until, until) if each), default=None),
+            until=max((each for each in (pulled.until, seen["changed_at"].max()) if each), default=None),  # pyright: ignore
             n_since_full=0 if full else pulled.n_since_full + 1,
             state=pulled.state,
             missing=n_missing,
         )
-        self.ledger.record(this, rows if n_new else None, now)
+        self.ledger.record(this, now, annotations=rows if n_new else None, seen=seen)
         judged = self.ledger.judged(this)
         cover = rounds.coverage(self.ledger.items(this), answers=judged.answers, skips=judged.skips, this=this)
         if n_new:
             self._ask_others(this, found[0], judged, cover)
         state = "closed" if now.state == "closed" else "complete" if cover["is_done"].all() else "open"
         if state != now.state:
-            self.ledger.record(this, None, replace(now, state=state))
+            self.ledger.record(this, replace(now, state=state))
         self._check_config(this, found[0])
         return n_new
 
-    def _fetch(self, found: Sequence[Project], *, since: datetime | None) -> tuple[pl.DataFrame, datetime | None]:
-        pages, latest = [pl.DataFrame(schema=RAW_COLUMNS)], None
+    def _fetch(
+        self, this: Round, found: Sequence[Project], *, since: datetime | None
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Annotations of the tasks that changed, and all tasks that were looked at."""
+        before_that = self.ledger.seen(this)
+        pages, seen = [pl.DataFrame(schema=RAW_COLUMNS)], [before_that.clear()]
         for project in found:
-            for page, until in self.server.annotations(project, since=since):
-                pages.append(page)
-                latest = max((each for each in (latest, until) if each), default=None)
+            listed = self.server.changed(project.project_id, since=since)
+            looked = pl.DataFrame(
+                {"task_id": list(listed), "changed_at": list(listed.values())}, schema_overrides=SEEN_COLUMNS
+            ).select(pl.lit(project.project_id, pl.Int64).alias("project_id"), "task_id", "changed_at")
+            new = looked if since is None else looked.join(before_that, on=list(SEEN_COLUMNS), how="anti")
+            pages += self.server.annotations(project, new["task_id"].to_list())
+            seen.append(looked)
             if self.server.project(project.project_id) is None:
                 raise LabelStudioError(
                     f"Project {project.project_id} was deleted while it was pulled; nothing of this pull was kept. Run "
                     "`m2v rounds pull` again."
                 )
-        return pl.concat(pages), latest
+        return pl.concat(pages), pl.concat(seen)
 
     def _ask_others(self, this: Round, project: Project, judged: Judged, cover: pl.DataFrame) -> None:
         """An item that somebody skipped by a choice has used up one of its turns on the server: give it another."""
