@@ -221,9 +221,8 @@ class Server:
         """The annotations of these tasks, a few hundred tasks at a time: rows of ``RAW_COLUMNS``."""
         for start in range(0, len(task_ids), IDS_PER_QUERY):
             wanted = _filter("id", "in_list", task_ids[start : start + IDS_PER_QUERY], "Number")
-            for page in self._tasks(
-                project.project_id, {"fields": "all", "query": json.dumps(wanted, separators=(",", ":"))}
-            ):
+            query = json.dumps(wanted, separators=(",", ":"))
+            for page in self._tasks(project.project_id, {"fields": "all", "query": query}):
                 yield self._raw(page, project)
 
     def _raw(self, page: list[dict[str, Any]], project: Project) -> pl.DataFrame:

@@ -23,8 +23,8 @@ from m2v_resources.label_studio import Address, Project, Server, Task, batches, 
 from m2v_resources.ledger import SEEN_COLUMNS, Ledger, Pulled
 
 CREDENTIALS = "label_studio/credentials.json"
-# The server stamps a change before it commits it, an import of 500 items half a second before; whatever was under way at
-# the last pull is looked at again.
+# The server stamps a change before it commits it, an import of 500 items half a second before; whatever was under way
+# at the last pull is looked at again.
 OVERLAP_S = 10.0
 # Deleted tasks and annotations only show when everything is looked at.
 PULLS_PER_FULL = 60
