@@ -51,7 +51,7 @@ class Guard:
         response = self.get_response(request)
         is_shown = request.method == "GET" and any(shown.match(path) for shown in (TASK, LISTS, ANNOTATE))
         if is_shown or _asks_next(request, path):
-            return _blinded(response, user)
+            return _blinded(response, user, with_items=not LISTS.match(path))
         return response
 
 
@@ -124,10 +124,13 @@ def _drafting(request, user, draft_id):
 
 def _exposure(request, user, path):
     """Refuse another item when the day's share is used up or a break is due; an item that is open can be finished."""
-    if not _asks_next(request, path):
+    task = TASK.match(path) if request.method == "GET" else None
+    if not task and not _asks_next(request, path):
         return None
     from tasks.models import Annotation
 
+    if task and Annotation.objects.filter(task_id=task[1], completed_by=user).exists():
+        return None  # to look again at what one said
     now = timezone.now()
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     done = list(
@@ -159,8 +162,8 @@ def _since_break(times):
     return start
 
 
-def _blinded(response, user):
-    """The same response without what other people, or models, said."""
+def _blinded(response, user, *, with_items):
+    """The response without what other people or models said; a list shows no items, which have a warning first."""
     if response.status_code != 200 or "json" not in response.get("Content-Type", ""):
         return response
     if hasattr(response, "render") and not response.is_rendered:
@@ -169,6 +172,8 @@ def _blinded(response, user):
     rows = data if isinstance(data, list) else data["tasks"] if isinstance(data, dict) and "tasks" in data else [data]
     kept = [row for row in rows if not _is_others(row, user)]
     for row in kept:
+        if not with_items and "data" in row:
+            row["data"] = {}
         for name in ("annotations", "drafts"):
             if isinstance(row.get(name), list):
                 row[name] = [each for each in row[name] if not _is_others(each, user)]

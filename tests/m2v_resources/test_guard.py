@@ -34,6 +34,7 @@ def test_people_do_not_see_each_others_answers(label_studio: Path, two: list[Per
         assert two[1].http.get(path).json()["annotations"] == []
     listed = two[1].http.get("/api/tasks", params={"project": project_id(found, this), "fields": "all"}).json()
     assert [(task["annotations"], "annotations_results" in task) for task in listed["tasks"]] == [([], False)]
+    assert [task["data"] for task in listed["tasks"]] == [{}], "a list would show items before any warning"
     assert two[1].http.get(f"/api/tasks/{task_id}/annotations/").json() == []
     own = two[0].http.get(f"/api/tasks/{task_id}").json()["annotations"]
     assert [each["completed_by"]["id"] for each in own] == [two[0].number]
@@ -84,6 +85,8 @@ def test_a_day_has_so_many_items_and_skips_do_not_cost_more(strict: Path) -> Non
     refused = person.next_item(project)
     assert refused.status_code == 429
     assert refused.json()["detail"].startswith("That was enough for today: 3 items")
+    assert person.http.get(f"/api/tasks/{where[3]}").status_code == 429, "nor by its address"
+    assert person.http.get(f"/api/tasks/{where[0]}").status_code == 200, "what one has answered stays open"
     assert join(strict).next_item(project).status_code == 200, "the budget is each person's own"
 
 
