@@ -1,11 +1,12 @@
 """Rounds: opened, pulled and closed so that whatever dies in between, a rerun ends the same."""
 
+import contextlib
 import json
 import logging
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -18,7 +19,7 @@ from m2v.annotation.answers import RAW_COLUMNS, RAW_KEY, Judged, merged
 from m2v.annotation.rounds import Round
 from m2v.catalog import CHECKOUT
 from m2v.catalog.entries import RoundPlan, VideoDataset
-from m2v.errors import BadInput, LabelStudioError, MissingSource, Unreachable
+from m2v.errors import BadInput, LabelStudioError, MissingSource, Refused, Unreachable
 from m2v_resources.label_studio import Address, Project, Server, Task, batches, before
 from m2v_resources.ledger import SEEN_COLUMNS, Ledger, Pulled
 
@@ -112,17 +113,19 @@ class Rounds:
             self._adjudicate(plan, question)
             opened = [each for each in self.ledger.rounds() if self.ledger.pulled(each).state == "open"]
             for this in opened:
-                self._bring(this, question)
+                with _named(this):
+                    self._bring(this, question)
             return opened
 
     def pull(self, *, full: bool = False) -> int:
         """Fetch what changed in every open round; give the number of annotations that were new or changed."""
         with self.ledger.only_writer():
-            return sum(
-                self._pull(each, full=full)
-                for each in self.ledger.rounds()
-                if full or self.ledger.pulled(each).state != "closed"
-            )
+            n_new = 0
+            for this in self.ledger.rounds():
+                if full or self.ledger.pulled(this).state != "closed":
+                    with _named(this):
+                        n_new += self._pull(this, full=full)
+            return n_new
 
     def close(self, name: str) -> None:
         """Take a round out of polling, after a last look at it where it is still on the server."""
@@ -331,6 +334,17 @@ class Rounds:
         for task in self.server.tasks(project.project_id):
             if task.item_key in wanted and task.n_annotations >= this.n_annotators:
                 self.server.set_overlap(task.task_id, int(wanted[task.item_key]))
+
+
+@contextlib.contextmanager
+def _named(this: Round) -> Iterator[None]:
+    """Errors of the server say which round they stopped."""
+    try:
+        yield
+    except Unreachable as error:
+        raise Unreachable(f"Round {this.name}: {error}") from None
+    except Refused as error:
+        raise Refused(f"Round {this.name}: {error}", status=error.status) from None
 
 
 def media_root() -> str | None:

@@ -1,10 +1,14 @@
 """Labelling in a real browser, by hotkey, as an annotator does."""
 
+import base64
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from m2v.annotation.answers import parsed
 from m2v.catalog import CHECKOUT
 from m2v_resources.rounds import address
 from tests.m2v_resources.asking import plan, project_id, question, rounds
@@ -35,6 +39,23 @@ def submitted(page: Page) -> None:
     with page.expect_response(lambda answer: answer.request.method == "POST" and "/annotations" in answer.url) as sent:
         page.keyboard.press("Control+Enter")
     assert sent.value.status == 201
+
+
+def url_of(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def png() -> str:
+    _, made = cv2.imencode(".png", np.full((64, 64, 3), 200, np.uint8))
+    return url_of("image/png", made.tobytes())
+
+
+def webm(path: Path) -> str:
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), 10, (64, 64))
+    for frame in range(20):
+        film.write(np.full((64, 64, 3), 10 * frame, np.uint8))
+    film.release()
+    return url_of("video/webm", path.read_bytes())
 
 
 def test_an_annotator_labels_by_hotkey_behind_a_content_warning(page: Page, label_studio: Path) -> None:
@@ -83,7 +104,24 @@ def test_an_annotator_skips_by_hotkey_and_says_why(page: Page, label_studio: Pat
 
 
 @pytest.mark.parametrize("name", ["meme.xml", "video.xml"])
-def test_the_server_takes_both_configs(label_studio: Path, name: str) -> None:
-    config = (CHECKOUT / "label_studio" / name).read_text(encoding="utf-8")
-    made = owner(label_studio).http.post("/api/projects/", json={"title": "both", "label_config": config})
+def test_both_configs_work_by_hotkey(page: Page, label_studio: Path, tmp_path: Path, name: str) -> None:
+    us, config = owner(label_studio), (CHECKOUT / "label_studio" / name).read_text(encoding="utf-8")
+    made = us.http.post("/api/projects/", json={"title": name, "label_config": config})
     assert made.status_code == 201, made.text
+    project = made.json()["id"]
+    image, video = png(), webm(tmp_path / "leeks.webm")
+    data = {"item_key": name, "text": "two leeks", "definition": "insults", "image": image, "video": video}
+    us.http.post(f"/api/projects/{project}/import", json=[{"data": data}]).raise_for_status()
+    logged_in(page, label_studio)
+    page.goto(f"{address(label_studio).url}/projects/{project}/data?labeling=1")
+    expect(page.locator(".m2v-item")).to_be_hidden()
+    page.wait_for_timeout(1000)
+    for key in ("g", "2", "7"):
+        page.keyboard.press(key)
+    for choice in ("greyscale", "no, it does not", "unsure"):
+        expect(page.locator(f'input[name="{choice}"]')).to_be_checked()
+    submitted(page)
+    (task,) = us.http.get("/api/tasks", params={"project": project, "fields": "all"}).json()["tasks"]
+    (annotation,) = task["annotations"]
+    said = parsed(annotation["result"])
+    assert (said["labels"], said["confidence"], said["skips"]) == (["negative"], 1, [])

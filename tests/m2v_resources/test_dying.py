@@ -55,7 +55,7 @@ def test_a_server_killed_during_the_import_ends_with_each_item_once(
     home, process = mortal
     found, asked = rounds(home, "import"), question(leeks(3000))
     threading.Timer(after_s, kill, [process]).start()
-    with pytest.raises(LabelStudioError, match=r"did not answer .*Start it with `make label-studio`"):
+    with pytest.raises(LabelStudioError, match=r"Round import_001: .* did not answer .*Start it with"):
         found.open(plan(), asked)
     again = restarted(home)
     try:
@@ -76,7 +76,7 @@ def test_a_server_killed_during_a_pull_loses_no_answer(mortal: tuple[Path, subpr
     for meme in list(where)[5:8]:
         person.answer(where[meme], "negative").raise_for_status()
     threading.Timer(0.3, kill, [process]).start()
-    with pytest.raises(LabelStudioError, match="did not answer"):
+    with pytest.raises(LabelStudioError, match=r"Round pull_001: .* did not answer"):
         pull_for_ever(found)
     assert found.ledger.judged(this).answers.height >= 5
     again = restarted(home)
