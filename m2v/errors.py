@@ -70,6 +70,34 @@ class RunInProgress(M2VError):
     """Another `m2v run` is materialising in the same home."""
 
 
+class LicenceError(M2VError):
+    """A licence that lets nothing, or not this column, be published; nothing was written."""
+
+
+class HubError(M2VError):
+    """The Hugging Face Hub could not be reached or refused; no version was tagged that is not whole."""
+
+
+class NotSignedIn(HubError):
+    """There is no token, or the Hub does not know it."""
+
+
+class NotAllowed(HubError):
+    """The token is known and may not do this."""
+
+
+class RefusedName(HubError):
+    """A repository's name that the Hub does not take."""
+
+
+class VersionConflict(HubError):
+    """A repository that holds other versions than the platform would have put there."""
+
+
+class DamagedUpload(HubError):
+    """The Hub holds other bytes than were sent, or than a release says of itself; nothing was tagged."""
+
+
 class LabelStudioError(M2VError):
     """Label Studio could not be reached, refused, or is not what a round expects; what was pulled still stands."""
 

@@ -413,6 +413,28 @@ ADAPTER_RELEASES = Table(
     key=DATASET_RELEASES.key,
 )
 
+RELEASED_LABELS = Table(
+    name="released_labels",
+    row="a meme's final label as it is published; a licence's allow-list says which of these columns may leave",
+    columns={
+        "meme_id": pl.String,
+        "split": pl.String,
+        "label": pl.Boolean,
+        "decided_by": pl.String,
+        "n_votes": pl.UInt32,
+        "n_humans": pl.UInt32,
+        "margin": pl.Int32,
+        "probability": pl.Float64,
+        "predicted": pl.Boolean,
+        "original": pl.Boolean,
+        "text_sha256": pl.String,
+        "text": pl.String,
+    },
+    key=("meme_id",),
+    nullable=frozenset({"label", "probability"}),
+    hidden=frozenset({"text"}),
+)
+
 TABLES: dict[str, Table] = {
     each.name: each
     for each in (

@@ -99,6 +99,7 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
     runs = tuple(dict.fromkeys(run for plan in study.training for run in _runs(plan, study, catalog)))
     plan = StudyPlan(study=study, sources=sources, memes=memes, targets=targets, runs=runs)
     _check_variants(plan)
+    _check_published(plan)
     return plan
 
 
@@ -163,6 +164,14 @@ def _check_variants(plan: StudyPlan) -> None:
         for name in flat:
             if flat.count(name) > 1:
                 raise InvalidCatalog(plan.study.name, f"two different parts would both be called {name!r}; rename one.")
+
+
+def _check_published(plan: StudyPlan) -> None:
+    if plan.study.publish:
+        for name in plan.study.publish.datasets:
+            plan.alignment(name)
+        for name in plan.study.publish.adapters:
+            plan.run(name)
 
 
 def _entry(path: Path, adapter: TypeAdapter[EntryT], folder: Path) -> EntryT:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
+from m2v.schemas import RELEASED_LABELS
+
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -18,6 +20,15 @@ def _stays_below(name: str) -> str:
 
 
 FileName: TypeAlias = Annotated[str, AfterValidator(_stays_below)]
+
+
+def _is_released(column: str) -> str:
+    if column not in RELEASED_LABELS.columns:
+        raise ValueError(f"no release has a column {column!r}; they have {', '.join(RELEASED_LABELS.columns)}")
+    return column
+
+
+ReleasedColumn: TypeAlias = Annotated[str, AfterValidator(_is_released)]
 Strategy: TypeAlias = Literal["no_ft", "om_ft", "rm_ft", "vid_ft", "vid_rm_ft"]
 
 
@@ -47,10 +58,15 @@ class Item(BaseModel):
 
 
 class Licence(Item):
-    """What the source's licence is called and where it stands."""
+    """What the licence is called, where it stands, and what it lets us publish.
+
+    Attributes:
+        publishable: Columns of a release that may leave this machine; empty: none, so that nothing is published.
+    """
 
     name: str
     link: str | None = None
+    publishable: tuple[ReleasedColumn, ...] = ()
 
 
 class SourceFile(Item):
@@ -148,8 +164,13 @@ class Dataset(Entry):
 
 
 class MemeDataset(Dataset):
-    """Memes, and what was recorded about them for some targets."""
+    """Memes, and what was recorded about them for some targets.
 
+    Attributes:
+        licence: Of the memes themselves, where it is not the source's: a source may hold copies out of several datasets.
+    """
+
+    licence: Licence | None = None
     recorded: dict[Name, Recorded] = {}
 
 
@@ -277,6 +298,27 @@ class RoundPlan(Item):
     floor_s: float = Field(default=1.0, ge=0)
 
 
+class PublishPlan(Item):
+    """What a study publishes to the Hugging Face Hub; without it a run publishes nothing.
+
+    Attributes:
+        namespace: The user or organisation that the repositories belong to.
+        datasets: Alignments that `m2v run` publishes whenever they changed; each has a repository of its own.
+        adapters: LoRA runs that it publishes.
+        gated: ``manual``: somebody grants each request; ``auto``: whoever agrees to the prompt; false: nobody is asked.
+        columns: Of the datasets; absent: all that the licence allows.
+        contact: Where readers of the card may turn to.
+    """
+
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    datasets: tuple[str, ...] = ()
+    adapters: tuple[str, ...] = ()
+    private: bool = True
+    gated: Literal["manual", "auto", False] = "manual"
+    columns: tuple[ReleasedColumn, ...] | None = None
+    contact: str | None = None
+
+
 class Study(Entry):
     """Datasets, models and choices; the graph is built from it.
 
@@ -293,6 +335,7 @@ class Study(Entry):
     predictions: Literal["recorded"] = "recorded"
     answers: Literal["recorded", "live"] = "recorded"
     rounds: RoundPlan = RoundPlan()
+    publish: PublishPlan | None = None
     leaks: Literal["drop_from_train", "keep"] = "drop_from_train"
     audit_share: float = Field(default=0.0, ge=0, le=1)
     audit_seed: int = 0

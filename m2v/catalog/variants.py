@@ -1,10 +1,14 @@
 """What a study spans: alignments, training sets and runs, each the variant of a table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from m2v.catalog.entries import Encoder, Lora, MemeDataset, Probe, Recorded, Source, Strategy, Study, VideoDataset
+from m2v.errors import UnknownName
+
+NamedT = TypeVar("NamedT", "Alignment", "Run")
 
 
 def variant(*names: str) -> str:
@@ -111,6 +115,29 @@ class StudyPlan:
                 if run.training_set.memes:
                     yield run.encoder, run.training_set.memes
 
+    def alignment(self, name: str) -> Alignment:
+        """The alignment of that name.
+
+        Raises:
+            UnknownName: With the nearest of the study's.
+        """
+        return _named(name, self.alignments, f"alignment of study {self.study.name!r}")
+
+    def run(self, name: str) -> Run:
+        """The run of that name.
+
+        Raises:
+            UnknownName: With the nearest of the study's.
+        """
+        return _named(name, self.runs, f"run of study {self.study.name!r}")
+
     def source(self, dataset: MemeDataset | VideoDataset) -> Source:
         """The dataset's source."""
         return next(source for source in self.sources if source.name == dataset.source)
+
+
+def _named(name: str, entries: Sequence[NamedT], kind: str) -> NamedT:
+    found = {each.name: each for each in entries}
+    if name not in found:
+        raise UnknownName(kind, name, found)
+    return found[name]
