@@ -7,10 +7,22 @@ import dagster as dg
 
 from m2v.catalog import open_study
 from m2v.catalog.variants import StudyPlan
-from m2v_assets import annotation, datasets, evaluation, media, prediction, report, sensors, staleness, training
+from m2v_assets import (
+    annotation,
+    datasets,
+    evaluation,
+    media,
+    prediction,
+    publishing,
+    report,
+    sensors,
+    staleness,
+    training,
+)
 from m2v_resources.annotators import Annotators
 from m2v_resources.home import home
 from m2v_resources.programs import Programs
+from m2v_resources.releases import Releases
 from m2v_resources.reports import Reports
 from m2v_resources.sources import Sources
 from m2v_resources.tables import Tables
@@ -37,6 +49,7 @@ def build(plan: StudyPlan, *, loggers: dict[str, dg.LoggerDefinition] | None = N
             "annotators": Annotators(home=folder),
             "programs": Programs(home=folder),
             "reports": Reports(home=folder),
+            "releases": Releases(home=folder),
         },
         # The default executor starts a process for each asset, which takes longer than most assets do.
         executor=dg.in_process_executor,
@@ -77,3 +90,4 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         yield evaluation.results(plan)
         yield evaluation.comparisons(plan)
     yield report.report(plan)
+    yield from publishing.releases(plan)

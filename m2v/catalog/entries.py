@@ -167,7 +167,7 @@ class MemeDataset(Dataset):
     """Memes, and what was recorded about them for some targets.
 
     Attributes:
-        licence: Of the memes themselves, where it is not the source's: a source may hold copies out of several datasets.
+        licence: Of the memes themselves, where it is not the source's, which may hold copies out of several datasets.
     """
 
     licence: Licence | None = None

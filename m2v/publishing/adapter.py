@@ -1,0 +1,158 @@
+"""An adapter release: which of a checkpoint's files leave, and what is said of them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from m2v import schemas
+from m2v.catalog.entries import Licence, Lora
+from m2v.catalog.variants import Run
+from m2v.errors import M2VError, StoreError
+from m2v.programfiles import complete
+from m2v.publishing.release import FORMAT, digest
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class AdapterRelease:
+    """A run's adapter.
+
+    Attributes:
+        folder: The checkpoint; only its weights and its config leave, never what it was trained on.
+        scores: Value and ends of the 95 % interval, by score.
+        recipe: Settings, seed, processes and package versions, as the training program wrote them down.
+        datasets: Repositories whose newest release is what the adapter was trained on.
+        inputs: Version and rows hash of each table read, by ``table/variant``.
+    """
+
+    repo: str
+    run: str
+    folder: Path
+    files: Mapping[str, str]
+    base_model: str
+    base_revision: str
+    base_weights_sha256: str
+    target: str
+    target_title: str
+    label: Mapping[str, str]
+    strategy: str
+    memes_title: str | None
+    languages: tuple[str, ...]
+    licence: str
+    licence_link: str | None
+    threshold: float
+    n_train: int
+    n_scored: int
+    coverage_share: float
+    scores: Mapping[str, tuple[float, float, float]]
+    selection: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    training_data: str
+    defects: tuple[str, ...]
+    datasets: tuple[str, ...]
+    inputs: Mapping[str, Mapping[str, Any]]
+    gated: str | bool = "manual"
+    contact: str | None = None
+
+    @property
+    def configs(self) -> list[str]:
+        """The one run that is in it."""
+        return [self.run]
+
+    @property
+    def content_sha256(self) -> str:
+        """The hash of the weights and of what is said of them; not of the tables' version numbers."""
+        words = {
+            name: getattr(self, name)
+            for name in self.__dataclass_fields__
+            if name not in {"repo", "folder", "inputs", "datasets"}
+        }
+        return digest({"format": FORMAT, **words})
+
+    def config(self) -> bytes:
+        """The adapter's config with the base model and its pinned revision, which training leaves open."""
+        config = json.loads((self.folder / CONFIG).read_text(encoding="utf-8"))
+        config |= {"base_model_name_or_path": self.base_model, "revision": self.base_revision}
+        return json.dumps(config, indent=2, sort_keys=True).encode()
+
+
+def describe(
+    run: Run,
+    *,
+    repo: str,
+    folder: Path,
+    checkpoint: pl.DataFrame,
+    metrics: pl.DataFrame,
+    licence: Licence,
+    inputs: Mapping[str, Mapping[str, Any]],
+    training_data: str,
+    defects: tuple[str, ...] = (),
+    datasets: tuple[str, ...] = (),
+    gated: str | bool = "manual",
+    contact: str | None = None,
+) -> AdapterRelease:
+    """The release of a run.
+
+    Args:
+        folder: Of its checkpoint.
+        checkpoint, metrics: The run's row of the tables of these names.
+        training_data: Name and rows hash of what it was trained on.
+
+    Raises:
+        M2VError: The run has no adapter.
+        StoreError: The checkpoint is not whole.
+    """
+    if not isinstance(run.model, Lora):
+        raise M2VError(
+            f"{run.name} is a head on frozen features, not an adapter; only runs of LoRA models are published. "
+            "`m2v study list` shows a study's models."
+        )
+    manifest = complete(folder)
+    row, scored = checkpoint.row(0, named=True), metrics.row(0, named=True)
+    if manifest is None or manifest["files"].get(WEIGHTS) != row["weights_sha256"]:
+        raise StoreError(
+            f"{folder} is missing or damaged: its files are not those of its manifest. Make it anew: "
+            f"`m2v run --force --select checkpoints/{run.name}`."
+        )
+    memes = run.training_set.memes
+    recipe = {name: manifest[name] for name in ("model", "seed", "n_processes", "zero_stage", "versions")}
+    return AdapterRelease(
+        repo=repo,
+        run=run.name,
+        folder=folder,
+        files={name: manifest["files"][name] for name in (WEIGHTS, CONFIG)},
+        base_model=run.encoder.hub,
+        base_revision=run.encoder.revision,
+        base_weights_sha256=run.encoder.weights_sha256,
+        target=run.target.name,
+        target_title=run.target.title,
+        label=run.target.label.model_dump(),
+        strategy=run.training_set.strategy,
+        memes_title=memes.title if memes else None,
+        languages=run.target.languages,
+        licence=licence.name,
+        licence_link=licence.link,
+        threshold=row["threshold"],
+        n_train=row["n_train"],
+        n_scored=scored["n_scored"],
+        coverage_share=scored["coverage_share"],
+        scores={
+            score: (scored[score], scored[f"{score}_low"], scored[f"{score}_high"])
+            for score in schemas.SCORES
+            if scored[score] is not None
+        },
+        selection=json.loads(row["selection"]),
+        recipe=recipe,
+        training_data=training_data,
+        defects=defects,
+        datasets=datasets,
+        inputs=inputs,
+        gated=gated,
+        contact=contact,
+    )

@@ -1,0 +1,78 @@
+"""Join a user's own copy of the memes back to published labels, by id and by sha256."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from m2v.errors import BadInput, M2VError
+
+
+@dataclass(frozen=True, eq=False)
+class Rehydrated:
+    """What came out.
+
+    Attributes:
+        rows: Published labels with the text of each meme whose copy is the one that was labelled.
+        problems: Columns ``meme_id`` and ``reason`` ("missing": not in the copy; "changed": another text).
+        n_unverified: Rows that were joined by id alone, because the release names no sha256.
+    """
+
+    rows: pl.DataFrame
+    problems: pl.DataFrame
+    n_unverified: int
+
+
+def rehydrate(released: pl.DataFrame, source: pl.DataFrame) -> Rehydrated:
+    """Give published labels the texts of one's own copy.
+
+    Args:
+        released: Columns ``meme_id`` and, where it was published, ``text_sha256``.
+        source: Columns ``meme_id`` (str, once each), ``text`` (str).
+
+    Raises:
+        M2VError: An id stands in several rows of the copy.
+    """
+    twice = source.filter(source["meme_id"].is_duplicated())["meme_id"]
+    if len(twice):
+        raise M2VError(
+            f"The copy has {twice.n_unique()} ids more than once, for example {twice.min()!r}; one row each."
+        )
+    digests = [hashlib.sha256((text or "").encode()).hexdigest() for text in source["text"]]
+    own = source.select("meme_id", "text", _sha256=pl.Series(digests, dtype=pl.String))
+    joined = released.drop("text", strict=False).join(own, on="meme_id", how="left").sort("meme_id")
+    is_missing = pl.col("_sha256").is_null()
+    is_verified = "text_sha256" in released.columns
+    is_changed = pl.col("_sha256") != pl.col("text_sha256") if is_verified else pl.lit(False)
+    reason = pl.when(is_missing).then(pl.lit("missing")).when(is_changed).then(pl.lit("changed"))
+    judged = joined.with_columns(reason=reason)
+    rows = judged.filter(pl.col("reason").is_null()).drop("reason", "_sha256")
+    problems = judged.filter(pl.col("reason").is_not_null()).select("meme_id", "reason")
+    return Rehydrated(rows, problems, 0 if is_verified else rows.height)
+
+
+def read_copy(path: Path, *, id_column: str, text_column: str) -> pl.DataFrame:
+    """A user's copy as columns ``meme_id`` and ``text``; the ending says how it is read.
+
+    Raises:
+        BadInput: There is no such file, it cannot be read, or a column is not there.
+    """
+    readers = {
+        ".csv": lambda: pl.read_csv(path, infer_schema=False),
+        ".tsv": lambda: pl.read_csv(path, infer_schema=False, separator="\t"),
+        ".jsonl": lambda: pl.read_ndjson(path),
+        ".parquet": lambda: pl.read_parquet(path),
+    }
+    if path.suffix not in readers:
+        raise BadInput(path, f"ends in none of {', '.join(readers)}; the ending says how it is read.")
+    try:
+        frame = readers[path.suffix]()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        # Polars quotes the offending line, which may be an item's text.
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise BadInput(path, f"cannot be read ({reason}).") from None
+    for column, option in ((id_column, "--id"), (text_column, "--text-column")):
+        if column not in frame.columns:
+            raise BadInput(path, f"has no column {column!r}; it has {', '.join(frame.columns)}. Name it with {option}.")
+    return frame.select(meme_id=pl.col(id_column).cast(pl.String), text=pl.col(text_column).cast(pl.String))

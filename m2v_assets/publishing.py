@@ -1,0 +1,225 @@
+"""What a study publishes to the Hub: releases are assets only where the study's ``publish:`` names them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from m2v import schemas
+from m2v.annotation import agreement, routing, voting
+from m2v.catalog.entries import Licence, PublishPlan
+from m2v.catalog.variants import Alignment, Run, StudyPlan, variant
+from m2v.datasets import integrity
+from m2v.errors import M2VError
+from m2v.findings import Finding
+from m2v.publishing import adapter
+from m2v.publishing.adapter import AdapterRelease
+from m2v.publishing.release import DatasetRelease, Part, allowed, describe, labels, licence_of
+from m2v.schemas import Table
+from m2v_assets.describe import code_version, key, table_asset
+from m2v_resources.releases import Releases, recorded
+from m2v_resources.store import TableStore, Version
+from m2v_resources.tables import Tables
+
+HUB_KINDS = frozenset({"huggingface"})
+ALIGNED = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS, schemas.VOTED_LABELS)
+
+
+def releases(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
+    """What the study says it publishes; nothing where it says nothing, for a release reaches the outside world."""
+    settings = plan.study.publish
+    if settings:
+        for name in settings.datasets:
+            yield dataset_releases(plan.alignment(name), plan, settings)
+        for name in settings.adapters:
+            yield adapter_releases(plan.run(name), plan, settings)
+
+
+def dataset_releases(alignment: Alignment, plan: StudyPlan, settings: PublishPlan) -> dg.AssetsDefinition:
+    @table_asset(
+        schemas.DATASET_RELEASES,
+        alignment.name,
+        stage="publishing",
+        code=code_version("1", settings, licence_of(alignment, plan), alignment.target.label),
+        deps=[
+            key(schemas.MEMES, variant(alignment.memes.name)),
+            *(key(table, alignment.name) for table in ALIGNED),
+        ],
+        kinds=HUB_KINDS,
+    )
+    def asset(tables: Tables, releases: Releases) -> dg.MaterializeResult:
+        """One version on the Hub for each content that the alignment has had."""
+        repo = repository(alignment.name, namespace=settings.namespace)
+        release = dataset_release([alignment], plan, tables.store, repo=repo)
+        published = releases.publish(release, private=settings.private)
+        before = rows_before(tables.store, schemas.DATASET_RELEASES, alignment.name)
+        rows = recorded(published, schemas.DATASET_RELEASES, name=alignment.name, before=before)
+        return tables.write(rows, schemas.DATASET_RELEASES, alignment.name, metadata={"tag": published.tag})
+
+    return asset
+
+
+def adapter_releases(run: Run, plan: StudyPlan, settings: PublishPlan) -> dg.AssetsDefinition:
+    @table_asset(
+        schemas.ADAPTER_RELEASES,
+        run.name,
+        stage="publishing",
+        code=code_version("1", settings, licence_trained_on(run, plan), run.target.label),
+        deps=[
+            key(schemas.TRAINING_EXAMPLES, run.training_set.name),
+            key(schemas.CHECKPOINTS, run.name),
+            key(schemas.METRICS, run.name),
+        ],
+        kinds=HUB_KINDS,
+    )
+    def asset(tables: Tables, releases: Releases) -> dg.MaterializeResult:
+        """One version on the Hub for each adapter that the run has had."""
+        repo = repository(run.name, namespace=settings.namespace)
+        release = adapter_release(run, plan, tables.store, repo=repo, home=Path(tables.home))
+        published = releases.publish(release, private=settings.private)
+        before = rows_before(tables.store, schemas.ADAPTER_RELEASES, run.name)
+        rows = recorded(published, schemas.ADAPTER_RELEASES, name=run.name, before=before)
+        return tables.write(rows, schemas.ADAPTER_RELEASES, run.name, metadata={"tag": published.tag})
+
+    return asset
+
+
+def repository(name: str, *, namespace: str) -> str:
+    """For example ``somebody/fhm-hatemm``."""
+    return f"{namespace}/{name.replace('_', '-')}"
+
+
+def dataset_release(
+    alignments: Sequence[Alignment], plan: StudyPlan, store: TableStore, *, repo: str
+) -> DatasetRelease:
+    """The release of the alignments' latest tables.
+
+    Raises:
+        LicenceError: A column may not leave.
+        M2VError: The tables do not fit together: something is stale.
+    """
+    settings = plan.study.publish
+    parts: list[Part] = []
+    rows, inputs = [], {}
+    for alignment in alignments:
+        latest = {table: store.version(table.name, alignment.name) for table in ALIGNED}
+        latest[schemas.MEMES] = store.version(schemas.MEMES.name, variant(alignment.memes.name))
+        frames = {table: store.read(each.table, each.variant, number=each.number) for table, each in latest.items()}
+        predictions, conflicts, answers, votes = (frames[table] for table in ALIGNED)
+        _refuse_stale(
+            alignment, plan, memes=frames[schemas.MEMES], predictions=predictions, answers=answers, votes=votes
+        )
+        released = allowed(
+            labels(frames[schemas.MEMES], predictions, votes),
+            licence=licence_of(alignment, plan),
+            columns=settings.columns if settings else None,
+            dataset=alignment.memes.name,
+        )
+        said = {"predictions": predictions, "conflicts": conflicts, "answers": answers, "votes": votes}
+        found = _findings(alignment, frames)
+        parts.append(describe(alignment, plan, rows=released, **said, findings=found))
+        rows.append(released)
+        inputs |= _inputs(latest.values())
+    gated, contact = (settings.gated, settings.contact) if settings else ("manual", None)
+    return DatasetRelease(repo, tuple(parts), tuple(rows), inputs, gated, contact)
+
+
+def adapter_release(run: Run, plan: StudyPlan, store: TableStore, *, repo: str, home: Path) -> AdapterRelease:
+    """The release of the run's latest checkpoint.
+
+    Raises:
+        M2VError: The run has no adapter, its checkpoint is damaged, or its scores are another checkpoint's.
+    """
+    settings = plan.study.publish
+    checkpoint = store.version(schemas.CHECKPOINTS.name, run.name)
+    metrics = store.version(schemas.METRICS.name, run.name)
+    scored = (metrics.provenance.get("parents") or {}).get(f"checkpoints/{run.name}", {}).get("rows_hash")
+    examples = store.version(schemas.TRAINING_EXAMPLES.name, run.training_set.name)
+    trained = (checkpoint.provenance.get("parents") or {}).get(f"training_examples/{run.training_set.name}", {})
+    if scored != checkpoint.rows_hash or trained.get("rows_hash") != examples.rows_hash:
+        raise M2VError(
+            f"{run.name} is out of date: its checkpoint, its scores and its training set are not of one making. Bring "
+            f"it up to date first: `m2v run --select metrics/{run.name}`."
+        )
+    row = store.read(checkpoint.table, checkpoint.variant, number=checkpoint.number)
+    return adapter.describe(
+        run,
+        repo=repo,
+        folder=home / row["folder"].item(),
+        checkpoint=row,
+        metrics=store.read(metrics.table, metrics.variant, number=metrics.number),
+        licence=licence_trained_on(run, plan),
+        inputs=_inputs([checkpoint, metrics, examples]),
+        training_data=f"training_examples/{run.training_set.name}, rows hash {examples.rows_hash}",
+        defects=tuple(each.summary for each in _training_findings(run, store) if not each.is_fine),
+        datasets=_published_votes(run, examples, store),
+        gated=settings.gated if settings else "manual",
+        contact=settings.contact if settings else None,
+    )
+
+
+def licence_trained_on(run: Run, plan: StudyPlan) -> Licence:
+    """The memes' licence where the run trained on memes, else the target's source's."""
+    memes = run.training_set.memes
+    return (memes.licence if memes else None) or plan.source(memes or run.target).licence
+
+
+def rows_before(store: TableStore, table: Table, name: str) -> Any:
+    """The releases that are on record."""
+    return store.read(table.name, name) if store.latest(table.name, name) else table.empty()
+
+
+def _refuse_stale(
+    alignment: Alignment, plan: StudyPlan, *, memes: Any, predictions: Any, answers: Any, votes: Any
+) -> None:
+    # Whatever order they were made in, tables whose votes follow from the others are of one making.
+    originals = memes.select("meme_id", original="label").sort("meme_id")
+    follows = voting.majority(predictions, answers, min_answers=plan.study.min_answers).equals(votes)
+    if not follows or not predictions.select("meme_id", "original").sort("meme_id").equals(originals):
+        raise M2VError(
+            f"{alignment.name} is out of date: its votes do not follow from its memes, predictions and answers. Bring "
+            f"it up to date first: `m2v run --select voted_labels/{alignment.name}`."
+        )
+
+
+def _findings(alignment: Alignment, frames: Mapping[Table, Any]) -> list[Finding]:
+    predictions, conflicts, answers, votes = (frames[table] for table in ALIGNED)
+    name = alignment.name
+    return [
+        *integrity.meme_findings(frames[schemas.MEMES], variant=variant(alignment.memes.name)),
+        *agreement.prediction_findings(predictions, variant=name),
+        *agreement.answer_findings(answers, conflicts, variant=name),
+        *voting.voting_findings(votes, predictions, answers, variant=name, published=None),
+        routing.agreed_error(conflicts, answers, variant=name),
+    ]
+
+
+def _training_findings(run: Run, store: TableStore) -> list[Finding]:
+    target = variant(run.target.name)
+    videos = store.read(schemas.VIDEOS.name, target)
+    found = integrity.video_findings(videos, variant=target)
+    if run.target.demonstrations:
+        examples = store.read(schemas.TRAINING_EXAMPLES.name, run.training_set.name)
+        demonstrations = store.read(schemas.DEMONSTRATIONS.name, target)
+        name = run.training_set.name
+        found += integrity.training_findings(examples, demonstrations, target=run.target.name, variant=name)
+    return found
+
+
+def _published_votes(run: Run, examples: Version, store: TableStore) -> tuple[str, ...]:
+    """Repositories that hold the votes that the run trained on."""
+    import json
+
+    alignment = run.training_set.alignment
+    if alignment is None:
+        return ()
+    place = f"voted_labels/{alignment.name}"
+    read = (examples.provenance.get("parents") or {}).get(place, {}).get("rows_hash")
+    rows = rows_before(store, schemas.DATASET_RELEASES, alignment.name)
+    holds = [json.loads(inputs).get(place, {}).get("rows_hash") == read for inputs in rows["inputs"]]
+    return tuple(sorted(set(rows.filter(holds)["repo"]))) if rows.height else ()
+
+
+def _inputs(versions: Any) -> dict[str, dict[str, Any]]:
+    return {f"{each.table}/{each.variant}": {"version": each.number, "rows_hash": each.rows_hash} for each in versions}
