@@ -3,11 +3,10 @@
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -120,17 +119,17 @@ def fail(text: str) -> None:
     err.print(f"[red]error[/]: {escape(text)}", highlight=False, soft_wrap=True)
 
 
-def changes(title: str, rows: pl.DataFrame, *, key: list[str], n_shown: int = 50) -> None:
+def changes(title: str, rows: Sequence[Mapping[str, Any]], *, key: list[str], n_shown: int = 50) -> None:
     """Changed rows, each column that differs as ``before → after``."""
-    columns = [column.removesuffix("_before") for column in rows.columns if column.endswith("_before")]
     shown = []
-    for row in rows.head(n_shown).iter_rows(named=True):
+    for row in rows[:n_shown]:
+        columns = [name.removesuffix("_before") for name in row if name.endswith("_before")]
         differing = [column for column in columns if row[f"{column}_before"] != row[f"{column}_after"]]
         detail = ", ".join(f"{column}: {row[f'{column}_before']} → {row[f'{column}_after']}" for column in differing)
         shown.append([*(row[name] for name in key), row["change"], detail])
     table(title, [*key, "change", "what"], shown)
-    if rows.height > n_shown:
-        out.print(f"… and {rows.height - n_shown:,} more; --json prints them all.")
+    if len(rows) > n_shown:
+        out.print(f"… and {len(rows) - n_shown:,} more; --json prints them all.")
 
 
 def table(title: str, columns: list[str], rows: list[list[Any]]) -> None:

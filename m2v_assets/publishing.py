@@ -1,10 +1,12 @@
 """What a study publishes to the Hub: releases are assets only where the study's ``publish:`` names them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from m2v import schemas
 from m2v.annotation import agreement, routing, voting
@@ -103,24 +105,24 @@ def dataset_release(
     parts: list[Part] = []
     rows, inputs = [], {}
     for alignment in alignments:
-        latest = {table: store.version(table.name, alignment.name) for table in ALIGNED}
-        latest[schemas.MEMES] = store.version(schemas.MEMES.name, variant(alignment.memes.name))
-        frames = {table: store.read(each.table, each.variant, number=each.number) for table, each in latest.items()}
-        predictions, conflicts, answers, votes = (frames[table] for table in ALIGNED)
-        _refuse_stale(
-            alignment, plan, memes=frames[schemas.MEMES], predictions=predictions, answers=answers, votes=votes
-        )
+        latest = [
+            store.version(schemas.MEMES.name, variant(alignment.memes.name)),
+            *(store.version(table.name, alignment.name) for table in ALIGNED),
+        ]
+        memes, *aligned = (store.read(each.table, each.variant, number=each.number) for each in latest)
+        predictions, conflicts, answers, votes = aligned
+        _refuse_stale(alignment, plan, memes=memes, predictions=predictions, answers=answers, votes=votes)
         released = allowed(
-            labels(frames[schemas.MEMES], predictions, votes),
+            labels(memes, predictions, votes),
             licence=licence_of(alignment, plan),
             columns=settings.columns if settings else None,
             dataset=alignment.memes.name,
         )
         said = {"predictions": predictions, "conflicts": conflicts, "answers": answers, "votes": votes}
-        found = _findings(alignment, frames)
+        found = _findings(alignment, memes=memes, **said)
         parts.append(describe(alignment, plan, rows=released, **said, findings=found))
         rows.append(released)
-        inputs |= _inputs(latest.values())
+        inputs |= _inputs(latest)
     gated, contact = (settings.gated, settings.contact) if settings else ("manual", None)
     return DatasetRelease(repo, tuple(parts), tuple(rows), inputs, gated, contact)
 
@@ -165,13 +167,19 @@ def licence_trained_on(run: Run, plan: StudyPlan) -> Licence:
     return (memes.licence if memes else None) or plan.source(memes or run.target).licence
 
 
-def rows_before(store: TableStore, table: Table, name: str) -> Any:
+def rows_before(store: TableStore, table: Table, name: str) -> pl.DataFrame:
     """The releases that are on record."""
     return store.read(table.name, name) if store.latest(table.name, name) else table.empty()
 
 
 def _refuse_stale(
-    alignment: Alignment, plan: StudyPlan, *, memes: Any, predictions: Any, answers: Any, votes: Any
+    alignment: Alignment,
+    plan: StudyPlan,
+    *,
+    memes: pl.DataFrame,
+    predictions: pl.DataFrame,
+    answers: pl.DataFrame,
+    votes: pl.DataFrame,
 ) -> None:
     # Whatever order they were made in, tables whose votes follow from the others are of one making.
     originals = memes.select("meme_id", original="label").sort("meme_id")
@@ -183,11 +191,18 @@ def _refuse_stale(
         )
 
 
-def _findings(alignment: Alignment, frames: Mapping[Table, Any]) -> list[Finding]:
-    predictions, conflicts, answers, votes = (frames[table] for table in ALIGNED)
+def _findings(
+    alignment: Alignment,
+    *,
+    memes: pl.DataFrame,
+    predictions: pl.DataFrame,
+    conflicts: pl.DataFrame,
+    answers: pl.DataFrame,
+    votes: pl.DataFrame,
+) -> list[Finding]:
     name = alignment.name
     return [
-        *integrity.meme_findings(frames[schemas.MEMES], variant=variant(alignment.memes.name)),
+        *integrity.meme_findings(memes, variant=variant(alignment.memes.name)),
         *agreement.prediction_findings(predictions, variant=name),
         *agreement.answer_findings(answers, conflicts, variant=name),
         *voting.voting_findings(votes, predictions, answers, variant=name, published=None),
@@ -209,8 +224,6 @@ def _training_findings(run: Run, store: TableStore) -> list[Finding]:
 
 def _published_votes(run: Run, examples: Version, store: TableStore) -> tuple[str, ...]:
     """Repositories that hold the votes that the run trained on."""
-    import json
-
     alignment = run.training_set.alignment
     if alignment is None:
         return ()
@@ -221,5 +234,5 @@ def _published_votes(run: Run, examples: Version, store: TableStore) -> tuple[st
     return tuple(sorted(set(rows.filter(holds)["repo"]))) if rows.height else ()
 
 
-def _inputs(versions: Any) -> dict[str, dict[str, Any]]:
+def _inputs(versions: Iterable[Version]) -> dict[str, dict[str, Any]]:
     return {f"{each.table}/{each.variant}": {"version": each.number, "rows_hash": each.rows_hash} for each in versions}

@@ -92,7 +92,9 @@ class Releases(dg.ConfigurableResource):
             at = place / f"v{version}"
             about = {"version": version, "content_sha256": content, "existing_card": card}
             if isinstance(release, DatasetRelease):
-                return folder.write_dataset(release, at, **about, published_at=datetime.now(UTC).replace(microsecond=0))
+                # To the day, so that what a dry run wrote is what is uploaded.
+                today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+                return folder.write_dataset(release, at, **about, published_at=today)
             return folder.write_adapter(release, at, **about)
 
         gated = release.gated or False

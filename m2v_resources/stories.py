@@ -9,8 +9,12 @@ import polars as pl
 
 from m2v import schemas
 from m2v.errors import BadInput, M2VError, UnknownName
+from m2v.lineage.cause import causes
 from m2v.lineage.graph import Graph, Node
+from m2v_resources.changes import changes
 from m2v_resources.record import Record
+
+RELEASES = {"dataset": schemas.DATASET_RELEASES.name, "adapter": schemas.ADAPTER_RELEASES.name}
 
 UNRECORDED_FILES = "source files were not recorded by that version of the code"
 
@@ -24,6 +28,9 @@ class Stories:
 
     def __init__(self, record: Record, *, with_text: bool = False) -> None:
         self.record, self.graph, self.with_text = record, record.graph(), with_text
+        releases = [_release_node(each) for each in self.releases()]
+        # Releases stand outside the store; they have inputs as its versions have, and so the same story.
+        self.whole = Graph([*self.graph.nodes.values(), *releases])
 
     def meme(self, item: str) -> dict[str, Any]:
         """Every latest row about ``dataset/id``, and the checkpoints, metrics and releases that rest on them.
@@ -47,30 +54,69 @@ class Stories:
                 found.append((each, rows))
         return self._told({"item": item}, found) | self._resting([each for each, _ in found])
 
-    def checkpoint(self, run: str) -> dict[str, Any]:
-        """The run's checkpoint, what it rests on and what rests on it."""
-        return self._of_table("checkpoints", run)
+    def checkpoint(self, run: str, *, item: str | None = None) -> dict[str, Any]:
+        """The run's checkpoint, what it rests on and what rests on it.
 
-    def metric(self, run: str) -> dict[str, Any]:
-        """The run's scores, what they rest on and what rests on them."""
-        return self._of_table("metrics", run)
+        Args:
+            item: ``dataset/id``; then also its rows in exactly the versions that the checkpoint rests on.
+        """
+        return self._of_table("checkpoints", run, item)
 
-    def release(self, tag: str) -> dict[str, Any]:
-        """The release with that tag, and all that its recorded inputs rest on."""
-        releases = self.releases()
-        if tag not in {each["tag"] for each in releases}:
-            raise UnknownName("release", tag, [each["tag"] for each in releases])
-        matching = [each for each in releases if each["tag"] == tag]
+    def metric(self, run: str, *, item: str | None = None) -> dict[str, Any]:
+        """The run's scores, what they rest on and what rests on them; the same of ``item``."""
+        return self._of_table("metrics", run, item)
+
+    def release(self, name: str, *, item: str | None = None) -> dict[str, Any]:
+        """A release, and all that its recorded inputs rest on; the same of ``item``.
+
+        Args:
+            name: ``repository@tag``; the tag alone where only one repository has it.
+
+        Raises:
+            UnknownName: No such release, or no such item in it.
+            M2VError: Several repositories have that tag.
+        """
+        releases = {f"{each['repo']}@{each['tag']}": each for each in self.releases()}
+        matching = [each for full, each in releases.items() if name in {full, each["tag"]}]
+        if not matching:
+            raise UnknownName("release", name, releases)
         if len(matching) > 1:
-            known = ", ".join(f"{each['repo']} ({each['stored_in']})" for each in matching)
-            raise M2VError(f"{tag!r} is the tag of several releases: {known}. Audit one of their inputs instead.")
-        release = matching[0]
-        names = [f"{place}@{read['version']}" for place, read in release["inputs"].items()]
-        missing = [name for name in names if name not in self.graph.nodes]
-        rests = {each.name: each for name in names if name not in missing for each in self.graph.upstream(name)}
-        gaps = [f"the release names {name}, which is not in the store" for name in missing]
-        told = self._versions([rests[name] for name in sorted(rests)])
-        return {"release": release, **told, "gaps": sorted({*told["gaps"], *gaps})}
+            known = ", ".join(full for full, each in releases.items() if each["tag"] == name)
+            raise M2VError(f"Several releases are called {name!r}: {known}. Write one of these.")
+        start = _release_node(matching[0])
+        return self._of_versions({"release": matching[0]}, self.whole.upstream(start.name), item)
+
+    def diff(self, before: str, after: str) -> dict[str, Any]:
+        """Which rows differ between two versions of a table or two releases, and the first causes upstream.
+
+        Args:
+            before: ``table/variant@number``, or ``repository@tag``.
+            after: The same; or ``@number``, ``@tag`` of the same.
+
+        Returns:
+            ``before``, ``after`` (str), ``rows`` by table (changed rows of it, without hidden columns) and ``causes``,
+            each with the rows that differ there.
+
+        Raises:
+            UnknownName: No such version.
+            M2VError: They are of different tables.
+        """
+        first = self._named(before)
+        second = self._named(before.rpartition("@")[0] + after if after.startswith("@") else after)
+        if first.table != second.table or (first.is_release and first.place != second.place):
+            raise M2VError(f"{first.name} and {second.name} are of different tables; compare versions of one table.")
+        # What leaves is a selection of the tables that the release names.
+        pairs = {
+            f"{place}@{number}": f"{place}@{second.parents[place][0]}"
+            for place, (number, rows_hash) in (first.parents.items() if first.is_release else ())
+            if place in second.parents and second.parents[place][1] != rows_hash
+        } or {first.name: second.name}
+        found = [
+            {**asdict(cause), "rows": self._changed(cause.before, cause.after)}
+            for cause in causes(self.whole, first.name, second.name)
+        ]
+        rows = {old.partition("@")[0]: self._changed(old, new) for old, new in pairs.items()}
+        return {"before": first.name, "after": second.name, "causes": found, "rows": rows}
 
     def impact(self, item: str) -> dict[str, Any]:
         """What would be stale if the item's label changed: every latest table that rests on those that hold it."""
@@ -80,23 +126,46 @@ class Stories:
         return {"item": item, "stale": stale, "releases": story["releases"]}
 
     def releases(self) -> list[dict[str, Any]]:
-        """Every release that the store has rows of."""
-        found = []
+        """Every release that the store has rows of; one of several alignments has a row in the table of each."""
+        found: dict[tuple[str, str, str], dict[str, Any]] = {}
         for each in self.graph.latest.values():
             if each.table.endswith("_releases"):
-                rows = self.record.rows(each).to_dicts()
-                found += [{**row, **_parsed(row, each), "stored_in": each.name} for row in rows]
-        return found
+                for row in self.record.rows(each).to_dicts():
+                    known = found.setdefault(
+                        (row["repo"], row["tag"], row["commit"]), {**row, **_parsed(row, each), "stored_in": []}
+                    )
+                    known["stored_in"].append(each.name)
+        return [found[key] for key in sorted(found)]
 
-    def _of_table(self, table: str, run: str) -> dict[str, Any]:
+    def _of_table(self, table: str, run: str, item: str | None) -> dict[str, Any]:
         place = f"{table}/{run.replace('-', '_')}"
         known = {each.variant: each for each in self.graph.latest.values() if each.table == table}
         if place not in self.graph.latest:
             raise UnknownName(f"run in {table}", run, known)
         start = self.graph.latest[place]
-        upstream = self.graph.upstream(start.name)
         story = self._told({"run": run}, [(start, self.record.rows(start))])
-        return story | self._versions(upstream) | self._resting([start])
+        return story | self._of_versions({}, self.graph.upstream(start.name), item) | self._resting([start])
+
+    def _of_versions(self, head: dict[str, Any], versions: list[Node], item: str | None) -> dict[str, Any]:
+        """These versions, and the item's rows in them."""
+        if item is None:
+            return head | self._versions(versions)
+        dataset, _, identifier = item.partition("/")
+        found = [
+            (each, rows)
+            for each in versions
+            if not each.is_release
+            and self._is_about(each, dataset)
+            and (rows := self._about(each, dataset, identifier)) is not None
+            and not rows.is_empty()
+        ]
+        if not found:
+            raise UnknownName("item there (write dataset/id)", item, [])
+        return self._told({**head, "item": item}, found) | self._versions(versions)
+
+    def _is_about(self, version: Node, dataset: str) -> bool:
+        place = f"memes/{dataset.replace('-', '_')}"
+        return place in {each.place for each in self.graph.upstream(version.name)}
 
     def _about(self, version: Node, dataset: str, identifier: str) -> pl.DataFrame | None:
         columns = self.record.columns(version)
@@ -106,6 +175,23 @@ class Stories:
         # A table of several datasets says which; a table of one is named after it.
         values: dict[str, Any] = {name: identifier, **({"dataset": dataset} if "dataset" in columns else {})}
         return self.record.rows(version, **values)
+
+    def _named(self, name: str) -> Node:
+        releases = {f"{each['repo']}@{each['tag']}": _release_node(each) for each in self.releases()}
+        return releases.get(name) or self.graph.node(name)
+
+    def _changed(self, before: str, after: str) -> list[dict[str, Any]]:
+        """Rows that differ between two stored versions of a table that this code knows."""
+        first, second = (self.graph.nodes.get(name) for name in (before, after))
+        table = schemas.TABLES.get(first.table) if first else None
+        if first is None or second is None or table is None or first.name == second.name:
+            return []
+        rows = changes(*(self._read(each) for each in (first, second)), table=table)
+        hidden = [f"{column}_{end}" for column in table.hidden for end in ("before", "after")]
+        return (rows if self.with_text else rows.drop(hidden)).to_dicts()
+
+    def _read(self, version: Node) -> pl.DataFrame:
+        return self.record.store.read(version.table, version.variant, number=version.number)
 
     def _told(self, head: dict[str, Any], found: list[tuple[Node, pl.DataFrame]]) -> dict[str, Any]:
         rows = [
@@ -124,7 +210,7 @@ class Stories:
         return {**head, "rows": rows, "demonstrations": demonstrations, **versions}
 
     def _versions(self, nodes: list[Node]) -> dict[str, Any]:
-        gaps = [f"{name} was read, and is not in the store" for name in self.graph.missing(nodes)]
+        gaps = [f"{name} was read, and is not in the store" for name in self.whole.missing(nodes)]
         gaps += [f"{each.name}: {UNRECORDED_FILES}" for each in nodes if each.files is None]
         if any(each.table == "predictions" for each in nodes):
             gaps.append("predictions: the prompt is recorded by request_sha256, not in full")
@@ -155,6 +241,21 @@ def _parsed(row: Mapping[str, Any], version: Node) -> dict[str, Any]:
         return {"inputs": json.loads(row["inputs"]), "files": json.loads(row["files"])}
     except ValueError as error:
         raise BadInput(version.name, f"the inputs or files of {row['tag']} are not JSON") from error
+
+
+def _release_node(release: Mapping[str, Any]) -> Node:
+    """A release as the lineage graph knows versions: it was made of its inputs."""
+    return Node(
+        table=RELEASES[release["kind"]],
+        variant=release["repo"],
+        number=release["version"],
+        rows_hash=release["content_sha256"],
+        file_sha256="",
+        n_rows=len(release["files"]),
+        created_at=release["published_at"].isoformat(),
+        parents={place: (read["version"], read["rows_hash"]) for place, read in release["inputs"].items()},
+        files={},
+    )
 
 
 def graph_of(story: Mapping[str, Any], graph: Graph) -> list[Node]:

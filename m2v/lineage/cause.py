@@ -26,15 +26,16 @@ def causes(graph: Graph, before: str, after: str) -> list[Cause]:
     if first.rows_hash == second.rows_hash:
         return [Cause("none", first.name, second.name, "the rows are equal")]
     found: dict[tuple[str, str, str], Cause] = {}
-    _walk(graph, first, second, found, seen=set())
+    _walk(graph, first, second, found, seen={})
     return [found[each] for each in sorted(found)]
 
 
-def _walk(graph: Graph, before: Node, after: Node, found: dict, seen: set[tuple[str, str]]) -> None:
+def _walk(graph: Graph, before: Node, after: Node, found: dict, seen: dict[tuple[str, str], set[str]]) -> set[str]:
+    """Add causes here and above, and give the files that changed there; each is a cause where it came in first."""
     if (before.name, after.name) in seen:
-        return
-    seen.add((before.name, after.name))
-    here = [*_code(before, after), *_files(before, after)]
+        return seen[before.name, after.name]
+    changed = seen[before.name, after.name] = set()
+    here = _code(before, after)
     differing = [
         (place, number, after.parents[place][0])
         for place, (number, rows_hash) in before.parents.items()
@@ -43,19 +44,25 @@ def _walk(graph: Graph, before: Node, after: Node, found: dict, seen: set[tuple[
     for place, old, new in differing:
         names = f"{place}@{old}", f"{place}@{new}"
         if all(name in graph.nodes for name in names):
-            _walk(graph, graph.nodes[names[0]], graph.nodes[names[1]], found, seen)
+            changed |= _walk(graph, graph.nodes[names[0]], graph.nodes[names[1]], found, seen)
         else:
             here.append(Cause("not recorded", *names, "one of these versions is not in the store any more"))
     here += [
         Cause("settings", before.name, after.name, f"{place} is read by only one of them")
         for place in sorted(before.parents.keys() ^ after.parents.keys())
     ]
+    files = _files(before, after) - changed
+    if files:
+        kind = "answers" if after.table == "human_labels" else "source data"
+        here.append(Cause(kind, before.name, after.name, f"changed files: {', '.join(sorted(files))}"))
+        changed |= files
     if not here and not differing:
         detail = "code, settings and tables read are equal"
         if before.files is None or after.files is None:
             detail += "; source files were not recorded by that version of the code"
         here.append(Cause("not recorded", before.name, after.name, detail))
     found.update({(cause.before, cause.after, cause.kind): cause for cause in here})
+    return changed
 
 
 def _code(before: Node, after: Node) -> list[Cause]:
@@ -66,11 +73,9 @@ def _code(before: Node, after: Node) -> list[Cause]:
     return [Cause(kind, before.name, after.name, f"{before.code_version} became {after.code_version}")]
 
 
-def _files(before: Node, after: Node) -> list[Cause]:
+def _files(before: Node, after: Node) -> set[str]:
+    """Names of the files that differ."""
     if before.files is None or after.files is None:
-        return []
-    names = sorted(
-        name for name in before.files.keys() | after.files.keys() if before.files.get(name) != after.files.get(name)
-    )
-    kind = "answers" if after.table == "human_labels" else "source data"
-    return [Cause(kind, before.name, after.name, f"changed files: {', '.join(names)}")] if names else []
+        return set()
+    names = before.files.keys() | after.files.keys()
+    return {name for name in names if before.files.get(name) != after.files.get(name)}

@@ -38,6 +38,11 @@ class Node:
         return f"{self.place}@{self.number}"
 
     @property
+    def is_release(self) -> bool:
+        """Whether it lies on the Hub, not in the store: its place is then ``table/user/name``."""
+        return "/" in self.variant
+
+    @property
     def parent_names(self) -> list[str]:
         """The versions that it read, sorted."""
         return sorted(f"{place}@{number}" for place, (number, _) in self.parents.items())

@@ -51,12 +51,14 @@ def dataset_card(release: DatasetRelease, *, version: int, content_sha256: str, 
     """
     parts = release.parts
     n_rows = sum(rows.height for rows in release.rows)
+    title = f"{_titles(parts, 'memes_title')}: labels as of {_titles(parts, 'target_title')}"
+    links = {part.licence_link for part in parts if part.licence_link}
     human = ["other"] if any(part.n_answers for part in parts) else []
     ours = {
-        "pretty_name": f"{_titles(parts, 'memes_title')} as {_titles(parts, 'target_title')} labels them",
+        "pretty_name": title,
         "license": "other",
         "license_name": _slug(_titles(parts, "licence")),
-        **({"license_link": parts[0].licence_link} if parts[0].licence_link else {}),
+        "license_link": links.pop() if len(links) == 1 else "#licence-and-the-originals",
         "language": sorted({language for part in parts for language in part.languages}),
         "task_categories": ["text-classification", "image-classification"],
         "annotations_creators": ["machine-generated", *human],
@@ -78,6 +80,7 @@ def dataset_card(release: DatasetRelease, *, version: int, content_sha256: str, 
     columns = list(dict.fromkeys(column for part in parts for column in part.columns))
     said = {
         "release": release, "parts": parts, "columns": columns, "tag": f"v{version}", "content_sha256": content_sha256,
+        "title": title, "deciders": sorted({by for part in parts for by in part.decided_by}),
     }  # fmt: skip
     return _merged(ours, _rendered("dataset_card.md", said), existing, sections=SECTIONS["dataset"])
 
@@ -177,7 +180,7 @@ def _model_index(release: AdapterRelease) -> list[dict[str, Any]]:
 
 
 def _titles(parts: Sequence[Any], attribute: str) -> str:
-    return ", ".join(dict.fromkeys(getattr(part, attribute) for part in parts))
+    return " and ".join(dict.fromkeys(getattr(part, attribute) for part in parts))
 
 
 def _slug(name: str) -> str:

@@ -50,7 +50,7 @@ def write(
         name=release.repo.rpartition("/")[2].replace("-", "_"),
         description=_joined(release.parts, lambda part: f"{part.memes_title}, as {part.target_title} labels them."),
         url=f"https://huggingface.co/datasets/{release.repo}",
-        license=[release.parts[0].licence_link or release.parts[0].licence],
+        license=[*dict.fromkeys(part.licence_link or part.licence for part in release.parts)],
         version=f"{version}.0.0",
         date_published=published_at,
         cite_as=f"{release.repo}, version v{version}",

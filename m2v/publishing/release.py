@@ -44,7 +44,7 @@ class Part(BaseModel):
     Attributes:
         coefficients: By their names in words; None where not estimable.
         defects: What the integrity checks found, a sentence each.
-        counts: Of rows, by label and by who decided.
+        decided_by: Counts of rows, by who decided.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,7 +74,10 @@ class Part(BaseModel):
     answer_groups: tuple[AnswerGroup, ...]
     min_answers: int
     audit_share: float
-    counts: dict[str, int]
+    n_positive: int
+    n_negative: int
+    n_undecided: int
+    decided_by: dict[str, int]
     coefficients: dict[str, float | None]
     defects: tuple[str, ...]
 
@@ -209,7 +212,10 @@ def describe(
         answer_groups=tuple(_answer_groups(answers)),
         min_answers=plan.study.min_answers,
         audit_share=plan.study.audit_share,
-        counts=_counts(votes, positive=target.label.positive, negative=target.label.negative),
+        n_positive=votes.filter(pl.col("label")).height,
+        n_negative=votes.filter(~pl.col("label")).height,
+        n_undecided=votes["label"].null_count(),
+        decided_by=dict(votes.group_by(pl.col("decided_by").cast(pl.String)).len().sort("decided_by").iter_rows()),
         coefficients=_coefficients(findings),
         defects=tuple(finding.summary for finding in findings if not finding.is_fine),
     )
@@ -224,16 +230,6 @@ def _answer_groups(answers: pl.DataFrame) -> list[AnswerGroup]:
     by = ["role", "mode", "guideline_sha256"]
     groups = answers.group_by(by).agg(n_answers=pl.len(), n_annotators=pl.col("annotator").n_unique())
     return [AnswerGroup(**row) for row in groups.sort(by, nulls_last=True).to_dicts()]
-
-
-def _counts(votes: pl.DataFrame, *, positive: str, negative: str) -> dict[str, int]:
-    decided = votes.group_by(pl.col("decided_by").cast(pl.String)).len().sort("decided_by").rows()
-    return {
-        positive: votes.filter(pl.col("label")).height,
-        negative: votes.filter(~pl.col("label")).height,
-        "undecided": votes["label"].null_count(),
-        **{f"decided by {by}".replace("_", " "): count for by, count in decided},
-    }
 
 
 def _coefficients(findings: Sequence[Finding]) -> dict[str, float | None]:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Where anything comes from, and whether the record holds.", no_args_is_help=True)
 
 Text = Annotated[bool, typer.Option("--text", help="Show item texts too; they may be hateful.")]
+Item = Annotated[
+    str | None,
+    typer.Option("--meme", help="dataset/id: also its rows in exactly the versions below.", show_default=False),
+]
 Output = Annotated[
     list[Path] | None,
     typer.Option(
@@ -33,24 +37,30 @@ def meme(item: str, text: Text = False, output: Output = None, as_json: Json = F
 
 
 @app.command(epilog="Example: m2v audit checkpoint minilm_probe_rm_ft_fhm_hatemm_s0")
-def checkpoint(run: str, text: Text = False, output: Output = None, as_json: Json = False) -> None:
+def checkpoint(run: str, of: Item = None, text: Text = False, output: Output = None, as_json: Json = False) -> None:
     """What a checkpoint was trained on, down to source files, and what rests on it."""
     stories = _stories(text)
-    _tell(stories, stories.checkpoint(run), output, as_json)
+    _tell(stories, stories.checkpoint(run, item=of), output, as_json)
 
 
 @app.command(epilog="Example: m2v audit metric minilm_probe_rm_ft_fhm_hatemm_s0")
-def metric(run: str, text: Text = False, output: Output = None, as_json: Json = False) -> None:
+def metric(run: str, of: Item = None, text: Text = False, output: Output = None, as_json: Json = False) -> None:
     """What a run's scores rest on, down to source files."""
     stories = _stories(text)
-    _tell(stories, stories.metric(run), output, as_json)
+    _tell(stories, stories.metric(run, item=of), output, as_json)
 
 
-@app.command(epilog="Example: m2v audit release v1")
-def release(tag: str, text: Text = False, output: Output = None, as_json: Json = False) -> None:
-    """What a release was made of, down to source files."""
+@app.command(epilog="Example: m2v audit release me/fhm-hatemm@v1 --meme fhm/37408")
+def release(
+    name: Annotated[str, typer.Argument(help="user/name@tag, or the tag where it is the only one.")],
+    of: Item = None,
+    text: Text = False,
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    """What a release was made of, down to the rows and source files."""
     stories = _stories(text)
-    _tell(stories, stories.release(tag), output, as_json)
+    _tell(stories, stories.release(name, item=of), output, as_json)
 
 
 @app.command(epilog="Example: m2v audit impact meme fhm/37408")
@@ -68,32 +78,31 @@ def impact(
     console.out.print(f"Releases that rest on it: {', '.join(each['tag'] for each in found['releases']) or 'none'}.")
 
 
-@app.command(epilog="Example: m2v audit diff voted_labels/fhm_hatemm@1 @2")
+@app.command(epilog="Examples: m2v audit diff voted_labels/fhm_hatemm@1 @2 · m2v audit diff me/fhm-hatemm@v1 @v2")
 def diff(before: str, after: str, as_json: Json = False) -> None:
-    """Which rows differ between two versions, and the first cause upstream."""
-    from dataclasses import asdict
-
-    from m2v import schemas
-    from m2v.errors import M2VError
-    from m2v.lineage.cause import causes
+    """Which rows differ between two versions or two releases, and the first cause upstream."""
     from m2v_assets import console
-    from m2v_resources.changes import changes
 
-    stories = _stories(False)
-    first = stories.graph.node(before)
-    second = stories.graph.node(f"{first.place}{after}" if after.startswith("@") else after)
-    if first.table != second.table:
-        raise M2VError(f"{first.name} and {second.name} are of different tables; compare versions of one table.")
-    table = schemas.table(first.table)
-    store = stories.record.store
-    rows = changes(*(store.read(each.table, each.variant, number=each.number) for each in (first, second)), table=table)
-    shown = rows.drop([f"{column}_{end}" for column in table.hidden for end in ("before", "after")])
-    found = [asdict(cause) for cause in causes(stories.graph, first.name, second.name)]
+    found = _stories(False).diff(before, after)
     if as_json:
-        console.line({"before": first.name, "after": second.name, "causes": found, "rows": shown.to_dicts()})
+        console.line(found)
         return
-    console.changes(f"{rows.height:,} rows differ between {first.name} and {second.name}", shown, key=list(table.key))
-    console.table("First causes", ["kind", "before", "after", "detail"], [list(cause.values()) for cause in found])
+    for place, rows in found["rows"].items():
+        _show_rows(f"{len(rows):,} rows of {place} differ", place, rows)
+    columns = ["kind", "before", "after", "detail"]
+    console.table("First causes", columns, [[each[column] for column in columns] for each in found["causes"]])
+    for each in found["causes"]:
+        place = each["before"].partition("@")[0]
+        if each["rows"] and place not in found["rows"]:
+            _show_rows(f"{len(each['rows']):,} rows of {place} differ there", place, each["rows"])
+
+
+def _show_rows(title: str, place: str, rows: list[dict[str, Any]]) -> None:
+    from m2v import schemas
+    from m2v_assets import console
+
+    known = schemas.TABLES.get(place.partition("/")[0])
+    console.changes(title, rows, key=list(known.key) if known and rows else [])
 
 
 @app.command(epilog="Example: m2v audit verify --json")
@@ -132,20 +141,34 @@ def _tell(stories: "Stories", story: dict[str, Any], output: list[Path] | None, 
     from m2v_assets import console
     from m2v_resources.stories import graph_of
 
-    nodes = graph_of(story, stories.graph)
+    nodes = graph_of(story, stories.whole)
     for path in output or []:
         _write(story, nodes, path)
     if as_json:
         console.line(story)
         return
+    released = story.get("release")
+    for each in [released] if released else []:
+        said = {column: each[column] for column in ("repo", "tag", "commit", "content_sha256", "published_at")}
+        console.table(f"{each['repo']}@{each['tag']}", ["", ""], [[name, value] for name, value in said.items()])
+        console.table("Its files", ["file", "sha256"], [list(file) for file in sorted(each["files"].items())])
     for each in story.get("rows", []):
         rows = [[name, value] for name, value in each["row"].items()]
         console.table(f"{each['version']} (written {each['written_at']}, code {each['code_version']})", ["", ""], rows)
+    shown = story.get("demonstrations", [])
+    for version in dict.fromkeys(each["version"] for each in shown):
+        rows = [each["row"] for each in shown if each["version"] == version]
+        console.table(f"Demonstrations in the prompt: {version}", list(rows[0]), [list(row.values()) for row in rows])
     for table in ("training_examples", "checkpoints", "metrics", "results"):
         if story.get(table):
             console.table(f"{table} that contain or rest on it", ["version"], [[name] for name in story[table]])
+    if "releases" in story:
+        names = [[f"{each['repo']}@{each['tag']}", each["commit"]] for each in story["releases"]]
+        console.table("Releases that rest on it", ["release", "commit"], names)
+    versions = [[node.name, node.n_rows, node.rows_hash[:12], node.created_at, node.code_version] for node in nodes]
+    console.table("Versions that it rests on", ["version", "rows", "rows hash", "written", "code"], versions)
     files = [[name, digest] for name, digest in sorted(story["files"].items())]
-    console.table(f"Source files below {len(nodes)} versions", ["file", "sha256"], files)
+    console.table("Source files below them", ["file", "sha256"], files)
     for gap in story["gaps"]:
         console.warn(f"Not in the record: {gap}.")
 

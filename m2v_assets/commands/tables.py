@@ -91,7 +91,7 @@ def diff(
         console.line({"before": first.name, "after": second.name, "rows": shown.to_dicts()})
         return
     title = f"{rows.height:,} rows differ between {first.name} and {second.name}"
-    console.changes(title, shown, key=list(table.key))
+    console.changes(title, shown.to_dicts(), key=list(table.key))
 
 
 def _store() -> "TableStore":

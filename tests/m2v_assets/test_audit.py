@@ -151,12 +151,12 @@ def test_diff_names_the_changed_row_and_the_turned_answer_as_its_first_cause(
     answers.with_columns(label=other).drop("index").write_csv(path)
     sample("run", "--study", study, "--select", "voted_labels/veggie_garden", "--json")
     found = as_json(sample("audit", "diff", "voted_labels/veggie_garden@1", "@2", "--json"))
-    assert [row["meme_id"] for row in found["rows"]] == [meme]
-    assert found["causes"] == [
-        {
-            "kind": "answers",
-            "before": "human_labels/veggie_garden@1",
-            "after": "human_labels/veggie_garden@2",
-            "detail": "changed files: sample_veggie_answers_csv",
-        }
-    ]
+    assert [row["meme_id"] for row in found["rows"]["voted_labels/veggie_garden"]] == [meme]
+    (cause,) = found["causes"]
+    assert (cause["kind"], cause["before"], cause["after"], cause["detail"]) == (
+        "answers",
+        "human_labels/veggie_garden@1",
+        "human_labels/veggie_garden@2",
+        "changed files: sample_veggie_answers_csv",
+    )
+    assert [(row["meme_id"], row["columns"]) for row in cause["rows"]] == [(meme, "label")]

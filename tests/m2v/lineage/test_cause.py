@@ -52,3 +52,24 @@ def test_what_older_code_did_not_record_is_said_so() -> None:
 def test_equal_rows_have_no_cause() -> None:
     graph = Graph([node("memes/x", 1, rows_hash="a"), node("memes/x", 2, rows_hash="a", code_version="2")])
     assert [cause.kind for cause in causes(graph, "memes/x@1", "memes/x@2")] == ["none"]
+
+
+def test_a_file_that_several_tables_read_is_a_cause_where_it_came_in_first() -> None:
+    answers = [node("human_labels/x", number, files={"table": str(number)}) for number in (1, 2)]
+    votes = [
+        node("voted_labels/x", each.number, parents=read(each), files={"table": str(each.number)}) for each in answers
+    ]
+    found = causes(Graph([*answers, *votes]), "voted_labels/x@1", "voted_labels/x@2")
+    assert [(cause.kind, cause.before) for cause in found] == [("answers", "human_labels/x@1")]
+
+
+def test_a_file_that_changed_only_below_is_a_cause_of_its_own() -> None:
+    answers = [node("human_labels/x", number, files={"answers": str(number)}) for number in (1, 2)]
+    votes = [
+        node("voted_labels/x", each.number, parents=read(each), files={"rules": str(each.number)}) for each in answers
+    ]
+    found = causes(Graph([*answers, *votes]), "voted_labels/x@1", "voted_labels/x@2")
+    assert [(cause.kind, cause.before) for cause in found] == [
+        ("answers", "human_labels/x@1"),
+        ("source data", "voted_labels/x@1"),
+    ]
