@@ -413,6 +413,19 @@ ADAPTER_RELEASES = Table(
     key=DATASET_RELEASES.key,
 )
 
+FORGOTTEN = Table(
+    name="forgotten",
+    row="a meme that was taken out of everything; nothing of its content is kept",
+    columns={
+        "meme_id": pl.String,
+        "why": pl.String,
+        "forgotten_at": pl.Datetime("us", "UTC"),
+        "tainted": pl.List(pl.String),  # versions of checkpoints that were trained on it
+        "released": pl.List(pl.String),  # repository@tag of releases that hold it
+    },
+    key=("meme_id",),
+)
+
 RELEASED_LABELS = Table(
     name="released_labels",
     row="a meme's final label as it is published; a licence's allow-list says which of these columns may leave",
@@ -458,5 +471,6 @@ TABLES: dict[str, Table] = {
         COMPARISONS,
         DATASET_RELEASES,
         ADAPTER_RELEASES,
+        FORGOTTEN,
     )
 }

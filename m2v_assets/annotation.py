@@ -99,7 +99,7 @@ def rounds(alignment: Alignment, study: Study, source: Source) -> dg.AssetsDefin
         """One round of questions to people; opens what is to be asked, and ends what is answered."""
         conflicts = tables.read(schemas.CONFLICTS, alignment.name)
         memes = tables.read(schemas.MEMES, variant(alignment.memes.name))
-        known = readers.gold_labels(alignment, files=sources.find(source))
+        known = readers.gold_labels(alignment, files=sources.find(source)).join(memes, on="meme_id", how="semi")
         opened = annotators.open(alignment, study, conflicts=conflicts, memes=memes, gold=known)
         report = alarms.per_annotator(opened.judged.answers, opened.items, conflicts, skips=opened.judged.skips)
         findings = alarms.findings(report, study.rounds, variant=alignment.name)
@@ -163,12 +163,13 @@ def voted_labels(alignment: Alignment, study: Study, source: Source) -> dg.Asset
         """One final label per meme: who decided it, and by how much."""
         predictions, conflicts, answers = (tables.read(table, alignment.name) for table in tables_read)
         votes = voting.majority(predictions, answers, min_answers=study.min_answers)
+        known = readers.recorded_votes(alignment, files=sources.find(source))
         findings = voting.voting_findings(
             votes,
             predictions,
             answers,
             variant=alignment.name,
-            published=readers.recorded_votes(alignment, files=sources.find(source)) if published else None,
+            published=known.join(predictions, on="meme_id", how="semi") if published else None,
         )
         findings.append(routing.agreed_error(conflicts, answers, variant=alignment.name))
         return tables.write(votes, schemas.VOTED_LABELS, alignment.name, findings=findings)

@@ -10,7 +10,7 @@ import typer
 
 from m2v.catalog import CHECKOUT, open_study
 from m2v.errors import M2VError, MissingSource
-from m2v_assets.commands import audit, publish, rounds, studies, tables
+from m2v_assets.commands import audit, forgetting, publish, rounds, studies, tables
 from m2v_assets.commands.options import Json, Select, Study, observe, opened
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.add_typer(publish.app, name="publish")
 app.command(
     epilog="Example: m2v rehydrate me/fhm-hatemm@v1 --source train.jsonl -o memes.parquet",
 )(publish.rehydrate)
+app.command(epilog='Example: m2v forget meme fhm/37408 --why "take-down request 12"')(forgetting.forget)
 
 
 def main() -> None:

@@ -1,15 +1,25 @@
 """What the command line shows while and after it works."""
 
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from m2v.catalog.variants import StudyPlan
@@ -119,13 +129,23 @@ def fail(text: str) -> None:
     err.print(f"[red]error[/]: {escape(text)}", highlight=False, soft_wrap=True)
 
 
+@contextlib.contextmanager
+def bytes_hashed() -> Iterator[Callable[[int, int], None]]:
+    """A bar of bytes on standard error while the block runs, in a terminal; give what tells it how far."""
+    columns = (TextColumn("hashing"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def changes(title: str, rows: Sequence[Mapping[str, Any]], *, key: list[str], n_shown: int = 50) -> None:
     """Changed rows, each column that differs as ``before → after``."""
     shown = []
     for row in rows[:n_shown]:
         columns = [name.removesuffix("_before") for name in row if name.endswith("_before")]
         differing = [column for column in columns if row[f"{column}_before"] != row[f"{column}_after"]]
-        detail = ", ".join(f"{column}: {row[f'{column}_before']} → {row[f'{column}_after']}" for column in differing)
+        shown_values = (f"{column}: {row[f'{column}_before']} → {row[f'{column}_after']}" for column in differing)
+        detail = ", ".join(shown_values) if row["change"] == "changed" else ""
         shown.append([*(row[name] for name in key), row["change"], detail])
     table(title, [*key, "change", "what"], shown)
     if len(rows) > n_shown:

@@ -2,15 +2,19 @@
 
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
+import polars as pl
 
 from m2v import schemas
 from m2v.catalog.entries import MemeDataset, Source, VideoDataset
-from m2v.catalog.variants import variant
+from m2v.catalog.variants import StudyPlan, variant
 from m2v.datasets import integrity, readers
 from m2v_assets.describe import OWNERS, code_version, file_key, key, table_asset
+from m2v_resources.forgetting import forgotten_ids
 from m2v_resources.sources import Sources
+from m2v_resources.store import TableStore
 from m2v_resources.tables import Tables
 
 
@@ -37,6 +41,35 @@ def files(source: Source) -> dg.AssetsDefinition:
     return asset
 
 
+def forgotten(dataset: MemeDataset) -> dg.AssetsDefinition:
+    """Memes that were taken out by `m2v forget`, which writes the table; observing it records its version."""
+    about = dg.AssetSpec(
+        key(schemas.FORGOTTEN, variant(dataset.name)),
+        group_name="forgotten",
+        description=f"One row is {schemas.FORGOTTEN.row}: `m2v forget meme {dataset.name}/ID`.",
+        owners=OWNERS,
+        kinds={"parquet"},
+        tags={"m2v/stage": "datasets"},
+    )
+    with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):
+
+        @dg.multi_observable_source_asset(name=f"forgotten__{variant(dataset.name)}", specs=[about])
+        def asset(tables: Tables) -> Iterator[dg.ObserveResult]:
+            found = tables.store.latest(*about.key.path)
+            if found:
+                yield dg.ObserveResult(asset_key=about.key, data_version=dg.DataVersion(found.rows_hash))
+
+    return asset
+
+
+def forgotten_versions(plan: StudyPlan, *, home: Path) -> dict[dg.AssetKey, str]:
+    """The version of what was taken out of each of the study's meme datasets, where anything was."""
+    store = TableStore(home / "tables")
+    found = [key(schemas.FORGOTTEN, variant(each.name)) for each in plan.memes]
+    latest = {asset: store.latest(*asset.path) for asset in found}
+    return {asset: version.rows_hash for asset, version in latest.items() if version}
+
+
 def memes(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
     @table_asset(
         schemas.MEMES,
@@ -44,11 +77,12 @@ def memes(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
         stage="datasets",
         code=code_version("1", dataset.layout, dataset.files, dataset.split_shares),
         checks=("texts_unique", "texts_present"),
-        deps=[file_key(source, file) for file in dataset.files],
+        deps=[*(file_key(source, file) for file in dataset.files), key(schemas.FORGOTTEN, variant(dataset.name))],
     )
     def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:
-        """Memes as their dataset has them, with its own label."""
-        rows = readers.memes(dataset, files=sources.find(source))
+        """Memes as their dataset has them, with its own label, but for those that were forgotten."""
+        gone = forgotten_ids(tables.store, dataset.name)
+        rows = readers.memes(dataset, files=sources.find(source)).filter(~pl.col("meme_id").is_in(gone))
         findings = integrity.meme_findings(rows, variant=variant(dataset.name))
         return tables.write(rows, schemas.MEMES, variant(dataset.name), findings=findings)
 

@@ -62,6 +62,7 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
     for source in plan.sources:
         yield datasets.files(source)
     for dataset in plan.memes:
+        yield datasets.forgotten(dataset)
         yield datasets.memes(dataset, plan.source(dataset))
     for dataset in plan.targets:
         yield datasets.videos(dataset, plan.source(dataset))

@@ -15,6 +15,7 @@ from m2v.catalog.variants import StudyPlan
 from m2v.datasets import sources
 from m2v.errors import M2VError, UnknownName
 from m2v_assets import staleness
+from m2v_assets.datasets import forgotten_versions
 from m2v_assets.definitions import assets, build
 from m2v_assets.describe import file_key, key
 from m2v_resources.annotators import Annotators
@@ -62,7 +63,8 @@ def observe(plan: StudyPlan, *, home: Path, instance: dg.DagsterInstance) -> dic
         versions = {file_key(source, file): digest for file, digest in digests.items()}
         for observation in staleness.observe(versions, instance):
             instance.report_runless_asset_event(observation)
-    for observation in staleness.observe(answers(plan, home=home), instance):
+    versions = {**answers(plan, home=home), **forgotten_versions(plan, home=home)}
+    for observation in staleness.observe(versions, instance):
         instance.report_runless_asset_event(observation)
     return problems
 

@@ -118,6 +118,16 @@ class Ledger:
         with replacing(folder / "pulled.json") as path:
             path.write_text(text, encoding="utf-8")
 
+    def forget(self, this: Round, meme_id: str) -> None:
+        """Delete all that was said about a meme, then the item itself."""
+        items, annotations = self.items(this), self.annotations(this)
+        about = items.filter(meme_id=meme_id)
+        if (self.folder / this.name / "annotations.parquet").exists():
+            with replacing(self.folder / this.name / "annotations.parquet") as path:
+                annotations.join(about, on="item_key", how="anti").write_parquet(path)
+        with replacing(self.folder / this.name / "items.parquet") as path:
+            items.join(about, on="item_key", how="anti").write_parquet(path)
+
     def seen(self, this: Round) -> pl.DataFrame:
         """Columns of ``SEEN_COLUMNS``: when each task that the last pull looked at had changed."""
         if not (self.folder / this.name / "seen.parquet").exists():

@@ -1,34 +1,41 @@
 """The store's own record, read for audits: every version, and single rows without reading whole tables."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from m2v.errors import StoreError
 from m2v.lineage.graph import Graph, Node
 from m2v_resources.store import TableStore, Version
 
 
 class Record:
-    """What the tables in a store say of themselves; needs no Dagster."""
+    """What the tables in a store say of themselves; needs no Dagster.
 
-    def __init__(self, store: TableStore) -> None:
-        self.store = store
+    Args:
+        nodes: Its versions, where they are known already.
+
+    Attributes:
+        damaged: What is wrong with the claims that could not be read; every other version is there all the same.
+    """
+
+    def __init__(self, store: TableStore, *, nodes: list[Node] | None = None) -> None:
+        self.store, self.damaged = store, []
+        self._nodes = nodes if nodes is not None else list(self._read())
 
     def graph(self) -> Graph:
-        """Every version in the store.
+        """Every version in the store."""
+        return Graph(self._nodes)
 
-        Raises:
-            StoreError: A version's record is damaged.
-        """
-        folders = sorted(path.parent for path in self.store.root.glob("*/*/versions"))
-        return Graph(
-            [
-                node(self.store.version(folder.parent.name, folder.name, number=number))
-                for folder in folders
-                for number in self.store.numbers(folder.parent.name, folder.name)
-            ]
-        )
+    def _read(self) -> Iterator[Node]:
+        for folder in sorted(path.parent for path in self.store.root.glob("*/*/versions")):
+            for number in self.store.numbers(folder.parent.name, folder.name):
+                try:
+                    yield node(self.store.version(folder.parent.name, folder.name, number=number))
+                except StoreError as error:
+                    self.damaged.append(str(error))
 
     def columns(self, version: Node) -> list[str]:
         """Names of the version's columns, from its file."""
@@ -45,8 +52,10 @@ class Record:
         Raises:
             StoreError: It is gone.
         """
-        from m2v.errors import StoreError
-
+        if version.number in self.store.numbers(version.table, version.variant):
+            why = self.store.purged(self.store.version(version.table, version.variant, number=version.number))
+            if why is not None:
+                raise StoreError(f"{version.name} was purged: {why}.")
         path = self.store.root / version.table / version.variant / f"{version.file_sha256}.parquet"
         if not path.is_file():
             raise StoreError(

@@ -121,6 +121,8 @@ class TableStore:
         """
         version = self.version(table, variant, number=number)
         path = self.path(version)
+        if self.purged(version):
+            raise StoreError(f"{version.name} was purged: {self.purged(version)}. Read a later version.")
         if not self.is_whole(version):
             raise StoreError(
                 f"{version.name}: {path} is missing or damaged (its sha256 is not its name). Restore that file from a "
@@ -164,6 +166,31 @@ class TableStore:
             return _digest(self.path(version)) == version.file_sha256
         except FileNotFoundError:
             return False
+
+    def purge(self, version: Version, *, why: str) -> None:
+        """Delete a version's rows for good; its claim stays, so that what was made of it can still name it.
+
+        Raises:
+            StoreError: It is the latest, or shares its file with it.
+        """
+        latest = self.latest(version.table, version.variant)
+        if latest and latest.file_sha256 == version.file_sha256:
+            raise StoreError(f"{version.name} holds the rows of the latest version; only earlier ones are purged.")
+        marker = self._purge_marker(version)
+        try:
+            marker.write_text(why, encoding="utf-8")
+            _sync_folder(marker.parent)
+            self.path(version).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{version.name} could not be purged: {_reason(error)}.") from error
+
+    def purged(self, version: Version) -> str | None:
+        """Why a version's rows are gone, where they were deleted on purpose."""
+        marker = self._purge_marker(version)
+        return marker.read_text(encoding="utf-8") if marker.is_file() else None
+
+    def _purge_marker(self, version: Version) -> Path:
+        return self._folder(version.table, version.variant) / "versions" / f"purged-{version.number}.txt"
 
     def _folder(self, table: str, variant: str) -> Path:
         for part in (table, variant):

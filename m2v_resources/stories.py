@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from m2v import schemas
-from m2v.errors import BadInput, M2VError, UnknownName
+from m2v.errors import BadInput, M2VError, StoreError, UnknownName
 from m2v.lineage.cause import causes
 from m2v.lineage.graph import Graph, Node
 from m2v_resources.changes import changes
@@ -45,6 +45,9 @@ class Stories:
             raise UnknownName("stored meme dataset (write dataset/id)", dataset, known)
         start = self.graph.latest[place]
         own = self.record.rows(start, meme_id=identifier)
+        tombstone = self._tombstone(dataset, identifier)
+        if own.is_empty() and tombstone is not None:
+            return self._told({"item": item, "forgotten": tombstone}, []) | self._resting([])
         if own.is_empty():
             raise UnknownName(f"meme of {dataset}", identifier, self.record.rows(start)["meme_id"].to_list())
         found = [(start, own)]
@@ -129,13 +132,21 @@ class Stories:
         """Every release that the store has rows of; one of several alignments has a row in the table of each."""
         found: dict[tuple[str, str, str], dict[str, Any]] = {}
         for each in self.graph.latest.values():
-            if each.table.endswith("_releases"):
-                for row in self.record.rows(each).to_dicts():
+            if each.table in RELEASES.values():
+                for row in self._release_rows(each):
                     known = found.setdefault(
                         (row["repo"], row["tag"], row["commit"]), {**row, **_parsed(row, each), "stored_in": []}
                     )
                     known["stored_in"].append(each.name)
         return [found[key] for key in sorted(found)]
+
+    def _release_rows(self, version: Node) -> list[dict[str, Any]]:
+        try:
+            return self.record.rows(version).to_dicts()
+        except (StoreError, pl.exceptions.PolarsError) as error:
+            # One damaged table must not hide every story that has nothing to do with it.
+            self.record.damaged.append(str(error).splitlines()[0])
+            return []
 
     def _of_table(self, table: str, run: str, item: str | None) -> dict[str, Any]:
         place = f"{table}/{run.replace('-', '_')}"
@@ -166,6 +177,12 @@ class Stories:
     def _is_about(self, version: Node, dataset: str) -> bool:
         place = f"memes/{dataset.replace('-', '_')}"
         return place in {each.place for each in self.graph.upstream(version.name)}
+
+    def _tombstone(self, dataset: str, identifier: str) -> dict[str, Any] | None:
+        """What is kept of a forgotten meme: when, why, and what rested on it."""
+        version = self.graph.latest.get(f"{schemas.FORGOTTEN.name}/{dataset.replace('-', '_')}")
+        rows = self.record.rows(version, meme_id=identifier).to_dicts() if version else []
+        return rows[0] if rows else None
 
     def _about(self, version: Node, dataset: str, identifier: str) -> pl.DataFrame | None:
         columns = self.record.columns(version)
@@ -212,6 +229,7 @@ class Stories:
     def _versions(self, nodes: list[Node]) -> dict[str, Any]:
         gaps = [f"{name} was read, and is not in the store" for name in self.whole.missing(nodes)]
         gaps += [f"{each.name}: {UNRECORDED_FILES}" for each in nodes if each.files is None]
+        gaps += [f"a version that cannot be read: {each}" for each in self.record.damaged]
         if any(each.table == "predictions" for each in nodes):
             gaps.append("predictions: the prompt is recorded by request_sha256, not in full")
         files = {name: digest for each in nodes for name, digest in (each.files or {}).items()}

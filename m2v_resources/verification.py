@@ -1,22 +1,28 @@
-"""Recompute every hash that the platform recorded: versions, program folders, and the inputs that versions name."""
+"""Recompute every hash that the platform recorded: of versions, program folders and releases, and of their inputs."""
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from m2v.errors import StoreError
+from m2v import schemas
+from m2v.errors import BadInput, StoreError
 from m2v.programfiles import MANIFEST, sha256
-from m2v_resources.record import node
+from m2v_resources.record import Record, node
 from m2v_resources.rows import rows_hash
 from m2v_resources.store import TableStore, Version, claim_digest
+from m2v_resources.stories import Stories
 
 UNPROVABLE = (
     "A claim or a manifest carries no signature: rewriting it together with what it describes is not found out.",
     "A manifest's words beside its file hashes are held by no hash; neither are claims that older code wrote.",
     "A version that was deleted together with everything that names it leaves no trace but a gap in the numbers.",
+    "The rounds' ledger is what the Label Studio server said when it was pulled; no hash of it is recorded.",
+    "Whether the Hub still holds what was uploaded is asked when a release is published or read, not here.",
     "Who stands behind a pseudonym, and whether an answer marked unrecorded was given blind, is not in the record.",
 )
 
@@ -29,85 +35,166 @@ class Problem:
     what: str
 
 
-def verify(home: Path) -> tuple[int, list[Problem]]:
-    """How many files were looked at, and every problem found.
+@dataclass(frozen=True)
+class _File:
+    """A file and the sha256 that it must have; ``name`` is what a problem calls it."""
+
+    path: Path
+    digest: str
+    name: str
+    what: str = "its sha256 is not the recorded one"
+
+
+def verify(
+    home: Path, *, with_rows: bool = False, listen: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[int, list[Problem]]:
+    """How many files were looked at, and every problem found, sorted.
 
     Args:
-        home: The platform's home, with ``tables`` and ``programs`` below it.
+        home: The platform's home, with ``tables``, ``programs``, ``encodings`` and ``releases`` below it.
+        with_rows: Also read every table and hash its rows. A file whose sha256 is right has the rows that it had when
+            it was written, so this finds only a version that was recorded wrongly, and takes much longer.
+        listen: Told how many bytes of how many were hashed.
     """
-    n_checked, problems = 0, []
-    for check in (_versions(TableStore(home / "tables")), _manifests(home / "programs")):
-        for found in check:
-            n_checked += 1
-            problems += found
-    return n_checked, problems
-
-
-def _versions(store: TableStore) -> Iterator[list[Problem]]:
+    store = TableStore(home / "tables")
+    problems, files = [], []
     whole: dict[str, Version] = {}
-    checked: dict[tuple[Path, str], list[str]] = {}
+    for found in (_claims(store, whole), _manifests(home / "programs"), _shards(home / "encodings")):
+        for each in found:
+            (files if isinstance(each, _File) else problems).append(each)
+    for each in _releases(home, store, whole):
+        (files if isinstance(each, _File) else problems).append(each)
+    for version in whole.values():
+        problems += _inputs(version, whole)
+    problems += _hashed(files, listen)
+    if with_rows:
+        damaged = {problem.where for problem in problems}
+        problems += [
+            problem
+            for version in whole.values()
+            if not store.purged(version) and _called(store, version) not in damaged
+            for problem in _rows(store, version)
+        ]
+    n_claims = len(list(store.root.glob("*/*/versions/[0-9]*.json")))
+    return n_claims + len({each.path for each in files}), sorted(
+        set(problems), key=lambda each: (each.where, each.what)
+    )
+
+
+def _claims(store: TableStore, whole: dict[str, Version]) -> Iterator[Problem | _File]:
+    """What is wrong with the claims, and the files that they claim; ``whole`` gets the versions that can be read."""
     for folder in sorted(path.parent for path in store.root.glob("*/*/versions")):
         place = f"{folder.parent.name}/{folder.name}"
         numbers = store.numbers(folder.parent.name, folder.name)
         gaps = sorted(set(range(1, max(numbers, default=0))) - set(numbers))
-        yield [Problem(f"{place}@{gap}", "the version is gone, though a later one is there") for gap in gaps]
+        yield from (Problem(f"{place}@{gap}", "the version is gone, though a later one is there") for gap in gaps)
         for number in numbers:
             claim = folder / "versions" / f"{number}.json"
             try:
                 version = store.version(folder.parent.name, folder.name, number=number)
             except StoreError:
-                yield [Problem(str(claim), "it is damaged and cannot be read")]
+                yield Problem(str(claim), "it is damaged and cannot be read")
                 continue
             whole[version.name] = version
-            path = store.path(version)
-            # Two versions may share a file; its rows are then hashed once for each rows hash that is claimed.
-            key = path, version.rows_hash
-            if key not in checked:
-                checked[key] = _table_file(path, version)
-            found = [Problem(f"{version.name}: {path}", what) for what in checked[key]]
-            if version.claim_sha256 not in {"", claim_digest(json.loads(claim.read_bytes()))}:
-                found.append(Problem(str(claim), "what it claims does not match its own sha256"))
-            if claim.read_bytes() != _canonical(claim):
-                found.append(Problem(str(claim), "its bytes are not as the store writes them"))
+            content = claim.read_bytes()
+            said = json.loads(content)
+            if version.claim_sha256 not in {"", claim_digest(said)}:
+                yield Problem(str(claim), "what it claims does not match its own sha256")
+            if content != json.dumps(said, indent=1, sort_keys=True).encode():
+                yield Problem(str(claim), "its bytes are not as the store writes them")
             if (version.table, version.variant) != (folder.parent.name, folder.name):
-                found.append(Problem(str(claim), f"it claims to be of {version.table}/{version.variant}"))
-            yield found
-    for version in whole.values():
-        yield list(_inputs(version, whole))
+                yield Problem(str(claim), f"it claims to be of {version.table}/{version.variant}")
+            elif not store.purged(version):
+                yield _File(
+                    store.path(version), version.file_sha256, _called(store, version), "its sha256 is not its name"
+                )
 
 
-def _table_file(path: Path, version: Version) -> list[str]:
-    if not path.is_file():
-        return ["it is missing"]
-    if sha256(path) != version.file_sha256:
-        return ["its sha256 is not its name"]
-    frame = pl.read_parquet(path)
-    wrong = [] if frame.height == version.n_rows else [f"it has {frame.height} rows, {version.n_rows} are recorded"]
-    return wrong + ([] if rows_hash(frame) == version.rows_hash else ["its rows hash is not the recorded one"])
-
-
-def _canonical(claim: Path) -> bytes:
-    return json.dumps(json.loads(claim.read_bytes()), indent=1, sort_keys=True).encode()
+def _called(store: TableStore, version: Version) -> str:
+    return f"{version.name}: {store.path(version)}"
 
 
 def _inputs(version: Version, whole: dict[str, Version]) -> Iterator[Problem]:
     for place, (number, digest) in node(version).parents.items():
-        parent = whole.get(f"{place}@{number}")
-        if parent is None:
-            yield Problem(version.name, f"it read {place}@{number}, which is not in the store")
-        elif parent.rows_hash != digest:
-            yield Problem(version.name, f"it read other rows than those that {parent.name} has now")
+        yield from _named(version.name, place, number, digest, whole)
 
 
-def _manifests(programs: Path) -> Iterator[list[Problem]]:
+def _named(who: str, place: str, number: int, digest: str, whole: dict[str, Version]) -> Iterator[Problem]:
+    parent = whole.get(f"{place}@{number}")
+    if parent is None:
+        yield Problem(who, f"it read {place}@{number}, which is not in the store")
+    elif parent.rows_hash != digest:
+        yield Problem(who, f"it read other rows than those that {parent.name} has now")
+
+
+def _manifests(programs: Path) -> Iterator[Problem | _File]:
     for path in sorted(programs.glob(f"*/*/*/{MANIFEST}")):
         try:
-            files = json.loads(path.read_text(encoding="utf-8"))["files"]
-        except (ValueError, KeyError):
-            yield [Problem(str(path), "it is damaged and cannot be read")]
+            files = dict(json.loads(path.read_text(encoding="utf-8"))["files"])
+        except (ValueError, KeyError, TypeError):
+            yield Problem(str(path), "it is damaged and cannot be read")
             continue
-        yield [
-            Problem(str(path.parent / name), "it is missing, or its sha256 is not the manifest's")
-            for name, digest in files.items()
-            if not (path.parent / name).is_file() or sha256(path.parent / name) != digest
-        ]
+        what = "it is missing, or its sha256 is not the manifest's"
+        yield from (_File(path.parent / name, digest, str(path.parent / name), what) for name, digest in files.items())
+
+
+def _shards(encodings: Path) -> Iterator[_File]:
+    for path in sorted(encodings.glob("*/*.parquet")):
+        yield _File(path, path.stem, str(path), "its sha256 is not its name")
+
+
+def _releases(home: Path, store: TableStore, whole: dict[str, Version]) -> Iterator[Problem | _File]:
+    """That releases' inputs are there as they were, and that copies of releases kept here are what was uploaded."""
+    readable = [node(version) for version in whole.values()]
+    try:
+        found = Stories(Record(store, nodes=readable)).releases()
+    except (StoreError, BadInput, pl.exceptions.PolarsError) as error:
+        yield Problem(str(store.root), f"its table of releases cannot be read ({str(error).splitlines()[0]})")
+        return
+    kinds = {schemas.DATASET_RELEASES.name: "datasets", schemas.ADAPTER_RELEASES.name: "adapters"}
+    for each in found:
+        name = f"{each['repo']}@{each['tag']}"
+        for place, read in each["inputs"].items():
+            yield from _named(name, place, read["version"], read["rows_hash"], whole)
+        table = each["stored_in"][0].partition("/")[0]
+        folder = home / "releases" / kinds[table] / each["repo"] / each["tag"]
+        if folder.is_dir():
+            for path, digest in each["files"].items():
+                yield _File(folder / path, digest, f"{name}: {folder / path}", "it is not what was uploaded")
+
+
+def _hashed(files: list[_File], listen: Callable[[int, int], None]) -> Iterator[Problem]:
+    """What does not have its sha256; a file that several versions share is read once."""
+    paths = list(dict.fromkeys(each.path for each in files))
+    sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]
+    total, done, digests = sum(sizes), 0, {}
+    # Hashing releases the interpreter's lock; one thread per core keeps both the disk and the cores busy.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for path, size, digest in zip(paths, sizes, pool.map(_digest, paths), strict=True):
+            digests[path] = digest
+            done += size
+            listen(done, total)
+    for each in files:
+        if digests[each.path] is None:
+            yield Problem(each.name, "it is missing or cannot be read")
+        elif digests[each.path] != each.digest:
+            yield Problem(each.name, each.what)
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return sha256(path)
+    except OSError:
+        return None
+
+
+def _rows(store: TableStore, version: Version) -> Iterator[Problem]:
+    try:
+        frame = pl.read_parquet(store.path(version))
+    except (OSError, pl.exceptions.PolarsError):
+        yield Problem(_called(store, version), "it cannot be read as parquet")
+        return
+    if frame.height != version.n_rows:
+        yield Problem(_called(store, version), f"it has {frame.height} rows, {version.n_rows} are recorded")
+    if rows_hash(frame) != version.rows_hash:
+        yield Problem(_called(store, version), "its rows hash is not the recorded one")

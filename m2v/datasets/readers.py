@@ -60,10 +60,10 @@ def recorded_predictions(alignment: Alignment, *, files: Mapping[str, Path], mem
     """Predictions that were recorded elsewhere, one for each meme, sorted by ``meme_id``.
 
     Args:
-        memes: Rows of ``memes``.
+        memes: Rows of ``memes``; memes of the file that are not among them were forgotten.
     """
     recorded, columns = alignment.recorded, alignment.recorded.predictions
-    rows = _recorded(columns, files, {"0": False, "1": True}, known=set(memes["meme_id"]))
+    rows = _recorded(columns, files, {"0": False, "1": True}, known=_meme_ids(alignment, files))
     check_unique(((row["meme_id"],), row["row"]) for row in rows)
     predicted = pl.DataFrame(
         {

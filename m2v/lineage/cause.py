@@ -10,7 +10,7 @@ class Cause:
     """What differs first.
 
     Attributes:
-        kind: "code", "settings", "answers", "source data", "none" or "not recorded".
+        kind: "code", "settings", "answers", "source data", "forgotten", "none" or "not recorded".
         before: The version where it differs, older; ``after`` the newer one.
     """
 
@@ -47,10 +47,11 @@ def _walk(graph: Graph, before: Node, after: Node, found: dict, seen: dict[tuple
             changed |= _walk(graph, graph.nodes[names[0]], graph.nodes[names[1]], found, seen)
         else:
             here.append(Cause("not recorded", *names, "one of these versions is not in the store any more"))
-    here += [
-        Cause("settings", before.name, after.name, f"{place} is read by only one of them")
-        for place in sorted(before.parents.keys() ^ after.parents.keys())
-    ]
+    if after.table == "forgotten":
+        here.append(Cause("forgotten", before.name, after.name, "items were taken out: `m2v forget`"))
+    for place in sorted(before.parents.keys() ^ after.parents.keys()):
+        kind = "forgotten" if place.startswith("forgotten/") else "settings"
+        here.append(Cause(kind, before.name, after.name, f"{place} is read by only one of them"))
     files = _files(before, after) - changed
     if files:
         kind = "answers" if after.table == "human_labels" else "source data"

@@ -105,8 +105,11 @@ def _show_rows(title: str, place: str, rows: list[dict[str, Any]]) -> None:
     console.changes(title, rows, key=list(known.key) if known and rows else [])
 
 
-@app.command(epilog="Example: m2v audit verify --json")
-def verify(as_json: Json = False) -> None:
+@app.command(epilog="Examples: m2v audit verify · m2v audit verify --rows --json")
+def verify(
+    with_rows: Annotated[bool, typer.Option("--rows", help="Also hash the rows of every table; much slower.")] = False,
+    as_json: Json = False,
+) -> None:
     """Recompute every recorded hash; exit code 1 where anything does not match."""
     from dataclasses import asdict
 
@@ -114,14 +117,15 @@ def verify(as_json: Json = False) -> None:
     from m2v_resources import verification
     from m2v_resources.home import home
 
-    n_checked, problems = verification.verify(home())
+    with console.bytes_hashed() as listen:
+        n_checked, problems = verification.verify(home(), with_rows=with_rows, listen=listen)
     if as_json:
         found = [asdict(problem) for problem in problems]
         console.line({"n_checked": n_checked, "problems": found, "unprovable": list(verification.UNPROVABLE)})
     else:
         for problem in problems:
             console.fail(f"{problem.where}: {problem.what}.")
-        console.out.print(f"{n_checked} records checked, {len(problems)} problems.")
+        console.out.print(f"{n_checked:,} files checked, {len(problems)} problems.")
         for line in verification.UNPROVABLE:
             console.out.print(f"Not proved: {line}", soft_wrap=True)
     if problems:
@@ -147,6 +151,9 @@ def _tell(stories: "Stories", story: dict[str, Any], output: list[Path] | None, 
     if as_json:
         console.line(story)
         return
+    if "forgotten" in story:
+        said = [[name, value] for name, value in story["forgotten"].items()]
+        console.table(f"{story['item']} was forgotten", ["", ""], said)
     released = story.get("release")
     for each in [released] if released else []:
         said = {column: each[column] for column in ("repo", "tag", "commit", "content_sha256", "published_at")}

@@ -1,0 +1,265 @@
+"""Take-down: an item leaves every table, and a tombstone without content remains.
+
+The tombstone is written first. From then on the memes are read without the item, so that whatever else fails or dies,
+a rerun of `m2v forget` or of `m2v run` ends with it gone.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from m2v import schemas
+from m2v.errors import LabelStudioError, MissingSource, UnknownName
+from m2v.lineage.graph import Graph, Node
+from m2v_resources.ledger import Ledger
+from m2v_resources.record import Record
+from m2v_resources.store import TableStore
+
+HOLDS_IDS = ("meme_id", "item_id")
+
+
+@dataclass
+class Forgotten:
+    """What became of an item.
+
+    Attributes:
+        rewritten: New versions, without it.
+        tainted: Versions of checkpoints that were trained on it.
+        released: ``repository@tag`` of releases that hold it.
+        purged: Earlier versions and folders that were deleted.
+        remains: Where it still is, and what to do about it.
+    """
+
+    item: str
+    rewritten: list[str] = field(default_factory=list)
+    tainted: list[str] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    purged: list[str] = field(default_factory=list)
+    remains: list[str] = field(default_factory=list)
+
+
+def forgotten_ids(store: TableStore, dataset: str) -> list[str]:
+    """Ids of the dataset's memes that must not be read any more."""
+    name = dataset.replace("-", "_")
+    return store.read(schemas.FORGOTTEN.name, name)["meme_id"].to_list() if _has(store, name) else []
+
+
+def forget(home: Path, item: str, *, why: str, purge: bool = False) -> Forgotten:
+    """Take an item out of every table, the rounds and the caches; repeated, it goes on where it stopped.
+
+    Args:
+        item: ``dataset/id``.
+        why: Kept for ever, so without the item's content.
+        purge: Also delete every earlier version that holds it, and what was trained on it.
+
+    Raises:
+        UnknownName: No such meme, now or among those forgotten.
+        StoreError: The disk refuses.
+    """
+    dataset, _, identifier = item.partition("/")
+    found = Forgotten(item)
+    search = _Search(TableStore(home / "tables"), dataset, identifier)
+    found.tainted = search.tainted()
+    found.released = search.released()
+    texts = search.texts()
+    search.bury(why, found)
+    for node in search.latest_holding():
+        found.rewritten.append(search.rewrite(node))
+    found.remains += _rounds(home, search)
+    _caches(home, texts, found)
+    if purge:
+        _purge(home, search, why, found)
+    elif earlier := search.earlier_holding():
+        found.remains.append(f"{len(earlier)} earlier versions of tables hold it; --purge deletes them")
+    if found.tainted and not purge:
+        found.remains.append(f"{len(found.tainted)} checkpoints were trained on it; --purge deletes their weights")
+    found.remains += [
+        f"{name} on the Hub holds its id and label; publish again, then delete that tag there"
+        for name in found.released
+    ]
+    found.remains.append(
+        f"the files that {dataset} is read from, which are yours to edit, and Dagster's event log (ids)"
+    )
+    return found
+
+
+class _Search:
+    """Where an item is, among all versions of the tables that rest on its dataset."""
+
+    def __init__(self, store: TableStore, dataset: str, identifier: str) -> None:
+        self.store, self.dataset, self.identifier = store, dataset, identifier
+        self.variant = dataset.replace("-", "_")
+        self.record = Record(store)
+        self.graph: Graph = self.record.graph()
+        place = f"memes/{self.variant}"
+        if place not in self.graph.latest or not identifier:
+            known = [each.removeprefix("memes/") for each in self.graph.latest if each.startswith("memes/")]
+            raise UnknownName("stored meme dataset (write dataset/id)", dataset, known)
+        self.places = {place, *(each.place for each in self.graph.downstream(place))}
+        self.holding = [node for node in self.graph.nodes.values() if self._holds(node)]
+        if not self.holding and identifier not in forgotten_ids(store, dataset):
+            ids = self.record.rows(self.graph.latest[place])["meme_id"].to_list()
+            raise UnknownName(f"meme of {dataset}", identifier, ids)
+
+    def latest_holding(self) -> Iterator[Node]:
+        """The latest versions that hold it, what is read before what reads it."""
+        holding = {node.place: node for node in self.holding if self.graph.latest[node.place] is node}
+        while holding:
+            free = [node for node in holding.values() if not holding.keys() & node.parents.keys()]
+            for node in sorted(free, key=lambda each: each.name) or list(holding.values())[:1]:
+                del holding[node.place]
+                yield node
+
+    def earlier_holding(self) -> list[Node]:
+        """The others."""
+        return [node for node in self.holding if self.store.numbers(node.table, node.variant)[-1] != node.number]
+
+    def tainted(self) -> list[str]:
+        """Versions of checkpoints that were trained on it."""
+        trained = {node.name for node in self.holding if node.table == schemas.TRAINING_EXAMPLES.name}
+        nodes = self.graph.nodes.values()
+        return sorted(
+            node.name for node in nodes if node.table == schemas.CHECKPOINTS.name and trained & set(node.parent_names)
+        )
+
+    def released(self) -> list[str]:
+        """Releases that were made of versions that hold it."""
+        from m2v_resources.stories import Stories
+
+        holding = {node.name for node in self.holding}
+        return sorted(
+            f"{each['repo']}@{each['tag']}"
+            for each in Stories(self.record).releases()
+            if holding & {f"{place}@{read['version']}" for place, read in each["inputs"].items()}
+        )
+
+    def texts(self) -> set[str]:
+        """The sha256 of its text, as any version has it."""
+        memes = [node for node in self.holding if node.table == schemas.MEMES.name]
+        rows = [self.record.rows(node, meme_id=self.identifier) for node in memes]
+        return {digest for each in rows for digest in each["text_sha256"]}
+
+    def bury(self, why: str, found: Forgotten) -> None:
+        """Write the tombstone, or add to it what was found since."""
+        known = self.store.read(schemas.FORGOTTEN.name, self.variant) if _has(self.store, self.variant) else None
+        old = known.filter(meme_id=self.identifier).to_dicts() if known is not None else []
+        row = old[0] if old else {"meme_id": self.identifier, "why": why, "forgotten_at": datetime.now(UTC)}
+        found.tainted = sorted({*row.get("tainted", ()), *found.tainted})
+        found.released = sorted({*row.get("released", ()), *found.released})
+        row |= {"tainted": found.tainted, "released": found.released}
+        new = pl.DataFrame([row], schema=dict(schemas.FORGOTTEN.columns))
+        rows = pl.concat([known.filter(pl.col("meme_id") != self.identifier), new]) if known is not None else new
+        self.store.write(rows.sort("meme_id"), schemas.FORGOTTEN, self.variant)
+
+    def rewrite(self, node: Node) -> str:
+        """A version without it, which names the latest versions of what the one before was made of."""
+        rows = self.store.read(node.table, node.variant, number=node.number)
+        parents = list(node.parents)
+        if node.table == schemas.MEMES.name:
+            parents.append(f"{schemas.FORGOTTEN.name}/{self.variant}")
+        latest = {place: self.store.latest(*place.split("/")) for place in parents}
+        provenance = {
+            "run_id": None,
+            "code_version": node.code_version,
+            "files": node.files,
+            "parents": {
+                place: {"version": each.number, "rows_hash": each.rows_hash} for place, each in latest.items() if each
+            },
+        }
+        kept = rows.filter(~self._about(rows))
+        return self.store.write(kept, schemas.table(node.table), node.variant, provenance=provenance).name
+
+    def _holds(self, node: Node) -> bool:
+        if node.place not in self.places or self.store.purged(self._version(node)):
+            return False
+        columns = self.record.columns(node)
+        if not set(HOLDS_IDS) & set(columns):
+            return False
+        return not self.record.rows(node, **self._values(columns)).is_empty()
+
+    def _version(self, node: Node):
+        return self.store.version(node.table, node.variant, number=node.number)
+
+    def _values(self, columns: list[str]) -> dict[str, str]:
+        """The values that its rows have; a table of several datasets says which, one of one is named after it."""
+        name = next(each for each in HOLDS_IDS if each in columns)
+        return {name: self.identifier, **({"dataset": self.dataset} if "dataset" in columns else {})}
+
+    def _about(self, rows: pl.DataFrame) -> pl.Expr:
+        return pl.all_horizontal(
+            pl.col(name).eq_missing(pl.lit(value)) for name, value in self._values(rows.columns).items()
+        )
+
+
+def _has(store: TableStore, variant: str) -> bool:
+    return store.latest(schemas.FORGOTTEN.name, variant) is not None
+
+
+def _rounds(home: Path, search: _Search) -> list[str]:
+    """Delete it from Label Studio and from the ledger; give what could not be reached."""
+    from m2v_resources.label_studio import Server
+    from m2v_resources.rounds import address
+
+    remains = []
+    for alignment in sorted(place.partition("/")[2] for place in search.places if place.startswith("conflicts/")):
+        ledger = Ledger(home, alignment)
+        for this in ledger.rounds():
+            keys = set(ledger.items(this).filter(meme_id=search.identifier)["item_key"])
+            if not keys:
+                continue
+            try:
+                server = Server(address(home))
+                for project in server.projects(this.uid):
+                    tasks = [task.task_id for task in server.tasks(project.project_id) if task.item_key in keys]
+                    if tasks:
+                        server.delete_tasks(project.project_id, tasks)
+            except (LabelStudioError, MissingSource) as error:
+                remains.append(
+                    f"round {this.name} on the Label Studio server, so run this again once it answers: {error}"
+                )
+                continue
+            with ledger.only_writer():
+                ledger.forget(this, search.identifier)
+    return remains
+
+
+def _caches(home: Path, texts: set[str], found: Forgotten) -> None:
+    """Delete copies of its text that programs read, and what an encoder made of it."""
+    from m2v.media import cache
+
+    for path in sorted((home / "programs").glob("encode/*/*/texts.parquet")):
+        if texts & set(pl.read_parquet(path, columns=["text_sha256"])["text_sha256"]):
+            shutil.rmtree(path.parent)
+            found.purged.append(str(path.parent))
+    for path in sorted((home / "encodings").glob("*/*.parquet")):
+        rows = pl.read_parquet(path)
+        kept = rows.filter(~pl.col("text_sha256").is_in(list(texts)))
+        if kept.height < rows.height:
+            cache.append(path.parent, kept)
+            path.unlink()
+
+
+def _purge(home: Path, search: _Search, why: str, found: Forgotten) -> None:
+    store, tables = search.store, search.earlier_holding()
+    for node in tables:
+        store.purge(store.version(node.table, node.variant, number=node.number), why=why)
+        found.purged.append(node.name)
+    for name in found.tainted:
+        place, _, number = name.partition("@")
+        version = store.version(*place.split("/"), number=int(number))
+        if store.purged(version):
+            continue
+        folders = {home / each for each in store.read(version.table, version.variant, number=version.number)["folder"]}
+        for folder in folders:
+            if folder.resolve().is_relative_to((home / "programs").resolve()) and folder.exists():
+                shutil.rmtree(folder)
+                found.purged.append(str(folder))
+    for name in found.released:
+        repo, _, tag = name.partition("@")
+        for folder in (home / "releases").glob(f"*/{repo}/{tag}"):
+            shutil.rmtree(folder)
+            found.purged.append(str(folder))
