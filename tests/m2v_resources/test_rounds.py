@@ -1,16 +1,24 @@
 """Rounds against a real Label Studio, with people who answer through accounts of their own."""
 
 import json
+import shutil
 import threading
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from m2v import schemas
 from m2v.errors import LabelStudioError
+from m2v_resources.forgetting import forget
 from m2v_resources.label_studio import Address, Server
 from m2v_resources.rounds import Rounds, address
+from m2v_resources.store import TableStore
 from tests.m2v_resources.asking import leeks, plan, project_id, question, rounds, tasks
+from tests.m2v_resources.losing import losing
 from tests.people import PASSWORD, Person, choices, join, owner
 
 
@@ -238,6 +246,95 @@ def test_answers_under_a_changed_config_wait_in_quarantine(label_studio: Path, p
     judged = found.ledger.judged(this)
     assert judged.answers["meme_id"].to_list() == ["leek 0000"]
     assert judged.quarantined.select("meme_id", "reason").rows() == [("leek 0001", "other_config")]
+
+
+def test_nothing_is_imported_into_a_project_whose_config_was_changed(label_studio: Path) -> None:
+    found, us = rounds(label_studio, "other"), owner(label_studio)
+    (this,) = found.open(plan(), question(leeks(2)))
+    us.http.delete(f"/api/tasks/{tasks(found, this)['leek 0000']}/").raise_for_status()
+    changed = this.config.replace("no, it does not", "not at all")
+    us.http.patch(f"/api/projects/{project_id(found, this)}/", json={"label_config": changed}).raise_for_status()
+    with pytest.raises(LabelStudioError, match=r"Round other_001: the labelling config .* was changed"):
+        found.open(plan(), question(leeks(2)))
+    assert set(tasks(found, this)) == {"leek 0001"}
+
+
+def test_a_task_that_somebody_imported_twice_is_left_once(label_studio: Path, people: list[Person]) -> None:
+    found, us = rounds(label_studio, "double"), owner(label_studio)
+    (this,) = found.open(plan(n_annotators=1), question(leeks(2)))
+    project, listed = project_id(found, this), tasks(found, this)
+    for task_id in listed.values():
+        data = us.http.get(f"/api/tasks/{task_id}").json()["data"]
+        us.http.post(f"/api/projects/{project}/import", json=[{"data": data}]).raise_for_status()
+    people[0].answer(listed["leek 0000"], "positive")
+    found.open(plan(n_annotators=1), question(leeks(2)))
+    after = tasks(found, this)
+    assert set(after) == set(listed)
+    assert after["leek 0000"] == listed["leek 0000"], "the one that was answered stays"
+
+
+@pytest.mark.parametrize("what", ["request", "answer"])
+def test_an_import_that_gets_lost_is_looked_up_before_it_is_repeated(label_studio: Path, what: Any) -> None:
+    there = address(label_studio)
+    with losing(there.url, what) as (url, imports):
+        platform = Rounds(label_studio, f"lost_{what}", Server(Address(url, there.token, there.salt)))
+        (this,) = platform.open(plan(), question(leeks(20)))
+        assert len(tasks(platform, this)) == 20
+    assert len(imports) == (2 if what == "request" else 1)
+
+
+def test_an_answer_that_a_clock_puts_before_the_last_pull_is_found(label_studio: Path, people: list[Person]) -> None:
+    found = rounds(label_studio, "clock")
+    (this,) = found.open(plan(n_annotators=1), question(leeks(2)))
+    where = tasks(found, this)
+    people[0].answer(where["leek 0000"], "positive")
+    found.pull()
+    pulled = found.ledger.pulled(this)
+    assert pulled.until
+    # The server's clock was put back by five seconds since, or the answer was stored late.
+    found.ledger.record(this, replace(pulled, until=pulled.until + timedelta(seconds=5)))
+    people[0].answer(where["leek 0001"], "negative")
+    assert found.pull() == 1
+    assert found.ledger.judged(this).answers.height == 2
+
+
+def test_a_forgotten_meme_leaves_the_ledger_and_the_server(
+    label_studio: Path, people: list[Person], tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(label_studio / "label_studio", home / "label_studio")
+    asked = question(leeks(2))
+    store = TableStore(home / "tables")
+    memes = store.write(asked.memes, schemas.MEMES, "veggie")
+    parents = {"memes/veggie": {"version": memes.number, "rows_hash": memes.rows_hash}}
+    store.write(asked.conflicts, schemas.CONFLICTS, "veggie_garden", provenance={"parents": parents, "files": {}})
+    found = rounds(home, "veggie_garden")
+    (this,) = found.open(plan(n_annotators=1), asked)
+    where = tasks(found, this)
+    for task_id in where.values():
+        people[0].answer(task_id, "positive")
+    found.pull()
+    said = forget(home, "veggie/leek 0000", why="take-down request")
+    assert not any("round" in each for each in said.remains)
+    assert list(tasks(found, this).values()) == [where["leek 0001"]]
+    assert found.ledger.items(this)["meme_id"].to_list() == ["leek 0001"]
+    found.pull(full=True)
+    assert found.ledger.judged(this).answers["meme_id"].to_list() == ["leek 0001"]
+    assert found.ledger.judged(this).quarantined.is_empty()
+
+
+def test_a_meme_forgotten_while_the_server_is_down_is_said_to_be_there_still(tmp_path: Path) -> None:
+    home, asked = tmp_path / "home", question(leeks(2))
+    store = TableStore(home / "tables")
+    memes = store.write(asked.memes, schemas.MEMES, "veggie")
+    parents = {"memes/veggie": {"version": memes.number, "rows_hash": memes.rows_hash}}
+    store.write(asked.conflicts, schemas.CONFLICTS, "veggie_garden", provenance={"parents": parents, "files": {}})
+    down = Rounds(home, "veggie_garden", Server(Address("http://127.0.0.1:9", "token", "salt")))
+    with pytest.raises(LabelStudioError):
+        down.open(plan(), asked)
+    said = forget(home, "veggie/leek 0000", why="take-down request")
+    assert any("round veggie_garden_001 on the Label Studio server" in each for each in said.remains)
+    assert store.read("conflicts", "veggie_garden")["meme_id"].to_list() == ["leek 0001"]
 
 
 def test_two_platforms_that_open_the_same_round_at_once_share_one(label_studio: Path, tmp_path: Path) -> None:
