@@ -3,7 +3,9 @@
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import polars as pl
 
@@ -14,7 +16,7 @@ from m2v_resources.store import TableStore
 from m2v_resources.stories import Stories
 from m2v_resources.verification import verify
 
-N_ROWS, N_VERSIONS = 5_000_000, 200
+N_ROWS, N_VERSIONS, N_PAIRS = 5_000_000, 200, 3
 
 
 def main() -> None:
@@ -26,16 +28,43 @@ def main() -> None:
         seconds = time.monotonic() - began
         assert len(story["rows"]) == 2
         report("audit one row, 5 M rows, 200 versions", seconds, unit="s", target="≤ 1", holds=seconds <= 1)
-        paths = list(store.root.glob("*/*/*.parquet"))
-        began = time.monotonic()
-        n_bytes = sum(len(path.read_bytes()) for path in paths)
-        scan_s = time.monotonic() - began
-        began = time.monotonic()
-        _, problems = verify(Path(folder))
-        verify_s = time.monotonic() - began
-        assert not problems
-        target = f"a plain scan of the {n_bytes / 1e6:.0f} MB: × 1 (cached, {os.cpu_count()} cores)"
-        report("verify against a plain scan", verify_s / scan_s, unit="×", target=target, holds=verify_s <= scan_s)
+        paths = sorted(store.root.glob("*/*/*.parquet"))
+        n_bytes = sum(path.stat().st_size for path in paths)
+        # The alternative: read every file once, in large pieces, and do nothing with it. Both start from the disk.
+        ratios = []
+        for _ in range(N_PAIRS):
+            scan_s = _timed(paths, lambda: [_read(path) for path in paths])
+            verify_s = _timed(paths, lambda: _verified(Path(folder)))
+            ratios.append(verify_s / scan_s)
+            print(f"scan {scan_s:.2f} s, {n_bytes / scan_s / 1e6:.0f} MB/s; verify {verify_s:.2f} s")
+        report(
+            f"verify {n_bytes / 1e6:.0f} MB, over reading them from the disk",
+            median(ratios),
+            unit="×",
+            target="≤ 1.2",
+            holds=median(ratios) <= 1.2,
+        )
+
+
+def _timed(paths: list[Path], work: Callable[[], object]) -> float:
+    for path in paths:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
+
+
+def _read(path: Path) -> None:
+    with path.open("rb", buffering=0) as file:
+        while file.read(1 << 20):
+            pass
+
+
+def _verified(home: Path) -> None:
+    _, problems = verify(home)
+    assert not problems
 
 
 def _fill(store: TableStore) -> None:
@@ -47,12 +76,16 @@ def _fill(store: TableStore) -> None:
         text=pl.lit("a leek"),
         label=False,
         image=pl.lit(None, pl.String),
-        text_sha256=pl.lit("0" * 64),
+        # As little to compress as in real hashes.
+        text_sha256=pl.concat_str(pl.int_range(N_ROWS).hash(seed).cast(pl.String) for seed in range(3)),
     )
     parent = store.write(memes, schemas.MEMES, "large")
     read = {"memes/large": {"version": parent.number, "rows_hash": parent.rows_hash}}
     store.write(large, schemas.CONFLICTS, "large", provenance={"parents": read, "files": {}})
-    for number in range(N_VERSIONS - 2):
+    for seed in range(3, 5):  # two versions more of about that size
+        digits = pl.concat_str(pl.int_range(N_ROWS).hash(seed + each).cast(pl.String) for each in range(3))
+        store.write(memes.with_columns(text_sha256=digits), schemas.MEMES, "other")
+    for number in range(N_VERSIONS - 4):
         store.write(memes.head(number + 1), schemas.MEMES, "small")
 
 

@@ -17,7 +17,8 @@ def page(story: Mapping[str, Any], nodes: list[Node]) -> str:
     template = files("m2v.lineage").joinpath("audit.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     hidden = sorted({column for table in schemas.TABLES.values() for column in table.hidden})
-    title = story.get("item") or story.get("run") or story["release"]["tag"]
+    release = story.get("release", {})
+    title = story.get("run") or ("{repo}@{tag}".format(**release) if release else story["item"])
     drawing = layout(nodes)
     return environment.from_string(template).render(
         title=title, story=story, rows=story.get("rows", []), hidden=hidden, drawing=drawing
