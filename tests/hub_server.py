@@ -181,10 +181,11 @@ class HubServer:
 
     async def create(self, request: Request) -> Response:
         body = await request.json()
-        user = USERS[request.headers["authorization"].removeprefix("Bearer ")]
+        token = request.headers["authorization"].removeprefix("Bearer ")
+        user = USERS[token]
         owner = body.get("organization") or user
         if owner != user:
-            return JSONResponse({"error": "You don't have the rights to create there"}, 403)
+            return JSONResponse({"error": f"You don't have the rights to create there with {token}"}, 403)
         if body["name"].startswith("rotten"):
             return JSONResponse({"error": "This name is reserved"}, 400)
         kind, name = body.get("type", "model"), f"{owner}/{body['name']}"

@@ -321,6 +321,41 @@ def test_votes_that_do_not_follow_from_their_answers_are_not_published(
     assert hub.repos == {}
 
 
+def test_an_adapter_whose_scores_are_another_checkpoints_is_not_published(
+    publish: Publish, hub: HubServer, home: Path
+) -> None:
+    from m2v import schemas
+
+    store = TableStore(home / "tables")
+    row = store.read("checkpoints", RUN)
+    parents = store.version("checkpoints", RUN).provenance
+    store.write(row.with_columns(threshold=pl.lit(0.123)), schemas.CHECKPOINTS, RUN, provenance=parents)
+    assert f"{RUN} is out of date" in publish("adapter", RUN, "--to", "gardener/leek-finder", code=1)
+    assert hub.repos == {}
+
+
+def test_a_release_whose_file_was_changed_is_not_joined_to_anything(
+    publish: Publish, sample: Run, hub: HubServer, home: Path, tmp_path: Path
+) -> None:
+    folder = Path(publish("dataset", "veggie_garden", "--to", "gardener/leeks", "--dry-run")["folder"])
+    publish("dataset", "veggie_garden", "--to", "gardener/leeks")
+    memes = TableStore(home / "tables").read("memes", "veggie")
+    copy, out = tmp_path / "copy.parquet", tmp_path / "memes.parquet"
+    memes.select("text", id="meme_id").write_parquet(copy)
+    data = next(folder.rglob("train.parquet"))
+    name = data.relative_to(folder).as_posix()
+    pl.read_parquet(data).with_columns(~pl.col("label")).write_parquet(data)
+    tagged = hub.dataset("gardener/leeks").at("v1")
+    assert tagged
+    tagged.files[name] = data.read_bytes()
+    for release in (str(folder), "gardener/leeks@v1"):
+        refused = sample(
+            "rehydrate", release, "--source", str(copy), "-o", str(out), code=1, **environment(hub, tmp_path)
+        )
+        assert f"{name} is damaged: its sha256 is not the one that was published" in " ".join(refused.stderr.split())
+    assert not out.exists()
+
+
 def test_a_release_is_not_recorded_when_its_upload_fails(publish: Publish, hub: HubServer, home: Path) -> None:
     hub.faults["commit"].append(Fault(status=403, times=100))
     publish("dataset", "veggie_garden", "--to", "gardener/leeks", code=1)

@@ -47,15 +47,16 @@ def upload(
     repo: str = REPO,
     configs: tuple[str, ...] = ("leeks",),
     settings: Settings | None = None,
+    split: str = "train",
 ) -> Upload:
     """A release whose content is one word."""
 
     def build(version: int, card: str | None) -> Path:
         out = folder / f"{word}-v{version}"
         (out / "data").mkdir(parents=True, exist_ok=True)
-        (out / "data/train.parquet").write_bytes(word.encode() * 1000)
+        (out / f"data/{split}.parquet").write_bytes(word.encode() * 1000)
         (out / "README.md").write_text((card or CARD) + f"v{version}\n")
-        names = ("data/train.parquet", "README.md")
+        names = (f"data/{split}.parquet", "README.md")
         files = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in names}
         record = {"version": version, "content_sha256": content(word), "configs": list(configs), "files": files}
         (out / "release.json").write_text(json.dumps(record))
@@ -143,6 +144,23 @@ def test_a_failure_that_passes_ends_in_one_right_version(server: HubServer, say:
     assert say("leek").tag == "v1"
     assert_one_right_version(server)
     assert not any(server.faults.values())
+
+
+def test_a_server_that_asks_for_time_is_given_it(server: HubServer, say: Say) -> None:
+    server.faults["commit"].append(Fault(status=429, headers={"Retry-After": "2"}))
+    began = time.monotonic()
+    say("leek")
+    assert time.monotonic() - began >= 2
+
+
+def test_a_file_that_the_next_version_lacks_is_gone_from_it(server: HubServer, hub: Hub, tmp_path: Path) -> None:
+    publish(hub, upload(tmp_path, "leek"))
+    server.edit(server.dataset(REPO), "NOTES.md", "A maintainer's own.")
+    publish(hub, upload(tmp_path, "chard", split="test"))
+    held = server.dataset(REPO).at("v2")
+    assert held
+    assert {"data/test.parquet", "NOTES.md"} <= held.files.keys()
+    assert "data/train.parquet" not in held.files
 
 
 @pytest.mark.parametrize("call", ["info", "commit", "tag"])

@@ -20,3 +20,12 @@ def test_one_changed_byte_in_a_claim_is_found_and_named(tmp_path: Path, said: st
     claim.write_bytes(content)
     problems = verify(tmp_path)[1]
     assert str(claim) in {problem.where for problem in problems}
+
+
+def test_a_version_that_is_gone_though_a_later_one_is_there_is_named(tmp_path: Path) -> None:
+    store = TableStore(tmp_path / "tables")
+    for number in range(3):
+        store.write(memes({"meme_id": f"m{number}"}), schemas.MEMES, "fhm")
+    assert verify(tmp_path)[1] == []
+    (tmp_path / "tables/memes/fhm/versions/2.json").unlink()
+    assert [problem.where for problem in verify(tmp_path)[1]] == ["memes/fhm@2"]
