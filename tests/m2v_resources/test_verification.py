@@ -1,8 +1,10 @@
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from m2v import schemas
+from m2v.media import cache
 from m2v_resources.store import TableStore
 from m2v_resources.verification import verify
 from tests.tables import memes
@@ -29,3 +31,14 @@ def test_a_version_that_is_gone_though_a_later_one_is_there_is_named(tmp_path: P
     assert verify(tmp_path)[1] == []
     (tmp_path / "tables/memes/fhm/versions/2.json").unlink()
     assert [problem.where for problem in verify(tmp_path)[1]] == ["memes/fhm@2"]
+
+
+def test_one_changed_byte_of_an_embedding_is_found_and_named(tmp_path: Path) -> None:
+    TableStore(tmp_path / "tables").write(memes({"meme_id": "m1"}), schemas.MEMES, "fhm")
+    cache.append(tmp_path / "encodings" / "tiny-0123", pl.DataFrame([("a", [1.0])], schema=cache.SCHEMA, orient="row"))
+    assert verify(tmp_path)[1] == []
+    (shard,) = (tmp_path / "encodings" / "tiny-0123").iterdir()
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    assert [problem.where for problem in verify(tmp_path)[1]] == [str(shard)]
