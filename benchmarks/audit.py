@@ -1,6 +1,7 @@
 """An audit of one row among five million, in a store of 200 versions; and how fast files are verified."""
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from m2v_resources.store import TableStore
 from m2v_resources.stories import Stories
 from m2v_resources.verification import verify
 
-N_ROWS, N_VERSIONS, N_PAIRS = 5_000_000, 200, 3
+N_ROWS, N_VERSIONS, N_PAIRS = 5_000_000, 200, 9
 
 
 def main() -> None:
@@ -28,32 +29,34 @@ def main() -> None:
         seconds = time.monotonic() - began
         assert len(story["rows"]) == 2
         report("audit one row, 5 M rows, 200 versions", seconds, unit="s", target="≤ 1", holds=seconds <= 1)
-        paths = sorted(store.root.glob("*/*/*.parquet"))
-        n_bytes = sum(path.stat().st_size for path in paths)
-        # The alternative: read every file once, in large pieces, and do nothing with it. Both start from the disk.
-        ratios = []
+        n_bytes = sum(path.stat().st_size for path in store.root.glob("*/*/*.parquet"))
+        # The alternative: read every file once, in large pieces, and do nothing with it. A virtual disk keeps what was
+        # read once in the memory of its host, so each of the two has a fresh copy that nobody read.
+        scans, verified = [], []
         for _ in range(N_PAIRS):
-            scan_s = _timed(paths, lambda: [_read(path) for path in paths])
-            verify_s = _timed(paths, lambda: _verified(Path(folder)))
-            ratios.append(verify_s / scan_s)
-            print(f"scan {scan_s:.2f} s, {n_bytes / scan_s / 1e6:.0f} MB/s; verify {verify_s:.2f} s")
+            scans.append(_timed(Path(folder), lambda copy: [_read(path) for path in copy.glob("tables/*/*/*.parquet")]))
+            verified.append(_timed(Path(folder), _verified))
+            print(f"scan {n_bytes / scans[-1] / 1e6:.0f} MB/s, verify {n_bytes / verified[-1] / 1e6:.0f} MB/s")
+        ratio = median(verified) / median(scans)
         report(
             f"verify {n_bytes / 1e6:.0f} MB, over reading them from the disk",
-            median(ratios),
+            ratio,
             unit="×",
             target="≤ 1.2",
-            holds=median(ratios) <= 1.2,
+            holds=ratio <= 1.2,
         )
 
 
-def _timed(paths: list[Path], work: Callable[[], object]) -> float:
-    for path in paths:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    began = time.monotonic()
-    work()
-    return time.monotonic() - began
+def _timed(home: Path, work: Callable[[Path], object]) -> float:
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        shutil.copytree(home / "tables", Path(folder) / "tables")
+        for path in Path(folder).glob("tables/*/*/*.parquet"):
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        began = time.monotonic()
+        work(Path(folder))
+        return time.monotonic() - began
 
 
 def _read(path: Path) -> None:

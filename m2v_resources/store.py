@@ -132,13 +132,16 @@ class TableStore:
 
     def version(self, table: str, variant: str, *, number: int | None = None) -> Version:
         """A version by number, or the latest."""
+        if number and (self._folder(table, variant) / "versions" / f"{number}.json").is_file():
+            # Without listing the others: whoever walks through all versions would list them once for each.
+            return self._load(table, variant, number)
         numbers = self.numbers(table, variant)
         if not numbers:
             known = [f"{each.table}/{each.variant}" for each in self.all_latest()]
             raise UnknownName("stored table", f"{table}/{variant}", known)
-        if number is not None and number not in numbers:
+        if number is not None:
             raise UnknownName(f"version of {table}/{variant}", str(number), [str(each) for each in numbers])
-        return self._load(table, variant, number or numbers[-1])
+        return self._load(table, variant, numbers[-1])
 
     def latest(self, table: str, variant: str) -> Version | None:
         """The latest version, if there is one."""

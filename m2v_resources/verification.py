@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,16 +57,24 @@ def verify(
         listen: Told how many bytes of how many were hashed.
     """
     store = TableStore(home / "tables")
-    problems, files = [], []
+    problems: list[Problem] = []
     whole: dict[str, Version] = {}
-    for found in (_claims(store, whole), _manifests(home / "programs"), _shards(home / "encodings")):
-        for each in found:
-            (files if isinstance(each, _File) else problems).append(each)
-    for each in _releases(home, store, whole):
-        (files if isinstance(each, _File) else problems).append(each)
-    for version in whole.values():
-        problems += _inputs(version, whole)
-    problems += _hashed(files, listen)
+    with _Hashing() as hashing:
+        for found in (
+            _claims(store, whole),
+            _manifests(home / "programs"),
+            _shards(home / "encodings"),
+            # What was released is known once every claim was read.
+            _releases(home, store, whole),
+        ):
+            for each in found:
+                if isinstance(each, _File):
+                    hashing.add(each)
+                else:
+                    problems.append(each)
+        for version in whole.values():
+            problems += _inputs(version, whole)
+        problems += hashing.problems(listen)
     if with_rows:
         damaged = {problem.where for problem in problems}
         problems += [
@@ -76,9 +84,7 @@ def verify(
             for problem in _rows(store, version)
         ]
     n_claims = len(list(store.root.glob("*/*/versions/[0-9]*.json")))
-    return n_claims + len({each.path for each in files}), sorted(
-        set(problems), key=lambda each: (each.where, each.what)
-    )
+    return n_claims + len(hashing.digests), sorted(set(problems), key=lambda each: (each.where, each.what))
 
 
 def _claims(store: TableStore, whole: dict[str, Version]) -> Iterator[Problem | _File]:
@@ -163,22 +169,44 @@ def _releases(home: Path, store: TableStore, whole: dict[str, Version]) -> Itera
                 yield _File(folder / path, digest, f"{name}: {folder / path}", "it is not what was uploaded")
 
 
-def _hashed(files: list[_File], listen: Callable[[int, int], None]) -> Iterator[Problem]:
-    """What does not have its sha256; a file that several versions share is read once."""
-    paths = list(dict.fromkeys(each.path for each in files))
-    sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]
-    total, done, digests = sum(sizes), 0, {}
-    # Hashing releases the interpreter's lock; one thread per core keeps both the disk and the cores busy.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for path, size, digest in zip(paths, sizes, pool.map(_digest, paths), strict=True):
-            digests[path] = digest
-            done += size
+class _Hashing:
+    """Files hashed side by side, from the moment that they are found; one that several versions share is read once.
+
+    Hashing releases the interpreter's lock. With two threads per core the disk has work while others hash, and the
+    cores are busy to the end where the last files are large.
+    """
+
+    def __init__(self) -> None:
+        self.files: list[_File] = []
+        self.digests: dict[Path, Future[str | None]] = {}
+
+    def __enter__(self) -> "_Hashing":
+        self.pool = ThreadPoolExecutor(2 * (os.cpu_count() or 1))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+    def add(self, file: _File) -> None:
+        """Begin with it."""
+        self.files.append(file)
+        if file.path not in self.digests:
+            self.digests[file.path] = self.pool.submit(_digest, file.path)
+
+    def problems(self, listen: Callable[[int, int], None]) -> Iterator[Problem]:
+        """What does not have its sha256."""
+        sizes = {path: path.stat().st_size if path.is_file() else 0 for path in self.digests}
+        done, total = 0, sum(sizes.values())
+        for path, digest in self.digests.items():
+            digest.result()
+            done += sizes[path]
             listen(done, total)
-    for each in files:
-        if digests[each.path] is None:
-            yield Problem(each.name, "it is missing or cannot be read")
-        elif digests[each.path] != each.digest:
-            yield Problem(each.name, each.what)
+        for each in self.files:
+            found = self.digests[each.path].result()
+            if found is None:
+                yield Problem(each.name, "it is missing or cannot be read")
+            elif found != each.digest:
+                yield Problem(each.name, each.what)
 
 
 def _digest(path: Path) -> str | None:
