@@ -18,7 +18,7 @@ help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(STAMP) ## the whole study on the published tables, or on the sample where they cannot be had
-	@echo "== Running the study '$(STUDY)' (on 2 cores about 5 minutes the first time, seconds from then on)"
+	@echo "== Running the study '$(STUDY)' (on 2 cores some minutes the first time, seconds from then on)"
 	@$(BIN)/m2v run --study $(STUDY) --fallback sample
 
 test: $(STAMP) $(LABEL_STUDIO) browser ## every test
@@ -50,7 +50,7 @@ clean: ## remove the virtual environment; what the platform wrote stays
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 …"; exit 1; }
-	@echo "== Installing into $(VENV) (about 2.5 GB, some minutes)"
+	@echo "== Installing into $(VENV) (about 2.7 GB, some minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[encoder,dev]'
 	@touch $@

@@ -1,0 +1,5 @@
+"""What the platform knows, without Dagster."""
+
+from m2v import operators
+
+operators.watch()

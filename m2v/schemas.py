@@ -165,19 +165,68 @@ TEXT_FEATURES = Table(
     nullable=frozenset({"split"}),
 )
 
+MEME_IMAGES = Table(
+    name="meme_images",
+    row="a meme's picture as models see it, or what is wrong with it",
+    columns={
+        "meme_id": pl.String,
+        "path": pl.String,  # of the upright RGB copy
+        "width": pl.UInt32,  # before it was scaled down
+        "height": pl.UInt32,
+        "pixels_sha256": pl.String,
+        "perceptual_hash": pl.String,  # 64 bits as hex
+        "problem": pl.Enum(["missing", "outside", "unreadable", "too_large"]),
+    },
+    key=("meme_id",),
+    nullable=frozenset({"path", "width", "height", "pixels_sha256", "perceptual_hash", "problem"}),
+)
+
+VIDEO_FEATURES = Table(
+    name="video_features",
+    row="a video's frames, the statistics of its sound and its transcript, or what is wrong with it",
+    columns={
+        "video_id": pl.String,
+        "duration_s": pl.Float64,
+        "width": pl.UInt32,
+        "height": pl.UInt32,
+        "frames": pl.List(pl.String),  # paths of their files, in order of time
+        "frame_times_s": pl.List(pl.Float64),
+        "frame_sha256": pl.List(pl.String),
+        "frame_variance": pl.List(pl.Float64),  # of grey levels, 0 to 255
+        "frame_embeddings": pl.List(pl.List(pl.Float32)),  # (frames, dimensions), unit length
+        "embedding": pl.List(pl.Float32),  # (dimensions,): their mean, unit length
+        "problem": pl.String,
+        "mel_mean": pl.List(pl.Float64),  # (40,) over time, of log-mel energies; then of the cepstrum, (13,)
+        "mel_std": pl.List(pl.Float64),
+        "mfcc_mean": pl.List(pl.Float64),
+        "mfcc_std": pl.List(pl.Float64),
+        "audio_problem": pl.String,
+        "transcript": pl.String,
+        "transcript_source": pl.Enum(["dataset", "whisper", "none"]),
+    },
+    key=("video_id",),
+    nullable=frozenset(
+        {
+            "duration_s", "width", "height", "frame_embeddings", "embedding", "problem", "mel_mean", "mel_std",
+            "mfcc_mean", "mfcc_std", "audio_problem",
+        }
+    ),
+    hidden=frozenset({"transcript"}),
+)  # fmt: skip
+
 PREDICTIONS = Table(
     name="predictions",
     row="a meme's label under the target's definition, as a model sees it",
     columns={
         "meme_id": pl.String,
         "original": pl.Boolean,
-        "predicted": pl.Boolean,
+        "predicted": pl.Boolean,  # null: the model gave no answer that is one of the two words
         "probability": pl.Float64,  # of the positive label; null where the source published none
         "model": pl.String,
         "request_sha256": pl.String,  # item, prompt, demonstrations, model revision and decoding
     },
     key=("meme_id",),
-    nullable=frozenset({"probability"}),
+    nullable=frozenset({"predicted", "probability"}),
 )
 
 CONFLICTS = Table(
@@ -191,6 +240,7 @@ CONFLICTS = Table(
         "inclusion_probability": pl.Float64,
     },
     key=("meme_id",),
+    nullable=frozenset({"predicted"}),
 )
 
 HUMAN_LABELS = Table(
@@ -325,12 +375,13 @@ CHECKPOINTS = Table(
     columns={
         "run": pl.String,
         "folder": pl.String,  # below the platform's home; its manifest.json is written last
-        "weights_sha256": pl.String,
+        "weights_sha256": pl.String,  # null: a model that was not trained
         "threshold": pl.Float64,
         "selection": pl.String,  # JSON: what was chosen on the validation split, and how well it did there
         "n_train": pl.UInt32,
     },
     key=("run",),
+    nullable=frozenset({"weights_sha256"}),
 )
 
 TEST_PREDICTIONS = Table(
@@ -444,7 +495,7 @@ RELEASED_LABELS = Table(
         "text": pl.String,
     },
     key=("meme_id",),
-    nullable=frozenset({"label", "probability"}),
+    nullable=frozenset({"label", "probability", "predicted"}),
     hidden=frozenset({"text"}),
 )
 
@@ -454,6 +505,8 @@ TABLES: dict[str, Table] = {
         MEMES,
         VIDEOS,
         DEMONSTRATIONS,
+        MEME_IMAGES,
+        VIDEO_FEATURES,
         TEXT_FEATURES,
         PREDICTIONS,
         CONFLICTS,

@@ -18,14 +18,19 @@ from m2v.catalog.entries import (
     Lora,
     MemeDataset,
     Model,
+    Perceiver,
+    PredictionPlan,
     Probe,
+    Prompt,
     Source,
     Strategy,
     Study,
     TrainingPlan,
     VideoDataset,
+    Vlm,
+    VlmLora,
 )
-from m2v.catalog.variants import Alignment, Run, StudyPlan, TrainingSet
+from m2v.catalog.variants import Alignment, Asking, Run, StudyPlan, TrainingSet, variant
 from m2v.errors import InvalidCatalog, UnknownName
 
 PACKAGE = Path(__file__).parent
@@ -41,7 +46,8 @@ class Catalog:
     sources: Mapping[str, Source]
     memes: Mapping[str, MemeDataset]
     videos: Mapping[str, VideoDataset]
-    models: Mapping[str, Encoder | Probe | Lora]
+    models: Mapping[str, Model]
+    prompts: Mapping[str, Prompt]
     studies: Mapping[str, Study]
 
 
@@ -57,6 +63,7 @@ def load(beside: Path | None = None) -> Catalog:
         "memes": TypeAdapter(MemeDataset),
         "videos": TypeAdapter(VideoDataset),
         "models": TypeAdapter(Model),
+        "prompts": TypeAdapter(Prompt),
         "studies": TypeAdapter(Study),
     }
     found: dict[str, dict[str, Entry]] = {kind: {} for kind in kinds}
@@ -97,19 +104,63 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
         _check_files(dataset, _known(catalog.sources, f"source (of {dataset.name})", dataset.source))
     sources = tuple(catalog.sources[name] for name in dict.fromkeys(each.source for each in (*memes, *targets)))
     runs = tuple(dict.fromkeys(run for plan in study.training for run in _runs(plan, study, catalog)))
-    plan = StudyPlan(study=study, sources=sources, memes=memes, targets=targets, runs=runs)
+    asking = _asking(study.predictions, study, catalog) if isinstance(study.predictions, PredictionPlan) else None
+    for dataset in () if asking else memes:
+        _check_recorded(dataset)
+    plan = StudyPlan(
+        study=study,
+        sources=sources,
+        memes=memes,
+        targets=targets,
+        runs=runs,
+        asking=asking,
+        clip=_perceiver(study, "clip", catalog),
+        whisper=_perceiver(study, "whisper", catalog),
+    )
     _check_variants(plan)
     _check_published(plan)
     return plan
 
 
+def _asking(plan: PredictionPlan, study: Study, catalog: Catalog) -> Asking:
+    model = _known(catalog.models, "model", plan.model)
+    if not isinstance(model, Vlm):
+        raise InvalidCatalog(study.name, f"model {model.name!r} is of kind {model.kind}; predictions need a vlm.")
+    return Asking(plan, model, _known(catalog.prompts, "prompt", plan.prompt))
+
+
+def _perceiver(study: Study, kind: str, catalog: Catalog) -> Perceiver | None:
+    name = getattr(study, kind)
+    model = _known(catalog.models, "model", name) if name else None
+    if model and not (isinstance(model, Perceiver) and model.kind == kind):
+        raise InvalidCatalog(study.name, f"`{kind}: {name}` is of kind {model.kind}.")
+    return model
+
+
+def _check_recorded(dataset: MemeDataset) -> None:
+    for target, recorded in dataset.recorded.items():
+        if recorded.predictions is None:
+            raise InvalidCatalog(
+                f"memes/{dataset.name}.yaml",
+                f"`recorded: {target}:` names no `predictions:`; name the file, or have the study ask a model.",
+            )
+
+
 def _runs(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[Run]:
     model = _known(catalog.models, "model", plan.model)
-    if isinstance(model, Encoder):
-        raise InvalidCatalog(study.name, f"model {model.name!r} is an encoder; only probe and lora models are trained.")
-    encoder = _known(catalog.models, f"model (encoder of {model.name})", model.encoder)
-    if not isinstance(encoder, Encoder):
-        raise InvalidCatalog(model.name, f"its encoder {encoder.name!r} is a {encoder.kind}.")
+    if not isinstance(model, Probe | Lora | VlmLora):
+        raise InvalidCatalog(
+            study.name, f"model {model.name!r} is of kind {model.kind}; trained are probe, lora and vlm_lora."
+        )
+    prompt = None
+    if isinstance(model, VlmLora):
+        base = _known(catalog.models, f"model (vlm of {model.name})", model.vlm)
+        prompt = _known(catalog.prompts, f"prompt (of {model.name})", model.prompt)
+    else:
+        base = _known(catalog.models, f"model (encoder of {model.name})", model.encoder)
+    wanted = Vlm if isinstance(model, VlmLora) else Encoder
+    if not isinstance(base, wanted):
+        raise InvalidCatalog(model.name, f"it stands on {base.name!r}, which is of kind {base.kind}.")
     for names, ours, kind in ((plan.memes, study.memes, "memes"), (plan.targets, study.targets, "targets")):
         for name in names or ():
             if name not in ours:
@@ -118,7 +169,7 @@ def _runs(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[Run]:
         if isinstance(model, Lora) and training_set.strategy == "no_ft":
             raise InvalidCatalog(study.name, f"{model.name} has an untrained head, so it has no strategy no_ft.")
         for seed in plan.seeds:
-            yield Run(model=model, encoder=encoder, training_set=training_set, seed=seed)
+            yield Run(model=model, base=base, training_set=training_set, seed=seed, prompt=prompt)
 
 
 def _training_sets(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[TrainingSet]:
@@ -129,7 +180,8 @@ def _training_sets(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterat
                 continue
             for memes in (catalog.memes[name] for name in plan.memes or study.memes):
                 training_set = TrainingSet(strategy, target, memes, plan.paper_mode)
-                if training_set.alignment and target.name not in memes.recorded:
+                is_labelled = target.name in memes.recorded or isinstance(study.predictions, PredictionPlan)
+                if training_set.alignment and not is_labelled:
                     raise InvalidCatalog(
                         study.name,
                         f"strategy {strategy} needs predictions of {memes.name} under {target.name}; add "
@@ -160,7 +212,7 @@ def _check_files(dataset: MemeDataset | VideoDataset, source: Source) -> None:
 def _check_variants(plan: StudyPlan) -> None:
     datasets = [each.name for each in (*plan.memes, *plan.targets)]
     for names in (datasets, [each.name for each in plan.alignments], [each.name for each in plan.runs]):
-        flat = [name.replace("-", "_") for name in names]
+        flat = [variant(name) for name in names]
         for name in flat:
             if flat.count(name) > 1:
                 raise InvalidCatalog(plan.study.name, f"two different parts would both be called {name!r}; rename one.")

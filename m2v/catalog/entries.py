@@ -1,14 +1,16 @@
 """What a catalog entry may say. Entries are frozen, unknown keys are refused, names are checked against each other."""
 
 import math
+import re
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, Self, TypeAlias
+from string import Formatter
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from m2v.schemas import RELEASED_LABELS
 
-Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9]+([-.][a-z0-9]+)*$")]
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -29,6 +31,7 @@ def _is_released(column: str) -> str:
 
 
 ReleasedColumn: TypeAlias = Annotated[str, AfterValidator(_is_released)]
+Quantisation: TypeAlias = Literal["none", "8bit", "4bit"]
 Strategy: TypeAlias = Literal["no_ft", "om_ft", "rm_ft", "vid_ft", "vid_rm_ft"]
 
 
@@ -117,15 +120,15 @@ class Recorded(Item):
     Attributes:
         model: Which model predicted.
         revision: Its revision, where known.
-        predictions: One label per meme.
+        predictions: One label per meme; not needed where a study asks a model itself.
         answers: Annotators' labels; empty where a meme has none. Without ``annotator`` there is one, unnamed.
         votes: Final labels that were published, to compare ours with.
         gold: Labels that are known to be right, of memes that live rounds mix in to see how annotators do.
     """
 
-    model: str
+    model: str = "none"
     revision: str | None = None
-    predictions: Columns
+    predictions: Columns | None = None
     answers: Columns | None = None
     votes: Columns | None = None
     gold: Columns | None = None
@@ -153,6 +156,9 @@ class Dataset(Entry):
         source: Whose files they are.
         files: Which of the source's files, in the order the layout expects.
         languages: BCP 47 tags.
+        media: Folder of its pictures or videos; relative ones start at the entry's ``folder``. ``M2V_MEDIA`` names a
+            folder for all datasets instead.
+        media_from: Where people get them, if not from the source.
         split_shares: Only for layouts without splits.
     """
 
@@ -160,6 +166,8 @@ class Dataset(Entry):
     layout: str
     files: tuple[FileName, ...] = Field(min_length=1)
     languages: tuple[str, ...] = ("en",)
+    media: str | None = None
+    media_from: str | None = None
     split_shares: SplitShares | None = None
 
 
@@ -225,34 +233,247 @@ class Probe(Entry):
     paper_c: float = 10.0
 
 
-class Lora(Entry):
-    """An encoder with a LoRA adapter and a linear head, trained by DeepSpeed ZeRO.
+class Adapted(Entry):
+    """A pretrained model with a LoRA adapter, trained by DeepSpeed ZeRO.
+
+    Attributes:
+        batch_size: Examples per step, over all processes.
+        micro_batch_size: As many of them at a time in each process; absent: all of its share.
+        schedule: Of the learning rate, after the warm-up.
+        zero_stage: 2 or 3.
+        offload: Keep what ZeRO shards (optimiser states, with stage 3 parameters too) in the machine's memory.
+        n_processes: Started by torchrun; they share the batch.
+    """
+
+    rank: int = Field(default=8, gt=0)
+    alpha: int = 16
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    epochs: int = Field(default=3, gt=0)
+    batch_size: int = Field(default=32, gt=0)
+    micro_batch_size: int | None = Field(default=None, gt=0)
+    learning_rate: float = Field(default=2e-4, gt=0)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_share: float = Field(default=0.1, ge=0, le=1)
+    max_gradient_norm: float = 1.0
+    weight_decay: float = 0.01
+    zero_stage: Literal[2, 3] = 2
+    offload: bool = False
+    n_processes: int = Field(default=1, gt=0)
+
+
+class Lora(Adapted):
+    """A text encoder with a LoRA adapter and a linear head.
 
     Attributes:
         targets: Regular expression over module names that get an adapter.
-        zero_stage: 2 or 3.
-        n_processes: Started by torchrun; they share the batch.
-        batch_size: Examples per step, over all processes.
     """
 
     kind: Literal["lora"]
     encoder: Name
-    rank: int = 8
-    alpha: int = 16
-    dropout: float = 0.05
     targets: str
-    epochs: int = 3
-    batch_size: int = 32
-    learning_rate: float = 2e-4
     head_learning_rate: float = 1e-3
-    warmup_share: float = 0.1
-    max_gradient_norm: float = 1.0
-    weight_decay: float = 0.01
-    zero_stage: Literal[2, 3] = 2
-    n_processes: int = Field(default=1, gt=0)
 
 
-Model: TypeAlias = Annotated[Encoder | Probe | Lora, Field(discriminator="kind")]
+class Prompt(Entry):
+    """What a vision-language model is asked about an item; any change of a text is another request.
+
+    Attributes:
+        instruction: With ``{text}``, ``{positive}`` and ``{negative}``, and where wanted ``{positive_definition}`` and
+            ``{negative_definition}``.
+        demonstrations: ``turns``: each is a question with its pictures and its answer; ``described``: all stand in the
+            item's own question, their pictures in words.
+        example: One described demonstration, with ``{description}``, ``{text}`` and ``{label}``.
+    """
+
+    instruction: str
+    demonstrations: Literal["turns", "described"] = "turns"
+    example: str = "Image: {description} Text: '{text}' Answer: {label}\n"
+
+    @model_validator(mode="after")
+    def _placeholders_are_known(self) -> Self:
+        known = {
+            "instruction": {"text", *LabelDefinition.model_fields},
+            "example": {"text", "description", "label"},
+        }
+        for name, fields in known.items():
+            used = {field for _, field, _, _ in Formatter().parse(getattr(self, name)) if field is not None}
+            if used - fields:
+                raise ValueError(f"{name} has the unknown placeholder {sorted(used - fields)[0]!r}")
+            if "text" not in used:
+                raise ValueError(f"{name} must have the placeholder {{text}}")
+        return self
+
+
+class Vlm(Entry):
+    """A vision-language model.
+
+    Attributes:
+        hub: Repository on the Hugging Face Hub, at ``revision``, a commit there.
+        gated: Whether one has to agree to its licence there before its weights can be had.
+        built: Made on the spot from this architecture's config and ``seed`` instead; it knows nothing.
+        width: Of a built one's states.
+        dtype: In which it works; weights are kept in it too, unless quantised.
+        quantisation: Of the weights, by bitsandbytes: ``8bit``, or ``4bit`` (nf4, double quantisation).
+        n_frames: How many frames of a video it is shown.
+        frame_variance: Of one frame, show the first whose grey levels vary more than this, else the last; absent: the
+            middle one.
+        video_as: Frames as one video, or each as an image.
+        max_text_tokens: Longer texts of items and demonstrations are cut, nothing else ever is.
+        cut: Which end of them is dropped.
+        context_tokens: More than this is an error.
+        memory_gib: About what it takes on an accelerator in ``dtype``; for people who plan.
+    """
+
+    kind: Literal["vlm"]
+    hub: str | None = None
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    gated: bool = False
+    built: Literal["mllama", "llava_next_video"] | None = None
+    seed: int = 0
+    width: int = 32
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    quantisation: Quantisation = "none"
+    n_frames: int = Field(default=1, gt=0)
+    frame_variance: float | None = None
+    video_as: Literal["images", "video"] = "images"
+    max_text_tokens: int = Field(default=512, gt=0)
+    cut: Literal["right", "left"] = "right"
+    context_tokens: int = Field(gt=0)
+    memory_gib: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _comes_from_somewhere(self) -> Self:
+        if (self.built is None) == (self.hub is None) or (self.hub is None) != (self.revision is None):
+            raise ValueError("name either hub and revision, or built")
+        return self
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides its answers, in plain data."""
+        return self.model_dump(
+            mode="json",
+            include={"hub", "revision", "built", "seed", "width", "dtype", "quantisation", "max_text_tokens", "cut"},
+        )
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Which weights it has, in plain data; an adapter fits no others."""
+        return self.model_dump(mode="json", include={"hub", "revision", "built", "seed", "width"})
+
+
+# The published recipe, where it is no mistake (docs/fine-tuning.md says which of its choices are).
+PAPER = {
+    "rank": 8,
+    "alpha": 16,
+    "dropout": 0.05,
+    "epochs": 5,
+    "batch_size": 32,
+    "micro_batch_size": 4,
+    "learning_rate": 2e-4,
+    "schedule": "constant",
+    "warmup_share": 0.0,
+    "max_gradient_norm": 0.3,
+    "weight_decay": 0.0,
+    "quantisation": "4bit",
+    "checkpoints_gradients": True,
+}
+
+
+class VlmLora(Adapted):
+    """A vision-language model with a LoRA adapter, trained to answer with the label's word.
+
+    Attributes:
+        vlm: The model.
+        prompt: What it is asked, in training and afterwards.
+        fidelity: ``best`` keeps the epoch with the best validation AUROC and its best threshold. ``paper`` has the
+            published recipe's settings where this entry names none, keeps the last epoch, and calls an item positive
+            when the positive word is the more probable.
+        demonstrations: Whether a model that was not trained is shown the target's own (few-shot) or none (zero-shot).
+        scope: Modules that get an adapter: of the language model only, or of the vision tower too.
+        projections: Names of linear layers in them.
+        quantisation: Of the frozen weights, in training and, unless ``evaluated_in`` says otherwise, afterwards.
+        checkpoints_gradients: Compute activations twice instead of keeping them.
+    """
+
+    kind: Literal["vlm_lora"]
+    vlm: Name
+    prompt: Name = "paper"
+    fidelity: Literal["best", "paper"] = "best"
+    demonstrations: Literal["target", "none"] = "none"
+    scope: Literal["language", "all"] = "language"
+    projections: tuple[str, ...] = Field(default=("q_proj", "v_proj"), min_length=1)
+    quantisation: Quantisation = "none"
+    evaluated_in: Quantisation | None = None
+    checkpoints_gradients: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe(cls, data: Any) -> Any:
+        return {**PAPER, **data} if isinstance(data, dict) and data.get("fidelity") == "paper" else data
+
+    @model_validator(mode="after")
+    def _can_be_sharded(self) -> Self:
+        if self.quantisation != "none" and self.zero_stage == 3:
+            raise ValueError("ZeRO-3 cannot shard quantised weights; take `zero_stage: 2`, or `quantisation: none`")
+        return self
+
+    @property
+    def targets(self) -> str:
+        """Regular expression over module names that get an adapter."""
+        named = rf".*\.({'|'.join(map(re.escape, self.projections))})"
+        # What transformers calls the language half: language_model nearly everywhere, text_model in Idefics, SmolVLM.
+        return named if self.scope == "all" else rf"(.*\.)?(language_model|text_model){named}"
+
+
+class FramePlan(Item):
+    """Which frames of a video are looked at.
+
+    Attributes:
+        n: How many; a model is shown as many of them as its entry says.
+        rule: ``shots``, ``even``, ``keyframe``, or ``paper`` (m2v/media/frames.py).
+        side: Pixels of a frame's longer side.
+        variance: Of grey levels, for ``paper``.
+    """
+
+    n: int = Field(default=16, gt=0, le=256)
+    rule: Literal["even", "shots", "keyframe", "paper"] = "shots"
+    side: int = Field(default=560, ge=16, le=2048)
+    variance: float = 100.0
+
+
+class Perceiver(Entry):
+    """A model whose view of pictures or sound is a feature: CLIP for frames, Whisper for speech.
+
+    Attributes:
+        hub, revision: On the Hugging Face Hub, a commit there.
+        built: Made on the spot from ``kind``'s config and ``seed`` instead; it knows nothing.
+        gated, memory_gib: As for a ``vlm``.
+    """
+
+    kind: Literal["clip", "whisper"]
+    hub: str | None = None
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    built: Literal["clip", "whisper"] | None = None
+    seed: int = 0
+    width: int = 32
+    gated: bool = False
+    memory_gib: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _comes_from_somewhere(self) -> Self:
+        if (self.built is None) == (self.hub is None) or (self.hub is None) != (self.revision is None):
+            raise ValueError("name either hub and revision, or built")
+        if self.built not in {None, self.kind}:
+            raise ValueError(f"built must be {self.kind}")
+        return self
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides what it finds, in plain data."""
+        return self.model_dump(mode="json", include={"kind", "hub", "revision", "built", "seed", "width"})
+
+
+Model: TypeAlias = Annotated[Encoder | Probe | Lora | Vlm | VlmLora | Perceiver, Field(discriminator="kind")]
 
 
 class TrainingPlan(Item):
@@ -269,6 +490,48 @@ class TrainingPlan(Item):
     targets: tuple[Name, ...] | None = None
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     paper_mode: bool = False
+
+
+class Server(Item):
+    """A server that speaks OpenAI's chat API: vLLM, SGLang, `transformers serve`, or a company's.
+
+    Attributes:
+        url: Up to and with ``/v1``.
+        model: What it calls the model; default: the entry's ``hub``.
+        key: Name of the environment variable that holds the key, where it wants one.
+        n_at_once: Requests under way at a time.
+        timeout_s: For each answer.
+        budget: At most this many requests in one run, repetitions not counted; what is left is asked in the next.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    model: str | None = None
+    key: str | None = None
+    n_at_once: int = Field(default=8, ge=1)
+    timeout_s: float = Field(default=120.0, gt=0)
+    budget: int | None = Field(default=None, ge=1)
+
+
+class PredictionPlan(Item):
+    """How a vision-language model labels memes under each target's definition.
+
+    Attributes:
+        demonstrations: ``target``: those that the target's file names; ``train`` or ``validation``: drawn there, as
+            many of either label; ``none``.
+        n_demonstrations, seed: Of those drawn.
+        pictures: False shows the model texts only.
+        mode: ``score``: the probability of the two words; ``generate``: what it writes, strictly read.
+        server: Ask there instead of in a program of ours.
+    """
+
+    model: Name
+    prompt: Name = "paper"
+    demonstrations: Literal["target", "train", "validation", "none"] = "target"
+    n_demonstrations: int = Field(default=8, ge=2, multiple_of=2)
+    seed: int = 0
+    pictures: bool = True
+    mode: Literal["score", "generate"] = "score"
+    server: Server | None = None
 
 
 class RoundPlan(Item):
@@ -323,6 +586,10 @@ class Study(Entry):
     """Datasets, models and choices; the graph is built from it.
 
     Attributes:
+        predictions: What was recorded elsewhere, or how a model of the catalog is asked.
+        frames: Which frames of the targets' videos are looked at.
+        clip: Model that embeds the frames, if any.
+        whisper: Model that writes down what is said in videos that come without a transcript, if any.
         leaks: Items that stand in a later split too: out of the earlier one (default), or kept.
         audit_share: Share of agreed rows that people look at all the same.
         min_answers: A conflict with fewer answers stays undecided.
@@ -332,7 +599,10 @@ class Study(Entry):
     memes: tuple[Name, ...] = ()
     targets: tuple[Name, ...] = Field(min_length=1)
     training: tuple[TrainingPlan, ...] = ()
-    predictions: Literal["recorded"] = "recorded"
+    predictions: Literal["recorded"] | PredictionPlan = "recorded"
+    frames: FramePlan = FramePlan()
+    clip: Name | None = None
+    whisper: Name | None = None
     answers: Literal["recorded", "live"] = "recorded"
     rounds: RoundPlan = RoundPlan()
     publish: PublishPlan | None = None

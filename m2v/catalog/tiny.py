@@ -1,0 +1,267 @@
+"""Models of the real architectures, small enough for a test, built from their configs on the spot.
+
+They know nothing: their weights are drawn from a seed. What they serve is that every line that handles the real ones
+(processor, chat template, weights, adapters) runs on any machine.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+# Every word of the prompts and of the sample's texts is made of these; a byte-level vocabulary leaves nothing out.
+SENTENCES = (
+    "Text: Analyze the image and text to determine if the content is insulting. Respond with 'insulting' or "
+    "'neighbourly'—just one word, no sentences.",
+    "neighbourly insulting hateful non-hateful offensive non-offensive vegetables garden soup market greenhouse",
+    "This video attacks a kind of vegetable for what it is: it calls them worthless, wants them gone.",
+    "every one of the leeks is stupid and dirty, they ruin the market and do not belong in the kitchen",
+    "grandma is growing carrots beside the path, what a lovely basket we brought from the greenhouse this weekend",
+)
+MLLAMA_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' }}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}{{ '<|image|>' }}{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{{ '<|eot_id|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
+)
+LLAVA_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ 'USER: ' if message['role'] == 'user' else 'ASSISTANT: ' }}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}{{ '<image>\n' }}{% elif part['type'] == 'video' %}{{ '<video>\n' }}"
+    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{{ ' ' if message['role'] == 'user' else eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT: ' }}{% endif %}"
+)
+
+
+def build(architecture: str, folder: Path, *, seed: int, width: int = 32, layers: int = 3) -> Path:
+    """Write config, weights (safetensors), tokenizer and processor, whole or not at all; give the folder.
+
+    Args:
+        architecture: A key of ``BUILDERS``.
+        width: Of the language model's states; 32 makes about 100 thousand parameters, 576 about 20 million.
+    """
+    if folder.exists():
+        return folder
+    import torch
+    import transformers
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+        state = torch.random.get_rng_state()
+        torch.manual_seed(seed)
+        try:
+            model, processor = BUILDERS[architecture](width, layers)
+        finally:
+            torch.random.set_rng_state(state)
+        content = Path(scratch) / "content"
+        transformers.utils.logging.disable_progress_bar()
+        model.save_pretrained(content, safe_serialization=True)
+        processor.save_pretrained(content)
+        try:
+            os.rename(content, folder)  # noqa: PTH104 (Path.rename replaces nothing either, but os says so)
+        except OSError:
+            # Another process was first, with the same content.
+            if not folder.is_dir():
+                raise
+    return folder
+
+
+def _mllama(width: int, layers: int) -> tuple[Any, Any]:
+    import torch
+    import transformers as hf
+
+    tokenizer = _tokenizer(
+        bos="<|begin_of_text|>",
+        eos="<|eot_id|>",
+        pad="<|finetune_right_pad_id|>",
+        others=["<|start_header_id|>", "<|end_header_id|>"],
+        template=MLLAMA_TEMPLATE,
+    )
+    vocabulary = len(tokenizer)
+    # As in the real one, the image token has the first id beyond the head's vocabulary.
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|image|>"]}, replace_extra_special_tokens=False)
+    text = hf.models.mllama.configuration_mllama.MllamaTextConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        cross_attention_layers=[1],
+        max_position_embeddings=4096,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        **_ids(tokenizer),
+    )
+    vision = hf.models.mllama.configuration_mllama.MllamaVisionConfig(
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=2,
+        num_global_layers=1,
+        attention_heads=2,
+        image_size=56,
+        patch_size=14,
+        max_num_tiles=2,
+        intermediate_layers_indices=[0],
+        vision_output_dim=2 * width,
+        supported_aspect_ratios=[[1, 1], [1, 2], [2, 1]],
+    )
+    image_token = tokenizer.convert_tokens_to_ids("<|image|>")
+    config = hf.MllamaConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), image_token_index=image_token)
+    model = hf.MllamaForConditionalGeneration(config).eval()
+    for name, parameter in model.named_parameters():
+        # Fresh gates are 0, and with them every image would be without effect.
+        if name.endswith("gate") or "gate_positional" in name:
+            torch.nn.init.constant_(parameter, 0.5)
+    _spread(model)
+    images = hf.models.mllama.image_processing_pil_mllama.MllamaImageProcessorPil(
+        size={"height": 56, "width": 56}, max_image_tiles=2
+    )
+    return model, hf.MllamaProcessor(images, tokenizer, chat_template=MLLAMA_TEMPLATE)
+
+
+def _llava_next_video(width: int, layers: int) -> tuple[Any, Any]:
+    import transformers as hf
+
+    tokenizer = _tokenizer(bos="<s>", eos="</s>", pad="<pad>", others=["<image>", "<video>"], template=LLAVA_TEMPLATE)
+    text = hf.LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=8192,
+        **_ids(tokenizer),
+    )
+    vision = hf.CLIPVisionConfig(
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=28,
+        patch_size=7,
+        projection_dim=width,
+    )
+    config = hf.LlavaNextVideoConfig(
+        vision_config=vision.to_dict(),
+        text_config=text.to_dict(),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
+        image_grid_pinpoints=[[28, 56], [56, 28], [56, 56]],
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+        spatial_pool_stride=2,
+    )
+    model = hf.LlavaNextVideoForConditionalGeneration(config).eval()
+    _spread(model)
+    sizes: dict[str, Any] = {"size": {"shortest_edge": 28}, "crop_size": {"height": 28, "width": 28}}
+    images = hf.models.llava_next.image_processing_pil_llava_next.LlavaNextImageProcessorPil(
+        **sizes, image_grid_pinpoints=config.image_grid_pinpoints or []
+    )
+    videos = hf.LlavaNextVideoVideoProcessor(**sizes)
+    processor = hf.LlavaNextVideoProcessor(
+        video_processor=videos,
+        image_processor=images,
+        tokenizer=tokenizer,
+        chat_template=LLAVA_TEMPLATE,
+        patch_size=7,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )
+    return model, processor
+
+
+def _clip(width: int, layers: int) -> tuple[Any, Any]:
+    import transformers as hf
+
+    vision = hf.CLIPVisionConfig(
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        image_size=28,
+        patch_size=7,
+        projection_dim=width,
+    )
+    model = hf.CLIPVisionModelWithProjection(vision).eval()
+    _spread(model)
+    images = hf.models.clip.image_processing_pil_clip.CLIPImageProcessorPil(
+        size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}
+    )
+    return model, images
+
+
+def _whisper(width: int, layers: int) -> tuple[Any, Any]:
+    import transformers as hf
+
+    tokenizer = _tokenizer(
+        bos="<|startoftranscript|>", eos="<|endoftext|>", pad="<pad>", others=["<|notimestamps|>"], template=""
+    )
+    config = hf.WhisperConfig(
+        vocab_size=len(tokenizer),
+        d_model=width,
+        encoder_layers=layers,
+        decoder_layers=layers,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=2 * width,
+        decoder_ffn_dim=2 * width,
+        decoder_start_token_id=tokenizer.bos_token_id,
+        max_target_positions=64,
+        **_ids(tokenizer),
+    )
+    model = hf.WhisperForConditionalGeneration(config).eval()
+    _spread(model)
+    model.generation_config.max_new_tokens = 8
+    return model, hf.WhisperProcessor(hf.WhisperFeatureExtractor(), tokenizer)
+
+
+BUILDERS: Mapping[str, Callable[[int, int], tuple[Any, Any]]] = {
+    "mllama": _mllama,
+    "llava_next_video": _llava_next_video,
+    "clip": _clip,
+    "whisper": _whisper,
+}
+
+
+def _tokenizer(*, bos: str, eos: str, pad: str, others: list[str], template: str) -> Any:
+    """A byte-level BPE tokenizer that puts ``bos`` before every text."""
+    import tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    raw = tokenizers.Tokenizer(tokenizers.models.BPE())
+    raw.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = tokenizers.decoders.ByteLevel()
+    special = [bos, eos, pad, *others]
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=1000, special_tokens=special, initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    )
+    raw.train_from_iterator(SENTENCES, trainer)
+    raw.post_processor = tokenizers.processors.TemplateProcessing(
+        single=f"{bos} $A", special_tokens=[(bos, raw.token_to_id(bos))]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, bos_token=bos, eos_token=eos, pad_token=pad, additional_special_tokens=others
+    )
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def _ids(tokenizer: Any) -> dict[str, Any]:
+    return {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+
+
+def _spread(model: Any) -> None:
+    """Larger weights than the usual first ones, so that what a token or an image changes is well above rounding."""
+    import torch
+
+    for name, parameter in model.named_parameters():
+        if parameter.dim() > 1 and "embed" not in name:
+            # Of the head larger still: its input has a fixed length, so that few dimensions could be sure of nothing.
+            gain = 3.0 if "lm_head" in name else 1.0
+            torch.nn.init.normal_(parameter, std=gain * parameter.shape[-1] ** -0.5)

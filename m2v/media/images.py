@@ -1,0 +1,90 @@
+"""Memes' pictures as models see them: upright, RGB, of a bounded size, known by hashes."""
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+# A picture of more than this is more likely an attack on memory than a meme.
+MAX_PIXELS = 64_000_000
+# The largest that a model here takes whole: four tiles of 560.
+SIDE = 1120
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture.
+
+    Attributes:
+        pixels_sha256: Of size and pixels, whatever file they came in.
+        perceptual_hash: 64 bits as hex (pHash, Zauner 2010); pictures that look alike differ in few of them.
+    """
+
+    image: Image.Image
+    width: int
+    height: int
+    pixels_sha256: str
+    perceptual_hash: str
+
+
+class NoPicture(Exception):
+    """A picture that cannot be used; the reason is one of ``meme_images``' words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def below(root: Path, name: str) -> Path:
+    """The file that a table names, below the media folder.
+
+    Raises:
+        NoPicture: The name leads out of the folder, also by a link, or there is no such file.
+    """
+    path = (root / name).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise NoPicture("outside")
+    if not path.is_file():
+        raise NoPicture("missing")
+    return path
+
+
+def read(path: Path) -> Picture:
+    """A picture, turned as its EXIF says, in RGB on white, its longer side at most 1,120.
+
+    Of a moving one, the first frame.
+
+    Raises:
+        NoPicture: It is damaged, no picture, or too large.
+    """
+    import imagehash
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                if opened.width * opened.height > MAX_PIXELS:
+                    raise NoPicture("too_large")
+                # JPEG is decoded at half or a quarter of its size where that is enough.
+                opened.draft("RGB", (SIDE, SIDE))
+                upright = ImageOps.exif_transpose(opened)
+                width, height = upright.size
+                image = _on_white(upright)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise NoPicture("too_large") from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError):
+        # Pillow's readers raise all of these on damaged files.
+        raise NoPicture("unreadable") from None
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    digest = hashlib.sha256(f"{image.width}x{image.height}:".encode() + image.tobytes()).hexdigest()
+    return Picture(image, width, height, digest, str(imagehash.phash(image)))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
+        seen = image.convert("RGBA")
+        white = Image.new("RGBA", seen.size, "white")
+        return Image.alpha_composite(white, seen).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,92 @@
+"""Program: memes' pictures, decoded once.
+
+The spec says ``memes`` (parquet with ``meme_id`` and ``image``), ``media`` (the folder that images lie below) and
+``cache`` (a folder for all programs). The folder gets ``pictures.parquet``: rows of ``meme_images``.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from m2v import programfiles, progress, schemas
+from m2v.media import images, work
+
+# Pictures to a task: one file of results for so many.
+CHUNK = 64
+
+
+def main() -> None:
+    spec, out = programfiles.arguments(__doc__ or "")
+    if programfiles.complete(out):
+        return
+    began = time.monotonic()
+    rows = pl.read_parquet(spec["memes"]).sort("meme_id")
+    media, cache = Path(spec["media"]), Path(spec["cache"])
+    chunks = [rows.slice(start, CHUNK).rows() for start in range(0, rows.height, CHUNK)]
+    tasks = {str(number): _task(chunk, media) for number, chunk in enumerate(chunks)}
+    with progress.reporting() as report:
+        found = work.results(tasks, pictures, folder=cache / "pictures", report=report, unit="batches of pictures")
+    made = [row for name, task in tasks.items() for row in _rows(task, found[name])]
+    table = pl.DataFrame(made, schema=dict(schemas.MEME_IMAGES.columns)).sort("meme_id")
+    table.write_parquet(out / "pictures.parquet")
+    programfiles.finish(
+        out,
+        files=["pictures.parquet"],
+        packages=["pillow", "imagehash"],
+        program="m2v.media.pictures",
+        n_pictures=table.height,
+        n_unusable=table["problem"].is_not_null().sum(),
+        seconds=time.monotonic() - began,
+    )
+
+
+def pictures(task: dict[str, Any], place: Path) -> dict[str, Any]:
+    """A chunk's pictures: where each lies, and its hashes or what is wrong with it."""
+    found = []
+    for meme_id, name, _ in task["pictures"]:
+        try:
+            if name is None:
+                raise images.NoPicture("missing")
+            path = images.below(Path(task["media"]), name)
+            picture = images.read(path)
+        except images.NoPicture as error:
+            found.append({"meme_id": meme_id, "problem": error.reason})
+            continue
+        # Named by its pixels: equal pictures are one file.
+        copy = place / f"{picture.pixels_sha256[:32]}.png"
+        if not copy.exists():
+            picture.image.save(copy, compress_level=1)
+        found.append(
+            {
+                "meme_id": meme_id,
+                "path": str(copy),
+                "width": picture.width,
+                "height": picture.height,
+                "pixels_sha256": picture.pixels_sha256,
+                "perceptual_hash": picture.perceptual_hash,
+            }
+        )
+    return {"pictures": found}
+
+
+def _task(chunk: list[tuple[Any, ...]], media: Path) -> dict[str, Any]:
+    listed = []
+    for meme_id, name in chunk:
+        try:
+            about = work.stamp(images.below(media, name)) if name else None
+        except images.NoPicture:
+            about = None
+        listed.append([meme_id, name, about])
+    return {"pictures": listed, "media": str(media.resolve()), "side": images.SIDE}
+
+
+def _rows(task: dict[str, Any], result: dict[str, Any]) -> list[dict[str, Any]]:
+    if "problem" in result:
+        return [{"meme_id": meme_id, "problem": "unreadable"} for meme_id, _, _ in task["pictures"]]
+    return result["pictures"]
+
+
+if __name__ == "__main__":
+    main()

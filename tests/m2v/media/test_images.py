@@ -1,0 +1,138 @@
+"""Pictures as models see them: upright, RGB on white, bounded, known by hashes; and what no picture should be."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from m2v.media import images
+
+
+def saved(path: Path, image: Image.Image, **settings) -> Path:
+    image.save(path, **settings)
+    return path
+
+
+def halves() -> Image.Image:
+    """White on the left, black on the right."""
+    image = Image.new("RGB", (60, 40), "black")
+    image.paste("white", (0, 0, 30, 40))
+    return image
+
+
+@pytest.mark.parametrize(("orientation", "light"), [(1, "left"), (3, "right"), (6, "top"), (8, "bottom")])
+def test_pictures_are_turned_as_their_exif_says(tmp_path: Path, orientation: int, light: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found = images.read(saved(tmp_path / "a.jpg", halves(), exif=exif, quality=95))
+    pixels = np.asarray(found.image.convert("L"), dtype=float)
+    height, width = pixels.shape
+    sides = {
+        "left": pixels[:, : width // 3],
+        "right": pixels[:, -(width // 3) :],
+        "top": pixels[: height // 3],
+        "bottom": pixels[-(height // 3) :],
+    }
+    assert max(sides, key=lambda side: sides[side].mean()) == light
+    assert (found.width, found.height) == ((60, 40) if orientation in {1, 3} else (40, 60))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "CMYK", "L", "1", "I;16"])
+def test_every_mode_becomes_rgb_and_what_is_clear_becomes_white(tmp_path: Path, mode: str) -> None:
+    if mode in {"RGBA", "LA"}:
+        path = saved(tmp_path / "a.png", Image.new(mode, (8, 8), (0,) * len(mode)))
+    elif mode == "P":
+        image = Image.new("P", (8, 8), 0)
+        image.putpalette([0, 0, 0, 255, 0, 0])
+        path = saved(tmp_path / "a.png", image, transparency=0)
+    else:
+        path = saved(tmp_path / ("a.tiff" if mode in {"CMYK", "I;16"} else "a.png"), Image.new(mode, (8, 8)))
+    found = images.read(path)
+    assert found.image.mode == "RGB"
+    if mode in {"RGBA", "LA", "P"}:
+        assert found.image.getpixel((4, 4)) == (255, 255, 255)
+
+
+def test_equal_pixels_in_different_files_have_one_hash(tmp_path: Path) -> None:
+    one = images.read(saved(tmp_path / "a.png", halves()))
+    other = images.read(saved(tmp_path / "b.bmp", halves()))
+    assert one.pixels_sha256 == other.pixels_sha256
+    turned = images.read(saved(tmp_path / "c.png", halves().rotate(180)))
+    assert turned.pixels_sha256 != one.pixels_sha256
+
+
+def test_pictures_that_look_alike_have_perceptual_hashes_that_differ_in_few_bits(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    base = Image.fromarray(random.integers(0, 255, (12, 12, 3), np.uint8)).resize((200, 200), Image.Resampling.BICUBIC)
+    other = Image.fromarray(random.integers(0, 255, (12, 12, 3), np.uint8)).resize((200, 200), Image.Resampling.BICUBIC)
+    hashes = [
+        images.read(saved(tmp_path / name, image, **settings)).perceptual_hash
+        for name, image, settings in (
+            ("a.png", base, {}),
+            ("small.jpg", base.resize((90, 90)), {"quality": 40}),
+            ("other.png", other, {}),
+        )
+    ]
+    bits = [int(each, 16) for each in hashes]
+    assert (bits[0] ^ bits[1]).bit_count() <= 6
+    assert (bits[0] ^ bits[2]).bit_count() >= 16
+
+
+def test_large_pictures_are_scaled_to_the_largest_that_a_model_takes(tmp_path: Path) -> None:
+    found = images.read(saved(tmp_path / "a.png", Image.new("RGB", (3000, 1000))))
+    assert found.image.size == (1120, 373)
+    assert (found.width, found.height) == (3000, 1000)
+
+
+def test_of_a_moving_picture_the_first_frame_counts(tmp_path: Path) -> None:
+    path = tmp_path / "a.gif"
+    Image.new("RGB", (8, 8), "red").save(path, save_all=True, append_images=[Image.new("RGB", (8, 8), "blue")])
+    assert images.read(path).image.getpixel((4, 4)) == (254, 0, 0) or images.read(path).image.getpixel((4, 4)) == (
+        255,
+        0,
+        0,
+    )
+
+
+def bomb(path: Path) -> Path:
+    """A PNG whose header says 60,000 × 60,000."""
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("bomb", "too_large"), ("text", "unreadable"), ("empty", "unreadable"), ("torn", "unreadable")]
+)
+def test_what_is_no_picture_gives_a_reason(tmp_path: Path, name: str, reason: str) -> None:
+    path = tmp_path / "a.png"
+    content = io.BytesIO()
+    Image.effect_noise((200, 200), 50).save(content, "PNG")
+    if name == "bomb":
+        bomb(path)
+    else:
+        path.write_bytes({"text": b"no picture", "empty": b"", "torn": content.getvalue()[:2000]}[name])
+    with pytest.raises(images.NoPicture) as caught:
+        images.read(path)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "a/../../secret.png", "link.png"])
+def test_no_name_leads_out_of_the_media_folder(tmp_path: Path, name: str) -> None:
+    media = tmp_path / "media"
+    (media / "a").mkdir(parents=True)
+    saved(tmp_path / "secret.png", halves())
+    (media / "link.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(images.NoPicture) as caught:
+        images.below(media, name)
+    assert caught.value.reason == "outside"
