@@ -127,8 +127,11 @@ def prediction_findings(predictions: pl.DataFrame, *, variant: str) -> list[Find
     Args:
         predictions: Rows of ``predictions``.
     """
-    kappa = cohen_kappa(predictions["original"], predictions["predicted"])
-    n_conflicts = predictions.filter(pl.col("original") != pl.col("predicted")).height
+    labelled = predictions.drop_nulls("predicted")
+    kappa = cohen_kappa(labelled["original"], labelled["predicted"])
+    n_conflicts = labelled.filter(pl.col("original") != pl.col("predicted")).height
+    n_unanswered = predictions.height - labelled.height
+    unanswered = f" The model gave no label to {n_unanswered} others." if n_unanswered else ""
     said = "not estimable" if kappa is None else f"{kappa:.3f}"
     return [
         Finding(
@@ -138,9 +141,14 @@ def prediction_findings(predictions: pl.DataFrame, *, variant: str) -> list[Find
             is_fine=kappa is not None and kappa >= SLIGHT_KAPPA,
             summary=(
                 f"Cohen's κ between original and predicted labels is {said}; they differ on {n_conflicts} of "
-                f"{predictions.height} memes."
+                f"{labelled.height} memes.{unanswered}"
             ),
-            figures={"cohen_kappa": kappa, "n_conflicts": n_conflicts, "n_memes": predictions.height},
+            figures={
+                "cohen_kappa": kappa,
+                "n_conflicts": n_conflicts,
+                "n_memes": predictions.height,
+                "n_unanswered": n_unanswered,
+            },
         )
     ]
 
@@ -240,9 +248,10 @@ def label_flow(predictions: pl.DataFrame, answers: pl.DataFrame, voted: pl.DataF
     Args:
         predictions, answers, voted: Rows of ``predictions``, ``human_labels`` and ``voted_labels``.
     """
-    conflicts = predictions.filter(pl.col("original") != pl.col("predicted"))
+    conflicts = predictions.filter(pl.col("original").ne_missing(pl.col("predicted")))
+    labelled = predictions.drop_nulls("predicted")
     answers = latest(answers)
-    judged = answers.join(conflicts, on="meme_id")
+    judged = answers.join(conflicts.drop_nulls("predicted"), on="meme_id")
     final = predictions.join(voted, on="meme_id").drop_nulls("label")
     return LabelFlow(
         alignment=variant,
@@ -253,7 +262,7 @@ def label_flow(predictions: pl.DataFrame, answers: pl.DataFrame, voted: pl.DataF
         n_undecided=voted["label"].null_count(),
         positive_before_share=_share(predictions["original"]),
         positive_after_share=_share(final["label"]),
-        kappa=cohen_kappa(predictions["original"], predictions["predicted"]),
+        kappa=cohen_kappa(labelled["original"], labelled["predicted"]),
         humans_side_with_model_share=_share(judged["label"] == judged["predicted"]),
     )
 

@@ -10,7 +10,7 @@ from m2v.findings import Finding
 
 
 def conflicts(predictions: pl.DataFrame, *, audit_share: float, seed: int) -> pl.DataFrame:
-    """Memes whose original and predicted labels differ, and a seeded sample of the others.
+    """Memes whose original and predicted labels differ or that have no prediction, and a seeded sample of the others.
 
     The sample has round(share × agreed) memes, drawn without replacement by the smallest sha256 of seed and id, so that
     a meme's draw depends neither on the order of rows nor, but for the cut, on other memes.
@@ -22,7 +22,7 @@ def conflicts(predictions: pl.DataFrame, *, audit_share: float, seed: int) -> pl
     Returns:
         Rows of ``conflicts``, sorted by ``meme_id``.
     """
-    is_conflict = pl.col("original") != pl.col("predicted")
+    is_conflict = pl.col("original").ne_missing(pl.col("predicted"))
     rows = predictions.select("meme_id", "original", "predicted")
     agreed = rows.filter(~is_conflict)
     n_drawn = round(audit_share * agreed.height)

@@ -10,6 +10,8 @@ from m2v.findings import Finding
 def majority(predictions: pl.DataFrame, answers: pl.DataFrame, *, min_answers: int) -> pl.DataFrame:
     """One final label per meme, by majority over original label, prediction and people's answers.
 
+    A model that gave no answer has no vote, and such a meme is a conflict.
+
     An annotator has one vote per meme: the answer of the last round, in the order of the rounds' names. An adjudicator
     has none: that answer is the label.
 
@@ -41,12 +43,13 @@ def majority(predictions: pl.DataFrame, answers: pl.DataFrame, *, min_answers: i
             f"human_labels: {unknown.height} answered memes have no prediction, for example "
             f"{unknown['meme_id'].min()!r}. Answers and predictions must be of the same alignment."
         )
-    is_conflict = pl.col("original") != pl.col("predicted")
+    is_conflict = pl.col("original").ne_missing(pl.col("predicted"))
     counted = pl.col("n_humans") >= min_answers
     n_humans = pl.when(counted).then("n_humans").otherwise(0)
     n_yes = pl.when(counted).then("n_yes").otherwise(0)
-    machine = pl.col("original").cast(pl.Int32) + pl.col("predicted").cast(pl.Int32)
-    lead = 2 * (machine + n_yes) - (n_humans + 2)  # votes for the positive label minus votes against
+    machine = pl.col("original").cast(pl.Int32) + pl.col("predicted").cast(pl.Int32).fill_null(0)
+    n_machine = 1 + pl.col("predicted").is_not_null().cast(pl.Int32)
+    lead = 2 * (machine + n_yes) - (n_humans + n_machine)  # votes for the positive label minus votes against
     label = lead > 0
     decided_by = (
         pl.when(is_conflict & ~counted)
@@ -68,7 +71,7 @@ def majority(predictions: pl.DataFrame, answers: pl.DataFrame, *, min_answers: i
             "meme_id",
             label=pl.when(lead != 0).then(label),
             decided_by=decided_by,
-            n_votes=(n_humans + 2).cast(pl.UInt32),
+            n_votes=(n_humans + n_machine).cast(pl.UInt32),
             n_humans=n_humans.cast(pl.UInt32),
             margin=lead.abs(),
         )
@@ -128,7 +131,7 @@ def voting_findings(
 
 
 def _decided_alone(voted: pl.DataFrame, predictions: pl.DataFrame, variant: str) -> Finding:
-    disputed = predictions.filter(pl.col("original") != pl.col("predicted"))
+    disputed = predictions.filter(pl.col("original").ne_missing(pl.col("predicted")))
     decided = voted.join(disputed, on="meme_id", how="semi").drop_nulls("label")
     alone = decided.filter(n_humans=1)["meme_id"].sort()
     return Finding(

@@ -165,7 +165,10 @@ def test_a_changed_mind_is_one_answer() -> None:
 def test_little_agreement_with_the_dataset_is_found() -> None:
     rows = [{"meme_id": str(n), "original": n % 2 == 0, "predicted": n % 4 < 2} for n in range(8)]
     (finding,) = agreement.prediction_findings(tables.predictions(*rows), variant="fhm_hatemm")
-    assert (finding.is_fine, finding.figures) == (False, {"cohen_kappa": 0.0, "n_conflicts": 4, "n_memes": 8})
+    assert (finding.is_fine, finding.figures) == (
+        False,
+        {"cohen_kappa": 0.0, "n_conflicts": 4, "n_memes": 8, "n_unanswered": 0},
+    )
 
 
 def test_the_label_flow_counts_what_became_of_the_labels() -> None:

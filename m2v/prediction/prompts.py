@@ -1,0 +1,142 @@
+"""What a model is asked: demonstrations and an item, as chat messages, under a target's definition."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from m2v.catalog.entries import LabelDefinition, Prompt
+
+Media = Literal["image", "video"]
+Cut = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An item or a demonstration as a model is shown it.
+
+    Attributes:
+        text: Of the meme, or the video's transcript.
+        pictures: Paths: a meme's image, or a video's frames in order; none where there is no picture.
+        pictures_sha256: Of their pixels, in the same order.
+        media: How the pictures are given: each as an image, or all of them as one video.
+        description: Of the picture in words, where demonstrations are described instead of shown.
+    """
+
+    text: str
+    pictures: tuple[str, ...] = ()
+    pictures_sha256: tuple[str, ...] = ()
+    media: Media = "image"
+    description: str | None = None
+
+    @property
+    def parts(self) -> list[dict[str, str]]:
+        """Placeholders for its pictures, as chat templates know them."""
+        if self.media == "video" and self.pictures:
+            return [{"type": "video"}]
+        return [{"type": "image"} for _ in self.pictures]
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """An item with the label that the target's definition gives it."""
+
+    shown: Shown
+    label: bool
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A conversation up to where the model's answer begins.
+
+    Attributes:
+        messages: For a chat template.
+        pictures: Every picture in it, in order, with how it is given.
+        n_before: How many messages come before the item's own.
+    """
+
+    messages: list[dict[str, Any]]
+    pictures: list[Shown]
+    n_before: int
+
+
+def ask(
+    item: Shown,
+    *,
+    prompt: Prompt,
+    label: LabelDefinition,
+    demonstrations: Sequence[Demonstration] = (),
+    cut: Cut = lambda text: text,
+) -> Asked:
+    """The conversation about an item.
+
+    A picture comes before its text, and the demonstrations before the item, so that all items share how their
+    conversations begin.
+
+    Args:
+        demonstrations: In prompt order.
+        cut: Shortens one text, an item's or a demonstration's; nothing else is ever cut.
+    """
+    words = {True: label.positive, False: label.negative}
+    if prompt.demonstrations == "described" and demonstrations:
+        examples = "".join(
+            prompt.example.format(
+                text=cut(each.shown.text), description=each.shown.description or "", label=words[each.label]
+            )
+            for each in demonstrations
+        )
+        content = [{"type": "text", "text": examples}, *item.parts, _instruction(item, prompt, label, cut)]
+        return Asked([{"role": "user", "content": content}], [item], 0)
+    messages = []
+    for each in demonstrations:
+        messages.append(_turn(each.shown, prompt, label, cut))
+        messages.append(answer(words[each.label]))
+    pictures = [*(each.shown for each in demonstrations), item]
+    return Asked([*messages, _turn(item, prompt, label, cut)], pictures, len(messages))
+
+
+def answer(word: str) -> dict[str, Any]:
+    """The message in which the model says the word."""
+    return {"role": "assistant", "content": [{"type": "text", "text": word}]}
+
+
+def request_sha256(
+    item: Shown,
+    *,
+    prompt: Prompt,
+    label: LabelDefinition,
+    demonstrations: Sequence[Demonstration],
+    model: dict[str, Any],
+    decoding: dict[str, Any],
+) -> str:
+    """The hash of all that decides an answer: equal hashes are one request.
+
+    Args:
+        model: Which weights.
+        decoding: How they are asked.
+    """
+    said = {
+        "item": identity(item),
+        "prompt": prompt.model_dump(mode="json", exclude={"name", "title"}),
+        "label": label.model_dump(mode="json"),
+        "demonstrations": [[identity(each.shown), each.label] for each in demonstrations],
+        "model": model,
+        "decoding": decoding,
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def identity(shown: Shown) -> list[Any]:
+    """What decides an answer of what is shown, without its content."""
+    text = hashlib.sha256(shown.text.encode()).hexdigest()
+    return [text, list(shown.pictures_sha256), shown.media, shown.description]
+
+
+def _turn(shown: Shown, prompt: Prompt, label: LabelDefinition, cut: Cut) -> dict[str, Any]:
+    return {"role": "user", "content": [*shown.parts, _instruction(shown, prompt, label, cut)]}
+
+
+def _instruction(shown: Shown, prompt: Prompt, label: LabelDefinition, cut: Cut) -> dict[str, str]:
+    words = {name: value.strip() for name, value in label.model_dump().items()}
+    return {"type": "text", "text": prompt.instruction.format(text=cut(shown.text), **words)}

@@ -1,0 +1,384 @@
+"""How a model's answer is read: the probability of two words from one forward pass, or a generated word.
+
+Conversations about many items begin alike: with the demonstrations. That part is computed once and its cache is given
+to every batch, which ends with the item's own picture and text. The split is at the item's picture, whose placeholder
+is a token of its own in every tokenizer, so that both parts have the tokens of the whole.
+"""
+
+import copy
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from PIL import Image
+
+from m2v.catalog.entries import LabelDefinition
+from m2v.errors import M2VError
+from m2v.prediction import parsing
+from m2v.prediction.models import Loaded, refuse_long
+from m2v.prediction.prompts import Asked, Shown, answer
+
+LARGEST_BATCH = 64
+FIRST_BATCH = 4
+
+
+@dataclass(frozen=True)
+class Question:
+    """A conversation as text, ready for a processor.
+
+    Attributes:
+        item: Its key.
+        name: What it is called in errors.
+        before: Up to the item's own picture, or up to its own message where it has none.
+        after: The rest, up to where the answer begins.
+        pictures_before, pictures: Of the two parts.
+        n_tokens: Of ``after`` without its pictures; batches are made by it.
+    """
+
+    item: str
+    name: str
+    before: str
+    after: str
+    pictures_before: tuple[Shown, ...]
+    pictures: tuple[Shown, ...]
+    n_tokens: int
+
+
+@dataclass(frozen=True)
+class Words:
+    """Where the two answers part.
+
+    Attributes:
+        n_dropped: Tokens at the end of a question that merge with the answer's first letters.
+        forced: Tokens that both answers begin with, in the place of those.
+        positive, negative: The first token in which they differ.
+    """
+
+    n_dropped: int
+    forced: tuple[int, ...]
+    positive: int
+    negative: int
+
+
+@dataclass
+class Counts:
+    """What happened beside the answers."""
+
+    n_cut: int = 0
+    n_prefixes: int = 0
+    n_halved: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+
+
+# ---------------------------------------------------------------------------------------------------------- questions
+
+
+class Cutter:
+    """Shortens texts to ``max_tokens`` of a tokenizer, from the side that the entry names, and counts them.
+
+    Special tokens that stand in a text as if a user could write them are broken up first: they must not open a turn or
+    ask for an image.
+    """
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.tokenizer, self.entry = loaded.tokenizer, loaded.entry
+        special = {str(token) for token in self.tokenizer.get_added_vocab()} | set(loaded.media_tokens)
+        self._special = re.compile("|".join(re.escape(token) for token in sorted(special, key=len, reverse=True)))
+        self.n_cut = 0
+
+    def __call__(self, text: str) -> str:
+        """The text, shortened where it is too long."""
+        text = self._special.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
+        found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        spans = found["offset_mapping"]
+        excess = len(spans) - self.entry.max_text_tokens
+        if excess <= 0:
+            return text
+        self.n_cut += 1
+        return text[: spans[-excess][0]] if self.entry.cut == "right" else text[spans[excess][0] :]
+
+
+def questions(asked: Iterable[tuple[str, Asked, str]], *, loaded: Loaded) -> list[Question]:
+    """Conversations as text, split where they stop being alike.
+
+    Args:
+        asked: Key, conversation, and what the item is called in errors.
+    """
+    return [_question(item, each, name, loaded) for item, each, name in asked]
+
+
+def _question(item: str, asked: Asked, name: str, loaded: Loaded) -> Question:
+    template = loaded.processor.apply_chat_template
+    text = template(asked.messages, add_generation_prompt=True)
+    *shown_before, own = asked.pictures
+    if own.pictures:
+        # The last placeholder of the whole conversation is the item's last picture; it may have several.
+        n_own = len(own.parts)
+        places = [match.start() for match in re.finditer("|".join(map(re.escape, loaded.media_tokens)), text)]
+        split = places[-n_own]
+    else:
+        split = len(template(asked.messages[: asked.n_before])) if asked.n_before else 0
+    before, after = text[:split], text[split:]
+    n_tokens = len(loaded.tokenizer(after, add_special_tokens=False, verbose=False)["input_ids"])
+    return Question(item, name, before, after, tuple(shown_before), (own,) if own.pictures else (), n_tokens)
+
+
+def words(question: Question, asked: Asked, *, label: LabelDefinition, loaded: Loaded) -> Words:
+    """Where the tokens of the two answers part, in this model's way of writing a conversation.
+
+    Raises:
+        M2VError: They do not part: one word is all of the other's tokens.
+    """
+    template, tokenizer = loaded.processor.apply_chat_template, loaded.tokenizer
+
+    def tokens(text: str) -> list[int]:
+        return tokenizer(text[len(question.before) :], add_special_tokens=False, verbose=False)["input_ids"]
+
+    open_end = tokens(question.before + question.after)
+    said = [tokens(template([*asked.messages, answer(word)])) for word in (label.positive, label.negative)]
+    n_common = common(*said)
+    if n_common >= min(map(len, said)):
+        raise M2VError(
+            f"{loaded.entry.name} writes {label.positive!r} and {label.negative!r} so that one is the beginning of the "
+            "other; its answer cannot be told. Use other words in the target's YAML."
+        )
+    kept = min(common(open_end, said[0]), n_common)
+    n_dropped = len(open_end) - kept
+    if n_dropped > 4:
+        raise M2VError(
+            f"The chat template of {loaded.entry.name} writes an open question otherwise than an answered one."
+        )
+    return Words(n_dropped, tuple(said[0][kept:n_common]), said[0][n_common], said[1][n_common])
+
+
+def common(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many tokens two texts begin with alike."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((place for place, (one, other) in pairs if one != other), min(len(first), len(second)))
+
+
+# ------------------------------------------------------------------------------------------------------------ scoring
+
+
+class Scorer:
+    """Asks a model about items in batches that begin alike.
+
+    Args:
+        words: What to score; None where the model is only to write.
+        shares_prefix: False computes every conversation whole, which gives the same labels and takes longer.
+        largest: Batch; it is found by doubling until memory runs out.
+    """
+
+    def __init__(
+        self, loaded: Loaded, *, words: Words | None, shares_prefix: bool | None = None, largest: int = LARGEST_BATCH
+    ) -> None:
+        self.loaded, self.words, self.largest = loaded, words, largest
+        self.shares_prefix = loaded.shares_prefix if shares_prefix is None else shares_prefix
+        self.counts = Counts()
+
+    def probabilities(self, asked: Sequence[Question]) -> Iterator[tuple[str, float]]:
+        """The positive word's probability against the negative one's, by item, as batches are done."""
+        for before, group in _by_beginning(
+            asked, self.shares_prefix, needs_picture=self.loaded.architecture == "mllama"
+        ):
+            prefix = self._prefix(group[0]) if before else None
+            for batch in self._fitting(group, lambda batch, prefix=prefix: self._forward(batch, prefix)):
+                yield from batch
+
+    def outcomes(self, asked: Sequence[Question], *, label: LabelDefinition) -> Iterator[tuple[str, parsing.Outcome]]:
+        """What the model says when it writes, by item, as batches are done; greedy, so always the same."""
+        for batch in self._fitting(sorted(asked, key=_length), self._generate):
+            for item, text in batch:
+                yield item, parsing.parsed(text, label=label)
+
+    def _fitting(self, group: Sequence[Question], run: Callable[[Sequence[Question]], Any]) -> Iterator[Any]:
+        """Batches as large as memory allows."""
+        size, start, ceiling = min(FIRST_BATCH, self.largest), 0, self.largest
+        while start < len(group):
+            batch = group[start : start + size]
+            try:
+                done = run(batch)
+            except torch.OutOfMemoryError:
+                if len(batch) == 1:
+                    raise M2VError(
+                        f"{self.loaded.entry.name} has no memory left for the conversation about {batch[0].name} "
+                        "alone. Take fewer demonstrations or frames, or a larger accelerator."
+                    ) from None
+                ceiling = size = max(1, len(batch) // 2)
+                self.counts.n_halved += 1
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                continue
+            yield done
+            start += len(batch)
+            size = min(2 * size, ceiling)
+
+    @torch.no_grad()  # not inference_mode, whose tensors ZeRO-3 cannot train on afterwards
+    def _prefix(self, question: Question) -> Any:
+        """The cache of what comes before the items' own pictures."""
+        self.counts.n_prefixes += 1
+        inputs = self._inputs([question.before], [question.pictures_before], is_beginning=True)
+        cache = self.loaded.model(**inputs, use_cache=True, logits_to_keep=1).past_key_values
+        if self.loaded.architecture == "mllama":
+            # A token attends to the last picture before it only, so the items' tokens never see the demonstrations'.
+            from transformers.cache_utils import DynamicLayer
+
+            for place in self.loaded.config.text_config.cross_attention_layers:
+                cache.layers[place] = DynamicLayer()
+        return cache
+
+    @torch.no_grad()
+    def _forward(self, batch: Sequence[Question], prefix: Any) -> list[tuple[str, float]]:
+        if prefix is None:
+            texts = [each.before + each.after for each in batch]
+            pictures = [(*each.pictures_before, *each.pictures) for each in batch]
+        else:
+            texts, pictures = [each.after for each in batch], [each.pictures for each in batch]
+        inputs = self._inputs(texts, pictures, is_beginning=prefix is None)
+        assert self.words
+        inputs = ended(inputs, self.words, pad=self.loaded.tokenizer.pad_token_id)
+        lengths = inputs["attention_mask"].sum(1)  # (batch,)
+        n_before = prefix.get_seq_length() if prefix is not None else 0
+        refuse_long(self.loaded.entry, (lengths + n_before).tolist(), [each.name for each in batch])
+        if prefix is not None:
+            mask = inputs["attention_mask"]
+            positions = torch.arange(mask.shape[1], device=mask.device) + n_before
+            inputs["attention_mask"] = torch.cat([mask.new_ones(len(batch), n_before), mask], dim=1)
+            inputs["position_ids"] = positions.expand(len(batch), -1)
+            cache = copy.deepcopy(prefix)
+            for layer in cache.layers:
+                if layer.is_initialized:
+                    layer.batch_repeat_interleave(len(batch))
+            inputs |= {"past_key_values": cache, "use_cache": True}
+        ends, places = torch.unique(lengths - 1, return_inverse=True)
+        logits = self.loaded.model(**inputs, logits_to_keep=ends).logits  # (batch, ends, words)
+        last = logits[torch.arange(len(batch), device=logits.device), places].float()
+        leads = (last[:, self.words.positive] - last[:, self.words.negative]).double()
+        return list(zip([each.item for each in batch], leads.sigmoid().tolist(), strict=True))
+
+    @torch.no_grad()
+    def _generate(self, batch: Sequence[Question]) -> list[tuple[str, str]]:
+        tokenizer = self.loaded.tokenizer
+        tokenizer.padding_side = "left"
+        try:
+            texts = [each.before + each.after for each in batch]
+            pictures = [(*each.pictures_before, *each.pictures) for each in batch]
+            inputs = self._inputs(texts, pictures, is_beginning=True)
+        finally:
+            tokenizer.padding_side = "right"
+        found = self.loaded.model.generate(
+            **inputs, do_sample=False, max_new_tokens=parsing.MAX_NEW_TOKENS, pad_token_id=tokenizer.pad_token_id
+        )
+        said = tokenizer.batch_decode(found[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return list(zip([each.item for each in batch], said, strict=True))
+
+    def _inputs(
+        self, texts: Sequence[str], pictures: Sequence[Sequence[Shown]], *, is_beginning: bool
+    ) -> dict[str, Any]:
+        found = inputs(texts, pictures, loaded=self.loaded, is_beginning=is_beginning)
+        return {name: each.to(self.loaded.device) for name, each in found.items()}
+
+
+def inputs(
+    texts: Sequence[str], pictures: Sequence[Sequence[Shown]], *, loaded: Loaded, is_beginning: bool = True
+) -> dict[str, Any]:
+    """What the processor makes of texts and their pictures: tensors on the CPU, in the model's dtype.
+
+    Args:
+        is_beginning: Whether the texts are where conversations begin, so that they need the first token.
+    """
+    bos = loaded.tokenizer.bos_token
+    # The tokenizer puts it before every text, also where the template has written it.
+    adds_bos = is_beginning and bool(bos) and not texts[0].startswith(bos)
+    found = dict(
+        loaded.processor(
+            text=list(texts),
+            **media(pictures, architecture=loaded.architecture),
+            add_special_tokens=adds_bos,
+            padding=True,
+            return_tensors="pt",
+        )
+    )
+    if loaded.architecture == "mllama" and not (is_beginning and texts[0].startswith(bos)):
+        found = _without_bos(found, bos_token_id=loaded.tokenizer.bos_token_id)
+    return {name: each.to(loaded.dtype) if each.is_floating_point() else each for name, each in found.items()}
+
+
+def media(pictures: Sequence[Sequence[Shown]], *, architecture: str) -> dict[str, Any]:
+    """The pictures of a batch as processors take them."""
+    images = [[_opened(path) for shown in row if shown.media == "image" for path in shown.pictures] for row in pictures]
+    videos = [[_opened(path) for path in shown.pictures] for row in pictures for shown in row if shown.media == "video"]
+    given: dict[str, Any] = {}
+    if any(images):
+        given["images"] = (
+            images if architecture in {"mllama", "smolvlm", "idefics3"} else [image for row in images for image in row]
+        )
+    if videos:
+        # The frames were chosen already; the processor must not choose again.
+        given |= {"videos": videos, "do_sample_frames": False}
+    return given
+
+
+def _opened(path: str) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def _by_beginning(
+    asked: Sequence[Question], shares_prefix: bool, *, needs_picture: bool
+) -> Iterator[tuple[str, list[Question]]]:
+    """Questions that can be in one batch: alike in their beginning and in how many pictures they have, short first.
+
+    Args:
+        needs_picture: Nothing is shared with an item that has none, nor of a beginning that has none: Mllama's tokens
+            see the last picture before them, and where there is none a little of all of them, the item's own too.
+    """
+    groups: dict[tuple[str, int, int], list[Question]] = {}
+    for each in asked:
+        is_shared = shares_prefix and (not needs_picture or bool(each.pictures_before and each.pictures))
+        alike = (each.before if is_shared else "", len(each.pictures_before), sum(len(p.parts) for p in each.pictures))
+        groups.setdefault(alike, []).append(each)
+    for (before, _, _), group in groups.items():
+        # Of one alone nothing is shared.
+        yield before if len(group) > 1 else "", sorted(group, key=_length)
+
+
+def _length(question: Question) -> int:
+    return question.n_tokens
+
+
+def ended(inputs: dict[str, Any], said: Words, *, pad: int) -> dict[str, Any]:
+    """Inputs whose rows end with the tokens that both answers begin with."""
+    if not said.n_dropped and not said.forced:
+        return inputs
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    shift = len(said.forced) - said.n_dropped
+    width = ids.shape[1] + max(shift, 0)
+    lengths = mask.sum(1)
+    columns = torch.arange(width, device=ids.device)
+    grown = torch.nn.functional.pad(ids, (0, width - ids.shape[1]), value=pad)
+    starts = lengths - said.n_dropped
+    for offset, token in enumerate(said.forced):
+        grown[torch.arange(len(ids)), starts + offset] = token
+    new_mask = (columns < (lengths + shift).unsqueeze(1)).to(mask.dtype)
+    grown = torch.where(new_mask.bool(), grown, pad)
+    ended = {**inputs, "input_ids": grown, "attention_mask": new_mask}
+    if "cross_attention_mask" in inputs:
+        # (batch, tokens, pictures, tiles): a new token sees what the one before it sees.
+        seen = inputs["cross_attention_mask"]
+        source = torch.minimum(columns.expand(len(ids), -1), (starts - 1).unsqueeze(1))
+        ended["cross_attention_mask"] = seen[torch.arange(len(ids)).unsqueeze(1), source]
+    return ended
+
+
+def _without_bos(inputs: dict[str, Any], *, bos_token_id: int) -> dict[str, Any]:
+    """Inputs without the token that Mllama's processor writes into every text that has none."""
+    ids = inputs["input_ids"]
+    place = int((ids[0] == bos_token_id).int().argmax())
+    if not bool((ids[:, place] == bos_token_id).all()):
+        raise AssertionError("the processor wrote its first token at different places")
+    kept = [column for column in range(ids.shape[1]) if column != place]
+    along_tokens = ("input_ids", "attention_mask", "cross_attention_mask")
+    return {name: each[:, kept] if name in along_tokens else each for name, each in inputs.items()}
