@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from m2v import schemas
-from m2v.catalog.entries import Licence, Lora
+from m2v.catalog.entries import Encoder, Licence, Lora, VlmLora
 from m2v.catalog.variants import Run
 from m2v.errors import M2VError, StoreError
 from m2v.programfiles import complete
@@ -37,7 +37,7 @@ class AdapterRelease:
     files: Mapping[str, str]
     base_model: str
     base_revision: str
-    base_weights_sha256: str
+    base_weights_sha256: str | None
     target: str
     target_title: str
     label: Mapping[str, str]
@@ -108,10 +108,14 @@ def describe(
         M2VError: The run has no adapter.
         StoreError: The checkpoint is not whole.
     """
-    if not isinstance(run.model, Lora):
+    if not isinstance(run.model, Lora | VlmLora) or run.training_set.strategy == "no_ft":
         raise M2VError(
-            f"{run.name} is a head on frozen features, not an adapter; only runs of LoRA models are published. "
+            f"{run.name} has no adapter; only trained runs of LoRA models are published. "
             "`m2v study list` shows a study's models."
+        )
+    if run.base.hub is None or run.base.revision is None:
+        raise M2VError(
+            f"{run.name} stands on {run.base.name}, which is built on the spot; nobody else has its weights."
         )
     manifest = complete(folder)
     row, scored = checkpoint.row(0, named=True), metrics.row(0, named=True)
@@ -127,9 +131,9 @@ def describe(
         run=run.name,
         folder=folder,
         files={name: manifest["files"][name] for name in (WEIGHTS, CONFIG)},
-        base_model=run.encoder.hub,
-        base_revision=run.encoder.revision,
-        base_weights_sha256=run.encoder.weights_sha256,
+        base_model=run.base.hub,
+        base_revision=run.base.revision,
+        base_weights_sha256=run.base.weights_sha256 if isinstance(run.base, Encoder) else None,
         target=run.target.name,
         target_title=run.target.title,
         label=run.target.label.model_dump(),

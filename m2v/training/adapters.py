@@ -90,7 +90,8 @@ def save(model: PeftModel, folder: Path, *, state: dict[str, torch.Tensor] | Non
         state: The trainable parameters gathered from all processes, where they are sharded.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(str(folder), safe_serialization=True, state_dict=state)
+    # Left to itself peft asks the Hub whether the base's vocabulary grew.
+    model.save_pretrained(str(folder), safe_serialization=True, state_dict=state, save_embedding_layers=False)
 
 
 def _pretrained(encoder: Encoder) -> nn.Module:

@@ -37,32 +37,42 @@ class Examples(torch.utils.data.Dataset):
 
 
 class Order(torch.utils.data.Sampler):
-    """Places of texts in an order that the seed and the epoch decide and nothing else, like lengths together.
+    """Places of examples in an order that the seed and the epoch decide and nothing else, like lengths together.
 
     Each ``batch_size`` places are a step's. The Trainer's own sampler draws from the process's random state, which
     differs between processes and after a resume, so that they would see other data.
+
+    Args:
+        kinds: Of each example; a step has one kind, but for what fills no step and comes last.
     """
 
     # A batch's texts are sorted within this many batches, as transformers' LengthGroupedSampler does: less padding,
     # still other neighbours in each epoch.
     N_BATCHES = 50
 
-    def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, lengths: Sequence[int], *, batch_size: int, seed: int, kinds: Sequence[int] | None = None
+    ) -> None:
         self.lengths, self.batch_size, self.seed, self.epoch = np.array(lengths), batch_size, seed, 0
+        self.kinds = np.array(kinds) if kinds is not None else np.zeros(len(self.lengths), dtype=int)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
         random = np.random.default_rng([self.seed, self.epoch])
-        places = random.permutation(len(self))
-        # What fills no batch comes last, so that no batch begins in the middle of another.
-        whole, rest = np.split(places, [len(self) // self.batch_size * self.batch_size])
-        window = self.N_BATCHES * self.batch_size
-        parts = [whole[start : start + window] for start in range(0, len(whole), window)]
-        parts = [part[np.argsort(self.lengths[part], kind="stable")] for part in parts]
-        batches = np.concatenate([*parts, whole[:0]]).reshape(-1, self.batch_size)
-        return iter([*random.permutation(batches).ravel().tolist(), *rest.tolist()])
+        shuffled = random.permutation(len(self))
+        batches, rests = [], []
+        for kind in np.unique(self.kinds):
+            places = shuffled[self.kinds[shuffled] == kind]
+            # What fills no batch comes last, so that no batch begins in the middle of another.
+            whole, rest = np.split(places, [len(places) // self.batch_size * self.batch_size])
+            window = self.N_BATCHES * self.batch_size
+            parts = [whole[start : start + window] for start in range(0, len(whole), window)]
+            batches += [part[np.argsort(self.lengths[part], kind="stable")] for part in parts]
+            rests.append(rest)
+        drawn = np.concatenate([*batches, shuffled[:0]]).reshape(-1, self.batch_size)
+        return iter([*random.permutation(drawn).ravel().tolist(), *np.concatenate([*rests, shuffled[:0]]).tolist()])
 
 
 class Collate:

@@ -1,31 +1,27 @@
-"""Program: a LoRA adapter and a head, trained by the Hugging Face Trainer under DeepSpeed ZeRO.
+"""Program: a text encoder's LoRA adapter and head, trained by the Hugging Face Trainer under DeepSpeed ZeRO.
 
-The spec says ``model`` and ``encoder`` (catalog entries), ``train`` (parquet with ``text`` and ``label``),
-``validation`` (the same, or null: then nothing is selected), ``seed``, ``content`` (copied into the manifest) and
-optionally ``save_steps``. Started plainly, or by torchrun with as many processes as the entry says.
+The spec says ``model`` and ``base`` (catalog entries), ``train`` (parquet with ``text`` and ``label``), ``validation``
+(the same, or null: then nothing is selected), ``seed``, ``content`` (copied into the manifest) and optionally
+``save_steps``. Started plainly, or by torchrun with as many processes as the entry says.
 
 After each epoch the validation split is scored; the epoch with the best AUROC is kept. The folder gets the adapter,
-``history.parquet``, ``validation.parquet`` and, last, ``manifest.json``. A run that was killed goes on from its last
-complete state below ``state/``, with the same losses.
+``history.parquet``, ``validation.parquet``, a draft of a model card and, last, ``manifest.json``. A run that was killed
+goes on from its last complete state below ``state/``, with the same losses.
 """
 
-import json
-import shutil
-import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
 from pydantic import BaseModel, ConfigDict
 
 from m2v import programfiles, progress
 from m2v.catalog.entries import Encoder, Lora
-from m2v.training import adapters, collate, processes, states
-from m2v.training.trainer import LoraTrainer, arguments
-
-FILES = [adapters.ADAPTER, adapters.CONFIG, "history.parquet", "validation.parquet"]
-HISTORY = dict.fromkeys(("epoch", "loss", "learning_rate", "samples_per_s"), pl.Float64)
+from m2v.training import adapters, collate, processes
+from m2v.training.fit import fit
+from m2v.training.trainer import arguments
 
 
 class Task(BaseModel):
@@ -34,7 +30,7 @@ class Task(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: Lora
-    encoder: Encoder
+    base: Encoder
     train: Path
     validation: Path | None
     seed: int
@@ -53,66 +49,59 @@ def main() -> None:
 
 def train(task: Task, *, out: Path, report: progress.Report) -> None:
     """Train, select, and write the folder."""
-    began = time.monotonic()
-    tokenizer = collate.tokenizer(task.encoder)
-    examples = _read(task.train, encoder=task.encoder, tokenizer=tokenizer)
-    trainer_arguments = arguments(
-        task.model, n_examples=len(examples), seed=task.seed, save_steps=task.save_steps, folder=out / "state"
+    rows = pl.read_parquet(task.train, columns=["text", "label"])
+    args = arguments(
+        task.model, n_examples=rows.height, seed=task.seed, save_steps=task.save_steps, folder=out / "state"
     )
-    n_positive = int(examples.labels.sum())
-    balance = (len(examples) - n_positive) / max(n_positive, 1)
-    trainer = LoraTrainer(
-        task.model,
-        model=adapters.fresh(task.model, task.encoder, positive_weight=balance, seed=task.seed),
-        args=trainer_arguments,
-        train=examples,
-        held_out=_read(task.validation, encoder=task.encoder, tokenizer=tokenizer) if task.validation else None,
-        best=out / "best",
-        report=report,
-        pad_token_id=tokenizer.pad_token_id,  # pyright: ignore[reportArgumentType]
-    )
-    state = states.newest(out / "state", n_processes=processes.size())
-    torch.distributed.barrier()
-    if processes.is_first():
-        states.discard(out / "state", but=state)
-    trainer.train(resume_from_checkpoint=str(state) if state else None)
-    if processes.is_first():
-        _finish(task, out, log=trainer.state.log_history, n_train=len(examples), seconds=time.monotonic() - began)
+    held_out = pl.read_parquet(task.validation, columns=["text", "label"]) if task.validation else None
+    facts = {
+        "program": "m2v.training.finetune",
+        "base": task.base.model_dump(mode="json"),
+        "seed": task.seed,
+        "n_train": rows.height,
+        "content": task.content,
+    }
+    learner = Texts(task, rows=rows, held_out=held_out)
+    fit(task.model, learner, args=args, out=out, report=report, facts=facts)
 
 
-def _read(path: Path, *, encoder: Encoder, tokenizer: Any) -> collate.Examples:
-    rows = pl.read_parquet(path, columns=["text", "label"])
-    tokens = collate.tokenise(rows["text"].to_list(), tokenizer=tokenizer, max_tokens=encoder.max_tokens)
-    return collate.Examples(tokens, rows["label"].to_numpy())
+class Texts:
+    """A learner of texts.
 
+    Args:
+        rows, held_out: Columns ``text`` and ``label``.
+    """
 
-def _finish(task: Task, out: Path, *, log: list[dict[str, Any]], n_train: int, seconds: float) -> None:
-    best = json.loads((out / "best" / states.BEST).read_text(encoding="utf-8"))
-    for name in (adapters.ADAPTER, adapters.CONFIG):
-        shutil.copyfile(out / "best" / name, out / name)
-    steps = pl.DataFrame([row for row in log if "loss" in row], schema={"step": pl.UInt32, **HISTORY})
-    steps.write_parquet(out / "history.parquet")
-    probabilities = pl.DataFrame({"probability": best["probabilities"]}, schema={"probability": pl.Float64})
-    probabilities.write_parquet(out / "validation.parquet")
-    # Before the manifest, so that a finished folder never holds a state.
-    shutil.rmtree(out / "state", ignore_errors=True)
-    shutil.rmtree(out / "best", ignore_errors=True)
-    programfiles.finish(
-        out,
-        files=FILES,
-        packages=["torch", "transformers", "peft", "deepspeed"],
-        program="m2v.training.finetune",
-        model=task.model.model_dump(mode="json"),
-        encoder=task.encoder.model_dump(mode="json"),
-        seed=task.seed,
-        n_processes=processes.size(),
-        zero_stage=task.model.zero_stage,
-        threshold=best["threshold"],
-        selection=best["selection"],
-        n_train=n_train,
-        seconds=seconds,
-        content=task.content,
-    )
+    is_bfloat16 = False
+
+    def __init__(self, task: Task, *, rows: pl.DataFrame, held_out: pl.DataFrame | None) -> None:
+        self.entry = task.model
+        tokenizer = collate.tokenizer(task.base)
+        self.pad_token_id = int(tokenizer.pad_token_id or 0)  # pyright: ignore[reportArgumentType]
+        self.collate = collate.Collate(self.pad_token_id)
+
+        def tokens(texts: pl.Series) -> list[list[int]]:
+            return collate.tokenise(texts.to_list(), tokenizer=tokenizer, max_tokens=task.base.max_tokens)
+
+        self.examples = collate.Examples(tokens(rows["text"]), rows["label"].to_numpy())
+        self.order = collate.Order(self.examples.lengths, batch_size=task.model.batch_size, seed=task.seed)
+        self.held_out = tokens(held_out["text"]) if held_out is not None else []
+        self.labels = held_out["label"].to_numpy() if held_out is not None else None
+        n_positive = int(rows["label"].sum())
+        balance = (rows.height - n_positive) / max(n_positive, 1)
+        self.model = adapters.fresh(task.model, task.base, positive_weight=balance, seed=task.seed)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Adapter and head."""
+        return adapters.parameter_groups(self.model, self.entry)
+
+    def loss(self, engine: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Binary cross entropy, the classes balanced."""
+        return engine(**batch)["loss"]
+
+    def probabilities(self, engine: torch.nn.Module) -> np.ndarray:
+        """Of the validation split."""
+        return collate.probabilities(engine, self.held_out, pad_token_id=self.pad_token_id).numpy()
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def verified(checkpoint: Path, *, encoder: Encoder) -> Path:
         manifest = json.loads((checkpoint / programfiles.MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StoreError(f"{checkpoint} is no checkpoint: it has no manifest that can be read. {way_out}") from error
-    if manifest.get("encoder", {}).get("weights_sha256") != encoder.weights_sha256:
+    if manifest.get("base", {}).get("weights_sha256") != encoder.weights_sha256:
         raise StoreError(f"{checkpoint} was not trained by finetune on {encoder.name}'s weights. {way_out}")
     for name, expected in manifest["files"].items():
         path = checkpoint / name

@@ -9,7 +9,7 @@ import deepspeed.ops
 import torch
 import transformers
 
-from m2v.catalog.entries import Lora
+from m2v.catalog.entries import Adapted
 from m2v.errors import InvalidCatalog, ProgramFailed
 
 ALONE = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
@@ -44,17 +44,25 @@ def is_first() -> bool:
     return os.environ["RANK"] == "0"
 
 
-def share(model: Lora) -> int:
-    """How many examples of a step each process takes.
+def share(model: Adapted) -> int:
+    """How many examples each process takes at a time.
 
     Raises:
-        InvalidCatalog: They cannot be shared evenly.
+        InvalidCatalog: A step's examples cannot be shared evenly.
     """
-    if model.batch_size % size():
+    n_each = model.micro_batch_size or model.batch_size // size()
+    if not n_each or model.batch_size % (size() * n_each):
         raise InvalidCatalog(
-            f"models/{model.name}.yaml", f"batch_size {model.batch_size} is not divisible by {size()} processes."
+            f"models/{model.name}.yaml",
+            f"batch_size {model.batch_size} is not divisible by {size()} processes"
+            + (f" × micro_batch_size {n_each}." if model.micro_batch_size else "."),
         )
-    return model.batch_size // size()
+    return n_each
+
+
+def accumulation(model: Adapted) -> int:
+    """After how many such parts a step is done."""
+    return model.batch_size // (size() * share(model))
 
 
 def check(trainer: transformers.Trainer) -> None:
@@ -72,18 +80,22 @@ def check(trainer: transformers.Trainer) -> None:
         )
 
 
-def zero(model: Lora) -> dict[str, Any]:
+def zero(model: Adapted, *, is_bfloat16: bool) -> dict[str, Any]:
     """DeepSpeed's configuration: the ZeRO stage, and a torch optimiser, for which nothing must be compiled."""
+    kept = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+    offload = {"offload_optimizer": kept} | ({"offload_param": kept} if model.zero_stage == 3 else {})
     return {
         "train_batch_size": model.batch_size,
         "train_micro_batch_size_per_gpu": share(model),
-        "gradient_accumulation_steps": 1,
+        "gradient_accumulation_steps": accumulation(model),
         "gradient_clipping": model.max_gradient_norm,
+        "bf16": {"enabled": is_bfloat16},
         "zero_optimization": {
             "stage": model.zero_stage,
             "stage3_param_persistence_threshold": 1_000,
             "stage3_prefetch_bucket_size": 1_000_000,
             "reduce_bucket_size": 1_000_000,
+            **(offload if model.offload else {}),
         },
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,

@@ -54,12 +54,14 @@ def keep_best(
     trained: dict[str, torch.Tensor],
     labels: np.ndarray | None,
     probabilities: np.ndarray | None,
+    keeps_last: bool = False,
 ) -> None:
     """Keep this epoch's adapter if its validation AUROC is the highest so far; without a split, keep the last epoch's.
 
     Args:
         trained: The trainable parameters, whole.
         labels, probabilities: Of the validation split, (videos,).
+        keeps_last: Keep the last epoch's, and 0.5 as the threshold, all the same.
     """
     path = folder / BEST
     chosen = {"selection": {"epoch": epoch}, "threshold": 0.5, "probabilities": []}
@@ -67,11 +69,12 @@ def keep_best(
         score = selection.auroc(labels, probabilities)
         before = json.loads(path.read_text(encoding="utf-8"))["selection"] if path.is_file() else {"epoch": epoch}
         # An epoch that was scored before a kill is scored again, with the same outcome.
-        if before["epoch"] < epoch and (before["validation_auroc"] or 0) >= (score or 0):
+        is_worse = before["epoch"] < epoch and (before["validation_auroc"] or 0) >= (score or 0)
+        if is_worse and not keeps_last:
             return
         chosen = {
             "selection": {"epoch": epoch, "validation_auroc": score},
-            "threshold": selection.threshold(labels, probabilities),
+            "threshold": 0.5 if keeps_last else selection.threshold(labels, probabilities),
             "probabilities": probabilities.tolist(),
         }
     adapters.save(model, folder, state=trained)

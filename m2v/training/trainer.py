@@ -3,7 +3,7 @@
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,25 +11,69 @@ import transformers
 from peft import PeftModel
 from transformers import TrainerCallback, TrainingArguments
 
-from m2v.catalog.entries import Lora
+from m2v.catalog.entries import Adapted
 from m2v.progress import Report
-from m2v.training import adapters, collate, processes, states
+from m2v.training import processes, states
+from m2v.training.collate import Order
 
 
-def arguments(model: Lora, *, n_examples: int, seed: int, save_steps: int, folder: Path) -> TrainingArguments:
+class Learner(Protocol):
+    """What is trained, and on what.
+
+    Attributes:
+        model: Its trainable parameters are the adapter's.
+        order: Places in them.
+        labels: Of the validation split, (items,), bool; None where nothing is selected.
+        is_bfloat16: Whether it works in that type; else in float32.
+    """
+
+    model: PeftModel
+    order: Order
+    labels: np.ndarray | None
+    is_bfloat16: bool
+
+    @property
+    def examples(self) -> torch.utils.data.Dataset[Any]:
+        """To train on."""
+        ...
+
+    def collate(self, rows: list[Any]) -> dict[str, torch.Tensor]:
+        """Examples as a batch, on the CPU."""
+        ...
+
+    def groups(self) -> list[dict[str, Any]]:
+        """What the optimiser trains."""
+        ...
+
+    def loss(self, engine: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """A scalar, the mean over the batch's examples; ``engine`` is the model as DeepSpeed runs it."""
+        ...
+
+    def probabilities(self, engine: torch.nn.Module) -> np.ndarray:
+        """Of the validation split, (items,), in every process the same."""
+        ...
+
+
+def arguments(
+    model: Adapted, *, n_examples: int, seed: int, save_steps: int, folder: Path, is_bfloat16: bool = False
+) -> TrainingArguments:
     """Everything the Trainer must know. Made before the model, which ZeRO-3 shards as it is loaded."""
     n_steps = model.epochs * math.ceil(n_examples / model.batch_size)
+    n_warmup = round(model.warmup_share * n_steps)
     return TrainingArguments(
         output_dir=str(folder),
         # Without this the Trainer believes that a CPU group has one member, and each trains on the same data.
         use_cpu=not torch.cuda.is_available(),
         per_device_train_batch_size=processes.share(model),
+        gradient_accumulation_steps=processes.accumulation(model),
         num_train_epochs=model.epochs,
         learning_rate=model.learning_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=round(model.warmup_share * n_steps),
+        # The plain constant schedule would ignore the warm-up.
+        lr_scheduler_type="constant_with_warmup" if model.schedule == "constant" else model.schedule,
+        warmup_steps=n_warmup,
         weight_decay=model.weight_decay,
         max_grad_norm=model.max_gradient_norm,
+        bf16=is_bfloat16,
         seed=seed,
         remove_unused_columns=False,
         # A logged loss is a mean since the last one or since the resume: only at each step are the two the same.
@@ -40,7 +84,7 @@ def arguments(model: Lora, *, n_examples: int, seed: int, save_steps: int, folde
         save_total_limit=2,
         report_to="none",
         disable_tqdm=True,
-        deepspeed=processes.zero(model),
+        deepspeed=processes.zero(model, is_bfloat16=is_bfloat16),
     )
 
 
@@ -48,57 +92,63 @@ class LoraTrainer(transformers.Trainer):
     """The Trainer with an optimiser of our own and an order of examples that a resume and every process repeat.
 
     Args:
-        entry: The catalog's entry.
-        train: The examples.
-        held_out: The validation split's examples; None where nothing is selected.
         best: Folder for the best epoch.
+        keeps_last: Keep the last epoch instead.
     """
 
     def __init__(
         self,
-        entry: Lora,
+        entry: Adapted,
+        learner: Learner,
         *,
-        model: PeftModel,
         args: TrainingArguments,
-        train: collate.Examples,
-        held_out: collate.Examples | None,
         best: Path,
+        keeps_last: bool = False,
         report: Report,
-        pad_token_id: int,
     ) -> None:
-        self.entry, self.peft_model, self.held_out, self.best, self.report = entry, model, held_out, best, report
-        self.collate = collate.Collate(pad_token_id)
-        self.order = collate.Order(train.lengths, batch_size=entry.batch_size, seed=args.seed)
-        super().__init__(model=model, args=args, train_dataset=train, data_collator=self.collate)  # pyright: ignore[reportArgumentType]
+        self.entry, self.learner, self.best, self.keeps_last, self.report = entry, learner, best, keeps_last, report
+        super().__init__(
+            model=learner.model,  # pyright: ignore[reportArgumentType]
+            args=args,
+            train_dataset=learner.examples,
+            data_collator=learner.collate,
+        )
+        # Ours is a mean over a part of a step: the Trainer is to divide it by the number of parts.
+        self.model_accepts_loss_kwargs = False
         self.remove_callback(transformers.trainer_callback.PrinterCallback)
         self.add_callback(Watch(self))
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW over the trainable parameters."""
         if self.optimizer is None:
-            groups = adapters.parameter_groups(self.peft_model, self.entry)
-            self.optimizer = torch.optim.AdamW(groups, weight_decay=self.args.weight_decay)
+            self.optimizer = torch.optim.AdamW(self.learner.groups(), weight_decay=self.args.weight_decay)
         return self.optimizer
 
     def get_train_dataloader(self) -> torch.utils.data.DataLoader:
         """Batches in our order; accelerate gives each process its share of them."""
         loader = torch.utils.data.DataLoader(
-            self.train_dataset,  # pyright: ignore[reportArgumentType]
+            self.learner.examples,
             batch_size=self.args.per_device_train_batch_size,
-            sampler=self.order,
-            collate_fn=self.collate,
+            sampler=self.learner.order,
+            collate_fn=self.learner.collate,
             pin_memory=torch.cuda.is_available(),
+            # An accelerator does not wait for pictures to be read.
+            num_workers=2 if torch.cuda.is_available() else 0,
         )
         return self.accelerator.prepare(loader)
 
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """The learner's."""
+        return self.learner.loss(model, inputs)
+
     def score(self) -> np.ndarray | None:
-        """Probabilities of the validation split, (videos,), in every process the same."""
-        if self.held_out is None:
+        """Probabilities of the validation split, (items,), in every process the same."""
+        if self.learner.labels is None:
             return None
         engine = self.model_wrapped
         assert engine is not None
         engine.eval()
-        return collate.probabilities(engine, self.held_out.tokens, pad_token_id=self.collate.pad_token_id).numpy()
+        return self.learner.probabilities(engine)
 
 
 class Watch(TrainerCallback):
@@ -115,7 +165,7 @@ class Watch(TrainerCallback):
 
     def on_epoch_begin(self, args, state, control, **_) -> None:
         """Set the order from the step, which a resume knows."""
-        self.trainer.order.epoch = state.global_step // self._steps_per_epoch(state)
+        self.trainer.learner.order.epoch = state.global_step // self._steps_per_epoch(state)
 
     def on_step_end(self, args, state, control, **_) -> None:
         """At the end of an epoch, save after it is scored: what is resumed there must not need its score any more."""
@@ -134,15 +184,16 @@ class Watch(TrainerCallback):
     def on_epoch_end(self, args, state, control, **_) -> None:
         """Score the validation split, keep the adapter if it is the best so far, then save."""
         trainer = self.trainer
-        found, trained = trainer.score(), processes.gathered(trainer.peft_model)
+        found, trained = trainer.score(), processes.gathered(trainer.learner.model)
         if processes.is_first():
             states.keep_best(
                 trainer.best,
                 epoch=state.global_step // self._steps_per_epoch(state),
-                model=trainer.peft_model,
+                model=trainer.learner.model,
                 trained=trained,
-                labels=trainer.held_out.labels if trainer.held_out else None,
+                labels=trainer.learner.labels,
                 probabilities=found,
+                keeps_last=trainer.keeps_last,
             )
         control.should_save = True
 

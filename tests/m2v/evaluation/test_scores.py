@@ -33,7 +33,7 @@ ENCODER = Encoder(
 
 def run(strategy="rm_ft", memes=LEEKS, *, paper_mode=False) -> Run:
     training_set = TrainingSet(strategy, GARDEN, memes, paper_mode)
-    return Run(model=MODEL, encoder=ENCODER, training_set=training_set, seed=3)
+    return Run(model=MODEL, base=ENCODER, training_set=training_set, seed=3)
 
 
 def test_scores_by_hand():

@@ -45,7 +45,7 @@ class Garden:
         model = Lora(name="tiny-lora", title="Tiny", kind="lora", encoder="tiny", **ENTRY | dict(entry or {}))
         whole = {
             "model": model.model_dump(mode="json"),
-            "encoder": self.encoder.model_dump(mode="json"),
+            "base": self.encoder.model_dump(mode="json"),
             "train": str(self.folder / "train.parquet"),
             "validation": str(self.folder / "validation.parquet"),
             "seed": 7,
@@ -118,6 +118,7 @@ def test_what_a_training_leaves(zero_2: Path) -> None:
     assert sorted(path.name for path in zero_2.iterdir()) == [
         "adapter_config.json",
         "adapter_model.safetensors",
+        "card.md",
         "history.parquet",
         "manifest.json",
         "validation.parquet",

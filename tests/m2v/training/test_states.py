@@ -34,8 +34,8 @@ def test_the_newest_complete_state_of_as_many_processes_counts(tmp_path: Path) -
 class Adapter:
     """Stands where a model does; says which epoch's weights were written."""
 
-    def save_pretrained(self, folder: str, *, safe_serialization: bool, state_dict: dict[str, int]) -> None:
-        assert safe_serialization
+    def save_pretrained(self, folder: str, *, state_dict: dict[str, int], **settings: bool) -> None:
+        assert settings == {"safe_serialization": True, "save_embedding_layers": False}
         (Path(folder) / "weights").write_text(str(state_dict["epoch"]), encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ from m2v.training.trainer import Watch
 )
 def test_each_epoch_has_an_order_of_its_own(step: int, epoch: int) -> None:
     order = Order([1] * 16, batch_size=4, seed=0)
-    watch = Watch(SimpleNamespace(order=order))  # pyright: ignore[reportArgumentType]
+    watch = Watch(SimpleNamespace(learner=SimpleNamespace(order=order)))  # pyright: ignore[reportArgumentType]
     watch.on_epoch_begin(None, TrainerState(global_step=step, max_steps=12, num_train_epochs=3), TrainerControl())
     assert order.epoch == epoch
 
