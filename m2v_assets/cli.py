@@ -80,18 +80,23 @@ def run(
 @app.command(epilog="Examples: m2v status · m2v status --study sample --json")
 def status(study: Study = "published", select: Select = None, as_json: Json = False) -> None:
     """What is stale, and why."""
-    from m2v_assets import console, materialise
+    from m2v_assets import console, materialise, requirements
 
     plan, instance, home = opened(study)
     problems = materialise.observe(plan, home=home, instance=instance)
+    missing = requirements.missing(plan, home=home)
     pending = materialise.pending(plan, instance=instance, selection=select)
     rows = [[asset.to_user_string(), why.reason] for asset, why in pending.items()]
     if as_json:
         stale = [{"asset": asset, "reason": reason} for asset, reason in rows]
-        console.line({"stale": stale, "missing_sources": {name: str(error) for name, error in problems.items()}})
+        told = {name: str(error) for name, error in problems.items()}
+        console.line({"stale": stale, "missing_sources": told, "missing": missing})
         return
     for error in problems.values():
         console.warn(str(error))
+    for problem, waiting in missing.items():
+        others = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
+        console.warn(f"{', '.join(waiting[:3])}{others} cannot be made yet. {problem}")
     if rows:
         console.table(f"{len(rows)} stale assets of study {plan.study.name}", ["asset", "why"], rows)
     else:

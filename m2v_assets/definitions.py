@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from m2v.catalog import open_study
-from m2v.catalog.variants import StudyPlan
+from m2v.catalog.variants import Alignment, StudyPlan
 from m2v_assets import (
     annotation,
     datasets,
@@ -59,28 +59,9 @@ def build(plan: StudyPlan, *, loggers: dict[str, dg.LoggerDefinition] | None = N
 
 def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
     """One asset per dataset version, table by table."""
-    for source in plan.sources:
-        yield datasets.files(source)
-    for dataset in plan.memes:
-        yield datasets.forgotten(dataset)
-        yield datasets.memes(dataset, plan.source(dataset))
-    for dataset in plan.targets:
-        yield datasets.videos(dataset, plan.source(dataset))
-        if dataset.demonstrations:
-            yield datasets.demonstrations(dataset, plan.source(dataset))
-    for encoder, dataset in plan.encodings:
-        yield media.text_features(encoder, dataset)
+    yield from _data(plan)
     for alignment in plan.alignments:
-        source = plan.source(alignment.memes)
-        yield prediction.predictions(alignment, source)
-        yield annotation.conflicts(alignment, plan.study)
-        if plan.study.answers == "live":
-            yield annotation.answers(alignment)
-            yield annotation.rounds(alignment, plan.study, source)
-            yield annotation.live_labels(alignment)
-        else:
-            yield annotation.human_labels(alignment, source)
-        yield annotation.voted_labels(alignment, plan.study, source)
+        yield from _labels(alignment, plan)
     for training_set in plan.training_sets:
         yield training.training_examples(training_set, plan.study)
     for run in plan.runs:
@@ -92,3 +73,41 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         yield evaluation.comparisons(plan)
     yield report.report(plan)
     yield from publishing.releases(plan)
+
+
+def _data(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
+    """Sources, items and what models see of them."""
+    for source in plan.sources:
+        yield datasets.files(source)
+    for dataset in plan.memes:
+        yield datasets.forgotten(dataset)
+        yield datasets.memes(dataset, plan.source(dataset))
+    for dataset in plan.targets:
+        yield datasets.videos(dataset, plan.source(dataset))
+        if dataset.demonstrations:
+            yield datasets.demonstrations(dataset, plan.source(dataset))
+        if plan.asking and plan.asking.plan.demonstrations in {"train", "validation"}:
+            yield prediction.drawn_demonstrations(dataset, plan.asking)
+    if plan.shows_pictures:
+        for dataset in plan.memes:
+            yield media.files(dataset, plan.source(dataset))
+            yield media.meme_images(dataset, plan.source(dataset))
+        for dataset in plan.targets:
+            yield media.files(dataset, plan.source(dataset))
+            yield media.video_features(dataset, plan)
+    for encoder, dataset in plan.encodings:
+        yield media.text_features(encoder, dataset)
+
+
+def _labels(alignment: Alignment, plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
+    """From a model's labels to the vote."""
+    source = plan.source(alignment.memes)
+    yield prediction.predictions(alignment, plan)
+    yield annotation.conflicts(alignment, plan.study)
+    if plan.study.answers == "live":
+        yield annotation.answers(alignment)
+        yield annotation.rounds(alignment, plan.study, source)
+        yield annotation.live_labels(alignment)
+    else:
+        yield annotation.human_labels(alignment, source)
+    yield annotation.voted_labels(alignment, plan.study, source)

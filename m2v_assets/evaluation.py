@@ -7,12 +7,13 @@ import dagster as dg
 import polars as pl
 
 from m2v import schemas
-from m2v.catalog.entries import Lora
+from m2v.catalog.entries import Lora, Vlm, VlmLora
 from m2v.catalog.variants import Run, StudyPlan, variant
 from m2v.evaluation import comparisons as comparing
 from m2v.evaluation import forest, scores
 from m2v.media import texts
 from m2v.training import probe
+from m2v_assets import showing, training
 from m2v_assets.describe import code_version, fingerprint, key, table_asset
 from m2v_resources.programs import Programs
 from m2v_resources.tables import Tables
@@ -20,12 +21,14 @@ from m2v_resources.tables import Tables
 
 def test_predictions(run: Run) -> dg.AssetsDefinition:
     """The run's probabilities; the kind of model decides how they are computed."""
+    if isinstance(run.model, VlmLora):
+        return vlm_test_predictions(run)
     return lora_test_predictions(run) if isinstance(run.model, Lora) else probe_test_predictions(run)
 
 
 def probe_test_predictions(run: Run) -> dg.AssetsDefinition:
     target = variant(run.target.name)
-    features = variant(run.encoder.name, run.target.name)
+    features = variant(run.base.name, run.target.name)
 
     @_run_asset(
         schemas.TEST_PREDICTIONS,
@@ -63,13 +66,53 @@ def lora_test_predictions(run: Run) -> dg.AssetsDefinition:
             context,
             module="m2v.training.infer",
             spec={
-                "encoder": run.encoder.model_dump(mode="json"),
+                "encoder": run.base.model_dump(mode="json"),
                 "checkpoint": str(Path(programs.home) / checkpoint["folder"]),
                 "texts": str(programs.input(items, out / "texts.parquet")),
             },
             out=out,
         )
         found = pl.read_parquet(out / "probabilities.parquet").rename({"item_id": "video_id"})
+        rows = videos.select("video_id", "label").join(found, on="video_id").sort("video_id")
+        return tables.write(rows, schemas.TEST_PREDICTIONS, run.name)
+
+    return asset
+
+
+def vlm_test_predictions(run: Run) -> dg.AssetsDefinition:
+    target = variant(run.target.name)
+    assert isinstance(run.model, VlmLora)
+    assert isinstance(run.base, Vlm)
+    assert run.prompt
+    model, base, prompt = training.evaluated(run.model, run.base), run.base, run.prompt
+
+    @_run_asset(
+        schemas.TEST_PREDICTIONS,
+        run,
+        pool="accelerator",
+        deps=[
+            key(schemas.VIDEOS, target),
+            key(schemas.VIDEO_FEATURES, target),
+            key(schemas.CHECKPOINTS, run.name),
+            *([key(schemas.DEMONSTRATIONS, run.demonstrations)] if run.demonstrations else []),
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
+        """One probability per test video."""
+        videos = tables.read(schemas.VIDEOS, target).filter(split="test").sort("video_id")
+        checkpoint = tables.read(schemas.CHECKPOINTS, run.name).row(0, named=True)
+        answers, _ = showing.ask(
+            context,
+            programs,
+            name=f"{run.name}_test",
+            model=model,
+            prompt=prompt,
+            target=run.target,
+            items=showing.videos(tables, videos, run),
+            examples=showing.demonstrated(tables, run.demonstrations, target, model=base),
+            adapter=Path(programs.home) / checkpoint["folder"] if checkpoint["weights_sha256"] else None,
+        )
+        found = answers.select("probability", video_id="item_id")
         rows = videos.select("video_id", "label").join(found, on="video_id").sort("video_id")
         return tables.write(rows, schemas.TEST_PREDICTIONS, run.name)
 
@@ -157,7 +200,7 @@ def _run_asset(table: schemas.Table, run: Run, *, deps: list[dg.AssetKey], pool:
         table,
         run.name,
         stage="evaluation",
-        code=code_version("1", run.model, run.encoder),
+        code=code_version("1", run.model, run.base, run.prompt),
         deps=deps,
         tags={"m2v/model": run.model.name, "m2v/strategy": run.training_set.strategy, "m2v/target": run.target.name},
         pool=pool,

@@ -18,6 +18,7 @@ from m2v_assets import staleness
 from m2v_assets.datasets import forgotten_versions
 from m2v_assets.definitions import assets, build
 from m2v_assets.describe import file_key, key
+from m2v_assets.media import media_versions
 from m2v_resources.annotators import Annotators
 
 Listener = Callable[[dict[str, Any]], None]
@@ -63,7 +64,7 @@ def observe(plan: StudyPlan, *, home: Path, instance: dg.DagsterInstance) -> dic
         versions = {file_key(source, file): digest for file, digest in digests.items()}
         for observation in staleness.observe(versions, instance):
             instance.report_runless_asset_event(observation)
-    versions = {**answers(plan, home=home), **forgotten_versions(plan, home=home)}
+    versions = {**answers(plan, home=home), **forgotten_versions(plan, home=home), **media_versions(plan, home=home)}
     for observation in staleness.observe(versions, instance):
         instance.report_runless_asset_event(observation)
     return problems

@@ -1,16 +1,26 @@
-"""Items' texts as encoders see them."""
+"""Items' texts as encoders see them, memes' pictures, and videos' frames and sound."""
 
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 
 from m2v import schemas
-from m2v.catalog.entries import Encoder, MemeDataset, VideoDataset
-from m2v.catalog.variants import variant
+from m2v.catalog.entries import Encoder, MemeDataset, Source, VideoDataset
+from m2v.catalog.variants import StudyPlan, variant
+from m2v.datasets import integrity
+from m2v.datasets import sources as finding
+from m2v.errors import M2VError
 from m2v.media import texts
-from m2v_assets.describe import code_version, fingerprint, key, table_asset
+from m2v_assets.describe import OWNERS, code_version, fingerprint, key, table_asset
 from m2v_resources.programs import Programs
+from m2v_resources.sources import Sources
 from m2v_resources.tables import Tables
 
 
@@ -51,3 +61,141 @@ def text_features(encoder: Encoder, dataset: MemeDataset | VideoDataset) -> dg.A
         return tables.write(texts.features(rows, embeddings), schemas.TEXT_FEATURES, name, metadata=counts)
 
     return asset
+
+
+def files(dataset: MemeDataset | VideoDataset, source: Source) -> dg.AssetsDefinition:
+    """The dataset's pictures or videos, which nobody here makes; their version is names, sizes and times of change."""
+    about = dg.AssetSpec(
+        media_key(dataset),
+        group_name="files",
+        description=f"Pictures or videos of {dataset.title}. Licence: {source.licence.name}.",
+        owners=OWNERS,
+        kinds={"file"},
+        tags={"m2v/stage": "media"},
+    )
+    with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):  # as the files, see m2v_assets/datasets.py
+
+        @dg.multi_observable_source_asset(name=f"files__{variant(dataset.name)}_media", specs=[about])
+        def asset(sources: Sources) -> Iterator[dg.ObserveResult]:
+            version = media_version(sources.media(dataset, source))
+            yield dg.ObserveResult(asset_key=about.key, data_version=dg.DataVersion(version))
+
+    return asset
+
+
+def media_key(dataset: MemeDataset | VideoDataset) -> dg.AssetKey:
+    """For example ``files/fhm_media``."""
+    return key("files", variant(dataset.name, "media"))
+
+
+def media_version(folder: Path) -> str:
+    """What changes when a file below the media folder does: names, sizes and times of change, of nothing hidden."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        for name in sorted(each for each in names if not each.startswith(".")):
+            path = Path(place, name)
+            with suppress(OSError):
+                about = path.stat()
+                found.append([str(path.relative_to(folder)), about.st_size, about.st_mtime_ns])
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+
+def meme_images(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
+    name = variant(dataset.name)
+
+    @table_asset(
+        schemas.MEME_IMAGES,
+        name,
+        stage="media",
+        code="1",
+        checks=("pictures_usable", "pictures_unique"),
+        deps=[key(schemas.MEMES, name), media_key(dataset)],
+    )
+    def asset(
+        context: dg.AssetExecutionContext, tables: Tables, sources: Sources, programs: Programs
+    ) -> dg.MaterializeResult:
+        """Memes' pictures, decoded once: upright, RGB, known by hashes."""
+        memes = tables.read(schemas.MEMES, name).select("meme_id", "image", "split")
+        folder = sources.media(dataset, source)
+        stamped = media_version(folder)
+        out = programs.folder("pictures", name, fingerprint(memes.rows(), stamped))
+        programs.run(
+            context,
+            module="m2v.media.pictures",
+            spec={
+                "memes": str(programs.input(memes.select("meme_id", "image"), out / "memes.parquet")),
+                "media": str(folder),
+                "cache": str(Path(programs.home) / "media"),
+            },
+            out=out,
+        )
+        rows = _below_home(pl.read_parquet(out / "pictures.parquet"), Path(programs.home))
+        findings = integrity.picture_findings(rows, memes, variant=name)
+        return tables.write(rows, schemas.MEME_IMAGES, name, findings=findings)
+
+    return asset
+
+
+def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinition:
+    name, source, frames = variant(dataset.name), plan.source(dataset), plan.study.frames
+    perceivers = {"clip": plan.clip, "whisper": plan.whisper}
+    identities = {kind: each.identity if each else None for kind, each in perceivers.items()}
+
+    @table_asset(
+        schemas.VIDEO_FEATURES,
+        name,
+        stage="media",
+        code=code_version("1", frames, identities),
+        checks=("videos_usable",),
+        deps=[key(schemas.VIDEOS, name), media_key(dataset)],
+    )
+    def asset(
+        context: dg.AssetExecutionContext, tables: Tables, sources: Sources, programs: Programs
+    ) -> dg.MaterializeResult:
+        """Videos' frames at chosen times, statistics of their sound, and what is said in them."""
+        videos = tables.read(schemas.VIDEOS, name).select("video_id", "video", "audio", "text")
+        folder = sources.media(dataset, source)
+        stamped = media_version(folder)
+        out = programs.folder("features", name, fingerprint(videos.rows(), stamped, frames, identities))
+        manifest = programs.run(
+            context,
+            module="m2v.media.features",
+            spec={
+                "videos": str(programs.input(videos, out / "videos.parquet")),
+                "media": str(folder),
+                "frames": frames.model_dump(mode="json"),
+                "home": programs.home,
+                **{kind: each.model_dump(mode="json") if each else None for kind, each in perceivers.items()},
+            },
+            out=out,
+        )
+        rows = pl.read_parquet(out / "features.parquet")
+        home = f"{Path(programs.home).resolve()}/"
+        frames_below = pl.col("frames").list.eval(pl.element().str.strip_prefix(home))
+        findings = integrity.feature_findings(rows, variant=name)
+        counts = {each: manifest[each] for each in ("n_videos", "n_unusable", "n_silent")}
+        return tables.write(
+            rows.with_columns(frames_below), schemas.VIDEO_FEATURES, name, findings=findings, metadata=counts
+        )
+
+    return asset
+
+
+def media_versions(plan: StudyPlan, *, home: Path) -> dict[dg.AssetKey, str]:
+    """The version of each dataset's media, where a model of the study looks at them and they are there."""
+    if not plan.shows_pictures:
+        return {}
+    found = {}
+    for dataset in (*plan.memes, *plan.targets):
+        try:
+            folder = finding.media(dataset, plan.source(dataset), home=home)
+        except M2VError:
+            # The asset that needs them says what is missing.
+            continue
+        found[media_key(dataset)] = media_version(folder)
+    return found
+
+
+def _below_home(rows: pl.DataFrame, home: Path) -> pl.DataFrame:
+    return rows.with_columns(pl.col("path").str.strip_prefix(f"{home.resolve()}/"))

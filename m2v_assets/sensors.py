@@ -10,6 +10,7 @@ from m2v.errors import M2VError
 from m2v_assets import staleness
 from m2v_assets.datasets import forgotten_versions
 from m2v_assets.describe import file_key, key
+from m2v_assets.media import media_versions
 from m2v_resources.annotators import Annotators
 from m2v_resources.home import home
 
@@ -63,7 +64,8 @@ def observe_files(plan: StudyPlan) -> dg.SensorDefinition:
                 continue
             versions = {file_key(source, file): digest for file, digest in digests.items()}
             found += staleness.observe(versions, context.instance)
-        found += staleness.observe(forgotten_versions(plan, home=home()), context.instance)
+        others = {**forgotten_versions(plan, home=home()), **media_versions(plan, home=home())}
+        found += staleness.observe(others, context.instance)
         if not found:
             return dg.SkipReason("; ".join(problems) or "No file changed.")
         return dg.SensorResult(asset_events=found)

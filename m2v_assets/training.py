@@ -7,11 +7,13 @@ import dagster as dg
 import polars as pl
 
 from m2v import schemas
-from m2v.catalog.entries import Lora, Probe, Study
+from m2v.catalog.entries import Lora, Probe, Study, Vlm, VlmLora
 from m2v.catalog.variants import Run, TrainingSet, variant
 from m2v.datasets import integrity
 from m2v.media import texts
-from m2v.training import examples, probe
+from m2v.programfiles import finish
+from m2v.training import examples, probe, selection
+from m2v_assets import showing
 from m2v_assets.describe import code_version, fingerprint, key, spec, table_asset
 from m2v_resources.programs import Programs
 from m2v_resources.tables import Tables
@@ -69,13 +71,15 @@ def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefin
 
 def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
     """The run's trained model; the kind of model decides how."""
+    if isinstance(run.model, VlmLora):
+        return vlm_checkpoint(run, study)
     return lora_checkpoint(run, study) if isinstance(run.model, Lora) else probe_checkpoint(run, study)
 
 
 def features_of(run: Run) -> list[str]:
     """Variants of ``text_features`` that hold the run's texts."""
     datasets = [run.target, *([run.training_set.memes] if run.training_set.memes else [])]
-    return [variant(run.encoder.name, dataset.name) for dataset in datasets]
+    return [variant(run.base.name, dataset.name) for dataset in datasets]
 
 
 def probe_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
@@ -136,7 +140,7 @@ def lora_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         examples_version = tables.version(schemas.TRAINING_EXAMPLES, run.training_set.name)
         content = {
             "model": model.model_dump(mode="json"),
-            "encoder": run.encoder.model_dump(mode="json"),
+            "base": run.base.model_dump(mode="json"),
             "training_examples": examples_version.rows_hash,
             "validation": fingerprint(held_out.select("text_sha256", "label").rows()) if held_out is not None else None,
             "seed": run.seed,
@@ -147,7 +151,7 @@ def lora_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
             module="m2v.training.finetune",
             spec={
                 "model": content["model"],
-                "encoder": content["encoder"],
+                "base": content["base"],
                 "train": str(tables.store.path(examples_version)),
                 "validation": str(programs.input(held_out.select("text", "label"), folder / "held_out.parquet"))
                 if held_out is not None
@@ -161,6 +165,106 @@ def lora_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         return _write(tables, run, manifest=manifest, folder=folder, home=programs.home, n_train=manifest["n_train"])
 
     return asset
+
+
+def vlm_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
+    target, memes = variant(run.target.name), run.training_set.memes
+    assert isinstance(run.model, VlmLora)
+    assert isinstance(run.base, Vlm)
+    assert run.prompt
+    model, base, prompt = run.model, run.base, run.prompt
+    is_trained = run.training_set.strategy != "no_ft"
+
+    @_checkpoint_asset(
+        run,
+        study,
+        kinds=frozenset({"pytorch", "huggingface"}),
+        pool="accelerator",
+        deps=[
+            key(schemas.VIDEOS, target),
+            key(schemas.VIDEO_FEATURES, target),
+            *([key(schemas.TRAINING_EXAMPLES, run.training_set.name)] if is_trained else []),
+            *([key(schemas.MEME_IMAGES, variant(memes.name))] if memes else []),
+            *([key(schemas.DEMONSTRATIONS, run.demonstrations)] if run.demonstrations else []),
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
+        """An adapter of a vision-language model, trained by a program of its own; or what an untrained one needs."""
+        held_out = validation(run, study, videos=tables.read(schemas.VIDEOS, target))
+        if not is_trained:
+            return untrained(context, tables, programs, held_out=held_out)
+        examples_version = tables.version(schemas.TRAINING_EXAMPLES, run.training_set.name)
+        train = showing.examples(tables, tables.read(schemas.TRAINING_EXAMPLES, run.training_set.name), run)
+        selected = None
+        if held_out is not None:
+            selected = showing.videos(tables, held_out, run).drop("item_id").with_columns(label=held_out["label"])
+        home = Path(programs.home)
+        settings = {
+            "model": model.model_dump(mode="json"),
+            "base": base.model_dump(mode="json"),
+            "prompt": prompt.model_dump(mode="json"),
+            "label": run.target.label.model_dump(mode="json"),
+            "seed": run.seed,
+        }
+        content = {
+            "training_examples": examples_version.rows_hash,
+            "train": fingerprint(showing.plain(train)),
+            "validation": fingerprint(showing.plain(selected)) if selected is not None else None,
+        }
+        folder = programs.folder("checkpoints", run.name, fingerprint(settings, content))
+        given = {"train": train, "validation": selected}
+        manifest = programs.run(
+            context,
+            module="m2v.training.instruct",
+            spec={
+                **settings,
+                **{
+                    name: str(programs.input(showing.at_home(rows, home), folder / f"{name}_items.parquet"))
+                    if rows is not None
+                    else None
+                    for name, rows in given.items()
+                },
+                "home": str(home),
+                "content": content,
+            },
+            out=folder,
+            n_processes=model.n_processes,
+        )
+        return _write(tables, run, manifest=manifest, folder=folder, home=programs.home, n_train=manifest["n_train"])
+
+    def untrained(
+        context: dg.AssetExecutionContext, tables: Tables, programs: Programs, *, held_out: pl.DataFrame | None
+    ) -> dg.MaterializeResult:
+        """The threshold of the model as it is."""
+        found, chosen = 0.5, {}
+        if held_out is not None and model.fidelity == "best":
+            answers, _ = showing.ask(
+                context,
+                programs,
+                name=f"{run.name}_validation",
+                model=evaluated(model, base),
+                prompt=prompt,
+                target=run.target,
+                items=showing.videos(tables, held_out, run),
+                examples=showing.demonstrated(tables, run.demonstrations, target, model=base),
+            )
+            labels = held_out["label"].to_numpy()
+            probabilities = held_out.join(answers, left_on="video_id", right_on="item_id", maintain_order="left")
+            said = probabilities["probability"].to_numpy()
+            found, chosen = selection.threshold(labels, said), {"validation_auroc": selection.auroc(labels, said)}
+        folder = programs.folder("checkpoints", run.name, fingerprint(model, base, prompt, run.target.label, found))
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest = finish(
+            folder, files=[], packages=[], base=base.model_dump(mode="json"), threshold=found, selection=chosen
+        )
+        return _write(tables, run, manifest=manifest, folder=folder, home=programs.home, n_train=0)
+
+    return asset
+
+
+def evaluated(model: VlmLora, base: Vlm) -> Vlm:
+    """The base as its adapter is evaluated on it: as in training, unless the entry says otherwise."""
+    return base.model_copy(update={"quantisation": model.evaluated_in or model.quantisation})
 
 
 def validation(run: Run, study: Study, *, videos: pl.DataFrame) -> pl.DataFrame | None:
@@ -179,7 +283,9 @@ def _checkpoint_asset(
         schemas.CHECKPOINTS,
         run.name,
         stage="training",
-        code=code_version("1", run.model, run.encoder, run.seed, run.training_set.paper_mode, study.leaks),
+        code=code_version(
+            "1", run.model, run.base, run.prompt, run.seed, run.training_set.paper_mode, study.leaks, *_asked(run)
+        ),
         deps=deps,
         kinds=kinds,
         tags={"m2v/model": run.model.name, "m2v/strategy": run.training_set.strategy, "m2v/target": run.target.name},
@@ -187,11 +293,18 @@ def _checkpoint_asset(
     )
 
 
+def _asked(run: Run) -> list[object]:
+    """What else decides a vision-language model's training: the target's words."""
+    return [run.target.label] if run.prompt else []
+
+
 def _write(tables: Tables, run: Run, *, manifest: dict, folder: Path, home: str, n_train: int) -> dg.MaterializeResult:
     row = {
         "run": run.name,
         "folder": str(folder.relative_to(home)),
-        "weights_sha256": next(digest for name, digest in manifest["files"].items() if name.endswith(".safetensors")),
+        "weights_sha256": next(
+            (each for name, each in manifest["files"].items() if name.endswith(".safetensors")), None
+        ),
         "threshold": manifest["threshold"],
         "selection": json.dumps(manifest["selection"], sort_keys=True),
         "n_train": n_train,

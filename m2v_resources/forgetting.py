@@ -4,6 +4,8 @@ The tombstone is written first. From then on the memes are read without the item
 a rerun of `m2v forget` or of `m2v run` ends with it gone.
 """
 
+import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,14 +14,30 @@ from pathlib import Path
 
 import polars as pl
 
-from m2v import schemas
+from m2v import schemas, shards
 from m2v.errors import LabelStudioError, MissingSource, UnknownName
 from m2v.lineage.graph import Graph, Node
+from m2v.programfiles import replace
 from m2v_resources.ledger import Ledger
 from m2v_resources.record import Record
 from m2v_resources.store import TableStore
 
 HOLDS_IDS = ("meme_id", "item_id")
+
+
+@dataclass(frozen=True)
+class _Copies:
+    """How copies of an item are known outside the tables.
+
+    Attributes:
+        texts: The sha256 of its text, as any version has it.
+        pictures: Paths of its pictures below the home.
+        requests: What models were asked about it.
+    """
+
+    texts: set[str]
+    pictures: set[str]
+    requests: set[str]
 
 
 @dataclass
@@ -65,12 +83,12 @@ def forget(home: Path, item: str, *, why: str, purge: bool = False) -> Forgotten
     search = _Search(TableStore(home / "tables"), dataset, identifier)
     found.tainted = search.tainted()
     found.released = search.released()
-    texts = search.texts()
+    copies = search.copies()
     search.bury(why, found)
     for node in search.latest_holding():
         found.rewritten.append(search.rewrite(node))
     found.remains += _rounds(home, search)
-    _caches(home, texts, found)
+    _caches(home, search, copies, found)
     if purge:
         _purge(home, search, why, found)
     elif earlier := search.earlier_holding():
@@ -137,11 +155,19 @@ class _Search:
             if holding & {f"{place}@{read['version']}" for place, read in each["inputs"].items()}
         )
 
-    def texts(self) -> set[str]:
-        """The sha256 of its text, as any version has it."""
-        memes = [node for node in self.holding if node.table == schemas.MEMES.name]
-        rows = [self.record.rows(node, meme_id=self.identifier) for node in memes]
-        return {digest for each in rows for digest in each["text_sha256"]}
+    def copies(self) -> _Copies:
+        """How its copies are known, by all versions that hold it."""
+
+        def values(table: schemas.Table, column: str) -> set[str]:
+            nodes = [node for node in self.holding if node.table == table.name]
+            rows = [self.record.rows(node, meme_id=self.identifier) for node in nodes]
+            return {value for each in rows if column in each.columns for value in each[column] if value is not None}
+
+        return _Copies(
+            texts=values(schemas.MEMES, "text_sha256"),
+            pictures=values(schemas.MEME_IMAGES, "path"),
+            requests=values(schemas.PREDICTIONS, "request_sha256"),
+        )
 
     def bury(self, why: str, found: Forgotten) -> None:
         """Write the tombstone, or add to it what was found since."""
@@ -227,20 +253,58 @@ def _rounds(home: Path, search: _Search) -> list[str]:
     return remains
 
 
-def _caches(home: Path, texts: set[str], found: Forgotten) -> None:
-    """Delete copies of its text that programs read, and what an encoder made of it."""
-    from m2v.media import cache
-
+def _caches(home: Path, search: _Search, copies: _Copies, found: Forgotten) -> None:
+    """Delete copies of its text and picture that programs keep or read, and what models made of them."""
     for path in sorted((home / "programs").glob("encode/*/*/texts.parquet")):
-        if texts & set(pl.read_parquet(path, columns=["text_sha256"])["text_sha256"]):
-            shutil.rmtree(path.parent)
-            found.purged.append(str(path.parent))
-    for path in sorted((home / "encodings").glob("*/*.parquet")):
-        rows = pl.read_parquet(path)
-        kept = rows.filter(~pl.col("text_sha256").is_in(list(texts)))
-        if kept.height < rows.height:
-            cache.append(path.parent, kept)
+        if copies.texts & set(pl.read_parquet(path, columns=["text_sha256"])["text_sha256"]):
+            _drop(path.parent, found)
+    for path in sorted((home / "programs").glob("predict/*/*/items.parquet")):
+        if copies.texts & _hashes(path):
+            _drop(path.parent, found)
+    for path in sorted((home / "programs").glob(f"pictures/{search.variant}/*/memes.parquet")):
+        if search.identifier in pl.read_parquet(path, columns=["meme_id"])["meme_id"]:
+            _drop(path.parent, found)
+    # What it learned from stays until it is purged, but the copy that it read is not needed any more.
+    for path in sorted((home / "programs").glob("checkpoints/*/*/train_items.parquet")):
+        if copies.texts & _hashes(path):
             path.unlink()
+            found.purged.append(str(path))
+    for kind, column, gone in (
+        ("encodings", "text_sha256", copies.texts),
+        ("requests", "request_sha256", copies.requests),
+    ):
+        for path in sorted((home / kind).glob("*/*.parquet")):
+            rows = pl.read_parquet(path)
+            kept = rows.filter(~pl.col(column).is_in(list(gone)))
+            if kept.height < rows.height:
+                shards.append(path.parent, kept, dict(kept.schema))
+                path.unlink()
+    for name in sorted(copies.pictures):
+        _forget_picture(home / name, search, found)
+
+
+def _drop(folder: Path, found: Forgotten) -> None:
+    shutil.rmtree(folder)
+    found.purged.append(str(folder))
+
+
+def _hashes(items: Path) -> set[str]:
+    texts = pl.read_parquet(items, columns=["text"])["text"]
+    return {hashlib.sha256(text.encode()).hexdigest() for text in texts}
+
+
+def _forget_picture(picture: Path, search: _Search, found: Forgotten) -> None:
+    """Delete a picture that no other meme shares, and what its task wrote down of it."""
+    result = picture.parent / "result.json"
+    if result.is_file():
+        said = json.loads(result.read_text(encoding="utf-8"))
+        said["pictures"] = [each for each in said.get("pictures", ()) if each["meme_id"] != search.identifier]
+        replace(result, json.dumps(said).encode())
+        if any(each.get("path", "").endswith(picture.name) for each in said["pictures"]):
+            return
+    if picture.is_file():
+        picture.unlink()
+        found.purged.append(str(picture))
 
 
 def _purge(home: Path, search: _Search, why: str, found: Forgotten) -> None:

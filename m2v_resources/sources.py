@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from m2v.catalog.entries import Source
+from m2v.catalog.entries import Dataset, Source
 from m2v.datasets import sources
 
 
@@ -20,3 +20,7 @@ class Sources(dg.ConfigurableResource):
     def digests(self, source: Source) -> dict[str, str]:
         """The sha256 of every file of the source by name."""
         return sources.digests(self.find(source))
+
+    def media(self, dataset: Dataset, source: Source) -> Path:
+        """The folder that the dataset's pictures or videos lie below."""
+        return sources.media(dataset, source, home=Path(self.home))

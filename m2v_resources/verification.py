@@ -52,8 +52,9 @@ def verify(
 
     Args:
         home: The platform's home, with ``tables``, ``programs``, ``encodings`` and ``releases`` below it.
-        with_rows: Also read every table and hash its rows. A file whose sha256 is right has the rows that it had when
-            it was written, so this finds only a version that was recorded wrongly, and takes much longer.
+        with_rows: Also decode memes' pictures and hash their pixels, and read every table and hash its rows. A file
+            whose sha256 is right has the rows that it had when it was written, so of tables this finds only a version
+            that was recorded wrongly; it takes much longer.
         listen: Told how many bytes of how many were hashed.
     """
     store = TableStore(home / "tables")
@@ -64,6 +65,8 @@ def verify(
             _claims(store, whole),
             _manifests(home / "programs"),
             _shards(home / "encodings"),
+            _shards(home / "requests"),
+            _frames(home, store, whole),
             # What was released is known once every claim was read.
             _releases(home, store, whole),
         ):
@@ -83,6 +86,7 @@ def verify(
             if not store.purged(version) and _called(store, version) not in damaged
             for problem in _rows(store, version)
         ]
+        problems += _pictures(home, store, whole)
     n_claims = len(list(store.root.glob("*/*/versions/[0-9]*.json")))
     return n_claims + len(hashing.digests), sorted(set(problems), key=lambda each: (each.where, each.what))
 
@@ -147,6 +151,44 @@ def _manifests(programs: Path) -> Iterator[Problem | _File]:
 def _shards(encodings: Path) -> Iterator[_File]:
     for path in sorted(encodings.glob("*/*.parquet")):
         yield _File(path, path.stem, str(path), "its sha256 is not its name")
+
+
+def _frames(home: Path, store: TableStore, whole: dict[str, Version]) -> Iterator[_File]:
+    """Frames that the latest versions of video features name."""
+    for version in _latest(whole, schemas.VIDEO_FEATURES.name, store):
+        rows = pl.read_parquet(store.path(version), columns=["frames", "frame_sha256"]).explode(
+            "frames", "frame_sha256"
+        )
+        for path, digest in rows.drop_nulls().unique().sort("frames").iter_rows():
+            yield _File(home / path, digest, f"{version.name}: {home / path}", "its sha256 is not the recorded one")
+
+
+def _pictures(home: Path, store: TableStore, whole: dict[str, Version]) -> Iterator[Problem]:
+    """Pictures that the latest versions of meme images name, decoded."""
+    from m2v.media import images
+
+    for version in _latest(whole, schemas.MEME_IMAGES.name, store):
+        rows = (
+            pl.read_parquet(store.path(version), columns=["path", "pixels_sha256"]).drop_nulls().unique().sort("path")
+        )
+        for path, digest in rows.iter_rows():
+            try:
+                found = images.read(home / path).pixels_sha256
+            except (images.NoPicture, OSError):
+                found = None
+            if found != digest:
+                yield Problem(
+                    f"{version.name}: {home / path}", "it is missing, or its pixels are not the recorded ones"
+                )
+
+
+def _latest(whole: dict[str, Version], table: str, store: TableStore) -> Iterator[Version]:
+    """The latest versions of a table that can be read."""
+    latest: dict[str, Version] = {}
+    for version in whole.values():
+        if version.table == table and version.number >= getattr(latest.get(version.variant), "number", 0):
+            latest[version.variant] = version
+    yield from (each for each in latest.values() if store.is_whole(each))
 
 
 def _releases(home: Path, store: TableStore, whole: dict[str, Version]) -> Iterator[Problem | _File]:

@@ -48,7 +48,7 @@ def as_json(done: subprocess.CompletedProcess[str]) -> Any:
 def finished_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which the sample study was run to its end, once for all tests; read it, copy it, leave it."""
     home = tmp_path_factory.mktemp("finished") / "home"
-    done = as_json(command(home)("run", "--study", "sample", "--json"))
+    done = as_json(command(home)("run", "--study", "sample-recorded", "--json"))
     assert done["failed"] == 0
     assert done["waves"] == 1
     return home

@@ -42,7 +42,7 @@ def test_a_meme_is_followed_from_its_label_to_the_figures_that_rest_on_it(sample
     assert not any(schemas.table(table).hidden & row.keys() for table, rows in told.items() for row in rows)
     assert f"checkpoints/{RUN}@1" in story["checkpoints"]
     assert f"metrics/{RUN}@1" in story["metrics"]
-    assert "results/sample@1" in story["results"]
+    assert "results/sample_recorded@1" in story["results"]
     # The videos' own training set holds no memes.
     assert not any("_vid_ft_" in name for name in story["checkpoints"])
     assert story["files"]
@@ -67,7 +67,7 @@ def test_a_checkpoint_and_a_metric_are_followed_down_to_source_files(sample: Run
     names = {f"{each['table']}/{each['variant']}@{each['number']}" for each in story["versions"]}
     assert {"memes/veggie@1", "human_labels/veggie_garden@1", f"checkpoints/{RUN}@1"} <= names
     assert story["files"]
-    assert "results/sample@1" in story["results"]
+    assert "results/sample_recorded@1" in story["results"]
 
 
 def test_a_release_is_followed_from_its_tag_down(sample: Run, home: Path) -> None:
@@ -237,7 +237,7 @@ def test_verify_names_an_input_that_is_gone(sample: Run, home: Path) -> None:
 
 def test_impact_names_the_tables_that_rest_on_a_label(sample: Run, home: Path) -> None:
     found = as_json(sample("audit", "impact", "meme", f"veggie/{trained_on(home)}", "--json"))
-    assert {"voted_labels/veggie_garden@1", f"metrics/{RUN}@1", "results/sample@1"} <= set(found["stale"])
+    assert {"voted_labels/veggie_garden@1", f"metrics/{RUN}@1", "results/sample_recorded@1"} <= set(found["stale"])
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_a_wrong_name_is_one_message_with_the_nearest(sample: Run, arguments: li
 def test_diff_names_the_changed_row_and_the_turned_answer_as_its_first_cause(
     sample: Run, home: Path, tmp_path: Path
 ) -> None:
-    study = as_json(sample("study", "copy", "sample", str(tmp_path / "mine"), "--json"))["study"]
+    study = as_json(sample("study", "copy", "sample-recorded", str(tmp_path / "mine"), "--json"))["study"]
     votes = store(home).read("voted_labels", "veggie_garden")
     # Decided two to one: turning one of the two turns the vote.
     meme = votes.filter(decided_by="humans", margin=1, n_humans=3)["meme_id"][0]

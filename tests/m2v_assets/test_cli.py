@@ -22,7 +22,9 @@ def test_help_lists_the_commands_with_examples(m2v: Run) -> None:
 
 def test_tables_are_listed_shown_and_exported(sample: Run, tmp_path: Path) -> None:
     listed = as_json(sample("tables", "list", "--json"))
-    assert {"memes/veggie@1", "voted_labels/veggie_garden@1", "results/sample@1"} <= {each["name"] for each in listed}
+    assert {"memes/veggie@1", "voted_labels/veggie_garden@1", "results/sample_recorded@1"} <= {
+        each["name"] for each in listed
+    }
     assert "voted_labels/veggie_garden@1" in sample("tables", "list").stdout
     shown = as_json(sample("tables", "show", "memes/veggie", "--rows", "2", "--json"))
     assert shown["n_rows"] == 240
@@ -46,7 +48,7 @@ def test_lists_survive_an_export_to_csv(sample: Run, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["run", "--study", "sampel"], "No study is called 'sampel'. Did you mean sample"),
-        (["run", "--study", "sample", "--select", "voted_lables"], "Did you mean voted_labels"),
+        (["run", "--study", "sample-recorded", "--select", "voted_lables"], "Did you mean voted_labels"),
         (["tables", "show", "voted_labels/veggie"], "No stored table is called"),
         (["tables", "show", "voted_labels"], "Write table/variant"),
         (["tables", "show", "voted_labels/veggie_garden@9"], "No version of voted_labels/veggie_garden is called '9'"),
@@ -54,7 +56,7 @@ def test_lists_survive_an_export_to_csv(sample: Run, tmp_path: Path) -> None:
         (["tables", "export", "memes/veggie", "-o", "memes.xlsx"], "end it in .csv or .parquet"),
         (["tables", "export", "memes/veggie", "-o", "/proc/none/memes.csv"], "cannot be written"),
         (["report", "--study", "published"], "There is no report of published yet"),
-        (["study", "copy", "sample", "."], "is not empty"),
+        (["study", "copy", "sample-recorded", "."], "is not empty"),
     ],
 )
 def test_a_mistake_is_one_message_and_exit_code_1(sample: Run, arguments: list[str], message: str) -> None:
@@ -73,10 +75,10 @@ def test_two_runs_at_once_are_refused_and_status_still_works(sample: Run, home: 
         lock.truncate(0)
         lock.write("4711")
         lock.flush()
-        done = sample("run", "--study", "sample", code=1)
+        done = sample("run", "--study", "sample-recorded", code=1)
         assert "Process 4711 is already running `m2v run`" in " ".join(done.stderr.split())
-        assert "up to date" in sample("status", "--study", "sample").stdout
-    assert "up to date" in sample("run", "--study", "sample").stdout
+        assert "up to date" in sample("status", "--study", "sample-recorded").stdout
+    assert "up to date" in sample("run", "--study", "sample-recorded").stdout
 
 
 def test_without_tables_and_network_the_places_are_listed(m2v: Run, tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ def test_a_fallback_is_said_plainly(m2v: Run, tmp_path: Path) -> None:
 
 def alone(tmp_path: Path, m2v: Run) -> str:
     """A copy of the sample whose source looks where there is nothing."""
-    study = as_json(m2v("study", "copy", "sample", str(tmp_path / "mine"), "--json"))["study"]
+    study = as_json(m2v("study", "copy", "sample-recorded", str(tmp_path / "mine"), "--json"))["study"]
     source = tmp_path / "mine" / "sources" / "sample.yaml"
     text = source.read_text(encoding="utf-8").replace("- tables/sample", "- nowhere\nenvironment: MY_VEGGIES")
     source.write_text(text, encoding="utf-8")
@@ -107,7 +109,7 @@ def alone(tmp_path: Path, m2v: Run) -> str:
 
 
 def test_a_source_in_the_environment_is_used_and_its_checksums_hold(m2v: Run, tmp_path: Path) -> None:
-    mine = as_json(m2v("study", "copy", "sample", str(tmp_path / "mine"), "--json"))["study"]
+    mine = as_json(m2v("study", "copy", "sample-recorded", str(tmp_path / "mine"), "--json"))["study"]
     tables = tmp_path / "mine" / "tables" / "sample"
     source = tmp_path / "mine" / "sources" / "sample.yaml"
     pinned = source.read_text(encoding="utf-8").replace(
@@ -121,7 +123,7 @@ def test_a_source_in_the_environment_is_used_and_its_checksums_hold(m2v: Run, tm
 
 
 def test_a_bad_file_leaves_the_last_good_version_and_says_where(sample: Run, home: Path, tmp_path: Path) -> None:
-    study = as_json(sample("study", "copy", "sample", str(tmp_path / "mine"), "--json"))["study"]
+    study = as_json(sample("study", "copy", "sample-recorded", str(tmp_path / "mine"), "--json"))["study"]
     path = tmp_path / "mine" / "tables" / "sample" / "garden.csv"
     good = path.read_text(encoding="utf-8")
     path.write_text(good.replace(",train,1\n", ",train,2\n", 1), encoding="utf-8")
@@ -137,7 +139,7 @@ def test_a_bad_file_leaves_the_last_good_version_and_says_where(sample: Run, hom
 
 
 def test_a_failing_asset_does_not_keep_others_from_being_made(m2v: Run, tmp_path: Path) -> None:
-    study = as_json(m2v("study", "copy", "sample", str(tmp_path / "mine"), "--json"))["study"]
+    study = as_json(m2v("study", "copy", "sample-recorded", str(tmp_path / "mine"), "--json"))["study"]
     path = tmp_path / "mine" / "tables" / "sample" / "veggie_answers.csv"
     path.write_text("meme_id,annotator\n", encoding="utf-8")
     done = as_json(m2v("run", "--study", study, "--select", "training_examples", "--json", code=1))
@@ -151,7 +153,7 @@ def test_a_damaged_table_is_named_and_made_anew_by_force(sample: Run, home: Path
     path = store.path(store.version("memes", "veggie"))
     path.write_bytes(path.read_bytes()[:-4])
     assert "is missing or damaged" in " ".join(sample("tables", "show", "memes/veggie", code=1).stderr.split())
-    sample("run", "--study", "sample", "--force", "--select", "memes/veggie")
+    sample("run", "--study", "sample-recorded", "--force", "--select", "memes/veggie")
     assert store.read("memes", "veggie").height == 240
     assert store.numbers("memes", "veggie") == [1]
 
@@ -177,8 +179,8 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_the_report_is_found_and_holds_no_text_outside_its_details(sample: Run, home: Path) -> None:
-    path = Path(as_json(sample("report", "--study", "sample", "--json"))["report"])
+    path = Path(as_json(sample("report", "--study", "sample-recorded", "--json"))["report"])
     assert path.is_relative_to(home)
     page = path.read_text(encoding="utf-8")
-    assert "insults between vegetables" in page
+    assert "The sample, with predictions that were recorded" in page
     assert "<script" not in page

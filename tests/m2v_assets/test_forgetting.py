@@ -52,13 +52,13 @@ def test_a_forgotten_meme_is_in_no_latest_version_and_comes_back_by_no_run(sampl
         assert each.table == "forgotten" or not any(rows[name].is_in([meme]).any() for name in names), each.name
     assert as_json(sample("audit", "verify", "--json"))["problems"] == []
 
-    done = as_json(sample("run", "--study", "sample", "--json"))
+    done = as_json(sample("run", "--study", "sample-recorded", "--json"))
     assert done["failed"] == 0
     assert {"checkpoints/minilm_lora_rm_ft_veggie_garden_s0", "memes/veggie"} <= set(done["assets"])
     assert "checkpoints/minilm_probe_vid_ft_garden_s0" not in done["assets"]
     for table in ("memes/veggie", "predictions/veggie_garden", "voted_labels/veggie_garden"):
         assert not store.read(*table.split("/"))["meme_id"].is_in([meme]).any()
-    assert as_json(sample("run", "--study", "sample", "--json"))["materialised"] == 0
+    assert as_json(sample("run", "--study", "sample-recorded", "--json"))["materialised"] == 0
     cause = as_json(sample("audit", "diff", "voted_labels/veggie_garden@1", "@2", "--json"))["causes"]
     assert [each["kind"] for each in cause] == ["forgotten"]
 
@@ -86,7 +86,7 @@ def test_purging_leaves_the_meme_in_no_file_and_the_record_whole(sample: Run, ho
     assert as_json(sample("audit", "verify", "--json"))["problems"] == []
     done = sample("tables", "show", "memes/veggie@1", code=1)
     assert f"memes/veggie@1 was purged: {WHY}" in " ".join(done.stderr.split())
-    assert as_json(sample("run", "--study", "sample", "--json"))["failed"] == 0
+    assert as_json(sample("run", "--study", "sample-recorded", "--json"))["failed"] == 0
     assert as_json(sample("audit", "verify", "--json"))["problems"] == []
 
 
@@ -95,7 +95,7 @@ def test_two_requests_are_two_tombstones(sample: Run, home: Path, meme: str) -> 
     forget(sample, meme)
     forget(sample, other)
     assert set(TableStore(home / "tables").read("forgotten", "veggie")["meme_id"]) == {meme, other}
-    assert as_json(sample("run", "--study", "sample", "--json"))["failed"] == 0
+    assert as_json(sample("run", "--study", "sample-recorded", "--json"))["failed"] == 0
     assert not TableStore(home / "tables").read("memes", "veggie")["meme_id"].is_in([meme, other]).any()
 
 

@@ -72,9 +72,9 @@ for run in RUNS:
     features = {"text_features/minilm_garden"} if run in PROBES else set()
     GRAPH[f"test_predictions/{run}"] = {"videos/garden", f"checkpoints/{run}"} | features
     GRAPH[f"metrics/{run}"] = {"videos/garden", f"checkpoints/{run}", f"test_predictions/{run}"}
-GRAPH["results/sample"] = {"videos/garden", *(f"metrics/{run}" for run in RUNS)}
-GRAPH["comparisons/sample"] = {"results/sample", *(f"test_predictions/{run}" for run in RUNS)}
-GRAPH["reports/sample"] = {
+GRAPH["results/sample_recorded"] = {"videos/garden", *(f"metrics/{run}" for run in RUNS)}
+GRAPH["comparisons/sample_recorded"] = {"results/sample_recorded", *(f"test_predictions/{run}" for run in RUNS)}
+GRAPH["reports/sample_recorded"] = {
     *(
         each
         for each in GRAPH
@@ -85,7 +85,7 @@ GRAPH["reports/sample"] = {
 
 @pytest.fixture(scope="module")
 def plan() -> StudyPlan:
-    return catalog.open_study("sample")
+    return catalog.open_study("sample-recorded")
 
 
 def test_every_asset_and_every_edge(plan: StudyPlan) -> None:

@@ -32,6 +32,8 @@ print(json.dumps(found))
 
 LOAD_ADAPTER = """
 import json, sys
+# A stranger's environment: without torchvision, which needs m2v where its compiled operators do not load.
+sys.modules["torchvision"] = None
 import torch
 from huggingface_hub import snapshot_download
 from peft import PeftModel
@@ -64,7 +66,7 @@ def publish(sample: Run, hub: HubServer, tmp_path: Path) -> Publish:
 
     def say(*arguments: str, code: int = 0, token: str | None = WRITER) -> Any:
         machine = () if code else ("--json",)
-        where = () if "--study" in arguments else ("--study", "sample")
+        where = () if "--study" in arguments else ("--study", "sample-recorded")
         said = environment(hub, tmp_path, token=token)
         done = sample("publish", *arguments, *where, *machine, code=code, **said)
         assert "Traceback" not in done.stderr
@@ -168,18 +170,18 @@ def test_an_adapter_is_loaded_by_peft_as_it_was_trained(publish: Publish, hub: H
     from m2v.catalog import open_study, weights
     from m2v.training import adapters
 
-    run = open_study("sample").run(RUN)
+    run = open_study("sample-recorded").run(RUN)
     published = publish("adapter", RUN, "--to", "gardener/leek-finder")
     assert sorted(published["files"]) == [
         "README.md", "adapter_config.json", "adapter_model.safetensors", "release.json",
     ]  # fmt: skip
     held = hub.model("gardener/leek-finder").head.files
     config = json.loads(held["adapter_config.json"])
-    assert (config["base_model_name_or_path"], config["revision"]) == (run.encoder.hub, run.encoder.revision)
-    base = str(weights.folder(run.encoder))
+    assert (config["base_model_name_or_path"], config["revision"]) == (run.base.hub, run.base.revision)
+    base = str(weights.folder(run.base))
     loaded = python(LOAD_ADAPTER, "gardener/leek-finder", "v1", base, env=environment(hub, home.parent))
     row = TableStore(home / "tables").read("checkpoints", RUN)
-    trained = adapters.load(run.encoder, home / row["folder"].item()).eval()
+    trained = adapters.load(run.base, home / row["folder"].item()).eval()
     with torch.no_grad():
         tokens = torch.arange(1000, 1012).reshape(2, 6)
         expected = trained(input_ids=tokens, attention_mask=torch.ones(2, 6, dtype=torch.long))["logits"].tolist()
@@ -190,7 +192,7 @@ def test_an_adapter_is_loaded_by_peft_as_it_was_trained(publish: Publish, hub: H
     low, high = scores["macro_f1_low"], scores["macro_f1_high"]
     assert f"| macro_f1 | {scores['macro_f1']:.3f} | {low:.3f} to {high:.3f} |" in card
     front = yaml.safe_load(card.split("---")[1])
-    assert front["base_model"] == run.encoder.hub
+    assert front["base_model"] == run.base.hub
     assert front["model-index"][0]["results"][0]["dataset"]["type"] == "garden"
     # What it was trained on is named, and once that is published, linked.
     assert "training_examples/rm_ft_veggie_garden, rows hash" in card
@@ -203,7 +205,7 @@ def test_an_adapter_is_loaded_by_peft_as_it_was_trained(publish: Publish, hub: H
 
 def test_a_study_that_says_so_publishes_when_it_is_run(sample: Run, home: Path, hub: HubServer, tmp_path: Path) -> None:
     env = environment(hub, tmp_path)
-    study = as_json(sample("study", "copy", "sample", str(tmp_path / "mine"), "--json"))["study"]
+    study = as_json(sample("study", "copy", "sample-recorded", str(tmp_path / "mine"), "--json"))["study"]
     said = {"namespace": "gardener", "datasets": ["veggie_garden"], "adapters": [RUN], "gated": False, "private": False}
     edited(study, lambda each: each.update(publish=said))
     done = as_json(sample("run", "--study", study, "--json", **env))
@@ -219,7 +221,7 @@ def test_a_study_that_says_so_publishes_when_it_is_run(sample: Run, home: Path, 
 def test_a_column_that_the_licence_does_not_allow_fails_the_publish(
     sample: Run, publish: Publish, hub: HubServer, home: Path, tmp_path: Path
 ) -> None:
-    study = as_json(sample("study", "copy", "sample", str(tmp_path / "mine"), "--json"))["study"]
+    study = as_json(sample("study", "copy", "sample-recorded", str(tmp_path / "mine"), "--json"))["study"]
     source = Path(study).parent / "sources" / "sample.yaml"
     edited(study, lambda each: each.update(publish={"namespace": "gardener", "columns": ["meme_id", "label", "text"]}))
     edited(str(source), lambda each: each["licence"].update(publishable=["meme_id", "label"]))
@@ -285,9 +287,15 @@ def test_the_card_is_filled_from_the_tables(publish: Publish, hub: HubServer, ho
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("dataset", "veggie_gardn"), "No alignment of study 'sample' is called 'veggie_gardn'. Did you mean veggie"),
+        (
+            ("dataset", "veggie_gardn"),
+            "No alignment of study 'sample-recorded' is called 'veggie_gardn'. Did you mean veggie",
+        ),
         (("adapter", "minilm_lora_rm_ft_veggie"), f"Did you mean {RUN}"),
-        (("adapter", "minilm_probe_rm_ft_veggie_garden_s0"), "is a head on frozen features, not an adapter"),
+        (
+            ("adapter", "minilm_probe_rm_ft_veggie_garden_s0"),
+            "has no adapter; only trained runs of LoRA models are published",
+        ),
         (("dataset", "veggie_garden", "--to", "gardener/rotten"), "This name is reserved"),
         (("dataset", "veggie_garden", "--to", "gar dener/leeks"), "cannot name a repository"),
         (("dataset", "veggie_garden", "--to", "visitor/leeks"), "may not write there"),

@@ -17,7 +17,7 @@ ROWS = list[dict[str, str]]
 @pytest.fixture
 def study(sample: Run, tmp_path: Path) -> str:
     """The sample study copied out, whose files are the test's to edit, in a home where all of it is made."""
-    path = as_json(sample("study", "copy", "sample", str(tmp_path / "mine"), "--json"))["study"]
+    path = as_json(sample("study", "copy", "sample-recorded", str(tmp_path / "mine"), "--json"))["study"]
     assert as_json(sample("run", "--study", path, "--json"))["materialised"] == 0, "a copy is the same study"
     return path
 
@@ -42,9 +42,13 @@ def below(*assets: str) -> set[str]:
 
 
 def test_a_second_run_makes_nothing(sample: Run) -> None:
-    done = as_json(sample("run", "--study", "sample", "--json"))
+    done = as_json(sample("run", "--study", "sample-recorded", "--json"))
     assert (done["materialised"], done["waves"], done["failed"]) == (0, 0, 0)
-    assert as_json(sample("status", "--study", "sample", "--json")) == {"stale": [], "missing_sources": {}}
+    assert as_json(sample("status", "--study", "sample-recorded", "--json")) == {
+        "stale": [],
+        "missing_sources": {},
+        "missing": {},
+    }
 
 
 def test_one_turned_answer_reaches_the_vote_and_what_was_trained_on_it(sample: Run, study: str, home: Path) -> None:
@@ -73,7 +77,7 @@ def test_one_turned_answer_reaches_the_vote_and_what_was_trained_on_it(sample: R
         "checkpoints/minilm_probe_rm_ft_veggie_garden_s0",
         "checkpoints/minilm_probe_vid_rm_ft_veggie_garden_s0",
         "checkpoints/minilm_lora_rm_ft_veggie_garden_s0",
-        "reports/sample",
+        "reports/sample_recorded",
     }
     assert not any("om_ft" in asset or "_vid_ft_" in asset or "no_ft" in asset for asset in made)
     assert as_json(sample("run", "--study", study, "--json"))["materialised"] == 0
@@ -96,7 +100,7 @@ def test_an_answer_that_turns_no_vote_stops_there(sample: Run, study: str, home:
         "human_labels/veggie_garden",
         "rejects/rm_ft_veggie_garden",
         "rejects/vid_rm_ft_veggie_garden",
-        "reports/sample",
+        "reports/sample_recorded",
         "training_examples/rm_ft_veggie_garden",
         "training_examples/vid_rm_ft_veggie_garden",
         "voted_labels/veggie_garden",
@@ -129,12 +133,12 @@ def test_touching_a_file_or_only_its_bytes_recomputes_what_reads_it_and_stops(sa
 
 
 def test_force_makes_the_selection_anew_and_an_equal_result_stops(sample: Run) -> None:
-    done = as_json(sample("run", "--study", "sample", "--select", "conflicts", "--force", "--json"))
+    done = as_json(sample("run", "--study", "sample-recorded", "--select", "conflicts", "--force", "--json"))
     assert done["assets"] == ["conflicts/veggie_garden"]
 
 
 def test_a_selection_is_made_with_what_it_rests_on(m2v: Run) -> None:
-    done = as_json(m2v("run", "--study", "sample", "--select", "voted_labels/veggie_garden", "--json"))
+    done = as_json(m2v("run", "--study", "sample-recorded", "--select", "voted_labels/veggie_garden", "--json"))
     assert sorted(done["assets"]) == [
         "conflicts/veggie_garden",
         "demonstrations/garden",
@@ -144,7 +148,7 @@ def test_a_selection_is_made_with_what_it_rests_on(m2v: Run) -> None:
         "videos/garden",
         "voted_labels/veggie_garden",
     ]
-    selected = as_json(m2v("status", "--study", "sample", "--select", "group:metrics", "--json"))["stale"]
+    selected = as_json(m2v("status", "--study", "sample-recorded", "--select", "group:metrics", "--json"))["stale"]
     assert {each["asset"].split("/")[0] for each in selected} == {
         "text_features",
         "training_examples",

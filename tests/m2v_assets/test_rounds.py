@@ -156,7 +156,7 @@ def test_a_dead_server_stops_no_run(migrated: Path, tmp_path: Path) -> None:
 def test_without_a_server_the_rounds_are_red_and_say_how_to_start_one(m2v: Run) -> None:
     done = as_json(m2v("run", "--study", "sample-live", "--json", code=1))
     assert "make label-studio" in done["errors"]["rounds/veggie_garden"]
-    assert m2v("rounds", "status", "--study", "sample", code=1).stderr.count("sample-live") == 1
+    assert m2v("rounds", "status", "--study", "sample-recorded", code=1).stderr.count("sample-live") == 1
 
 
 def test_the_published_answers_replayed_through_a_round_give_the_published_votes(

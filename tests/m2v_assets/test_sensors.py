@@ -13,7 +13,7 @@ from m2v_assets.definitions import assets, build
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyPlan:
     monkeypatch.setenv("M2V_HOME", str(tmp_path / "home"))
-    return catalog.open_study("sample")
+    return catalog.open_study("sample-recorded")
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def address(finished_home: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("M2V_", "DAGSTER_"))}
-    command = [Path(sys.executable).with_name("m2v"), "ui", "--study", "sample", "--port", str(port)]
+    command = [Path(sys.executable).with_name("m2v"), "ui", "--study", "sample-recorded", "--port", str(port)]
     log = (home.parent / "log.txt").open("w+", encoding="utf-8")
     server = subprocess.Popen(
         command, env={**clean, "M2V_HOME": str(home)}, stdout=log, stderr=log, start_new_session=True

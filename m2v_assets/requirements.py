@@ -1,0 +1,70 @@
+"""What a study's assets wait for that this machine does not have: media, weights, an accelerator."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from m2v import schemas
+from m2v.catalog import snapshots
+from m2v.catalog.entries import MemeDataset, Perceiver, Vlm, VlmLora
+from m2v.catalog.variants import StudyPlan, variant
+from m2v.datasets import sources
+from m2v.errors import MissingSource
+
+# Above this a model is of no use on a CPU.
+CPU_GIB = 4.0
+# Of the weights' size in bfloat16: nf4 with its scales, int8 with its.
+SHARES = {"none": 1.0, "8bit": 0.55, "4bit": 0.32}
+
+
+def missing(plan: StudyPlan, *, home: Path) -> dict[str, list[str]]:
+    """The assets that wait for something, by what is missing and how to get it."""
+    found: dict[str, list[str]] = {}
+    gpu_gib = accelerator_gib()
+    for asset, problem in _missing(plan, home=home, gpu_gib=gpu_gib):
+        found.setdefault(problem, []).append(asset)
+    return found
+
+
+def accelerator_gib() -> float:
+    """Memory of the largest NVIDIA GPU; 0 where there is none. Asked of the driver: importing torch takes seconds."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return 0.0
+    asked = [command, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=20).stdout
+    return max((float(line) / 1024 for line in said.splitlines() if line.strip().isdigit()), default=0.0)
+
+
+def _missing(plan: StudyPlan, *, home: Path, gpu_gib: float) -> Iterator[tuple[str, str]]:
+    for dataset in (*plan.memes, *plan.targets) if plan.shows_pictures else ():
+        table = schemas.MEME_IMAGES if isinstance(dataset, MemeDataset) else schemas.VIDEO_FEATURES
+        try:
+            sources.media(dataset, plan.source(dataset), home=home)
+        except MissingSource as error:
+            yield f"{table.name}/{variant(dataset.name)}", str(error)
+    for asset, model, share in _models(plan):
+        if how := snapshots.missing(model):
+            yield asset, how
+        wanted = model.memory_gib * share
+        if wanted > max(gpu_gib, CPU_GIB):
+            has = f"its largest GPU has {gpu_gib:.0f} GB" if gpu_gib else "it has no NVIDIA GPU"
+            yield (
+                asset,
+                f"{model.name}'s weights alone take {wanted:.0f} GB of an accelerator here; this machine: {has}.",
+            )
+
+
+def _models(plan: StudyPlan) -> Iterator[tuple[str, Vlm | Perceiver, float]]:
+    """Every asset that loads a model, the model, and how much of its size its quantisation leaves."""
+    if plan.asking and not plan.asking.plan.server:
+        for alignment in plan.alignments:
+            yield f"predictions/{alignment.name}", plan.asking.model, SHARES[plan.asking.model.quantisation]
+    for model in (plan.clip, plan.whisper):
+        for target in plan.targets if model else ():
+            assert model
+            yield f"video_features/{variant(target.name)}", model, 1.0
+    for run in plan.runs:
+        if isinstance(run.model, VlmLora) and isinstance(run.base, Vlm):
+            yield f"checkpoints/{run.name}", run.base, SHARES[run.model.quantisation]

@@ -1,0 +1,195 @@
+"""The sample study as it comes: media, labels of a tiny vision-language model, LoRA of two, scores and report."""
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from m2v import schemas
+from m2v.catalog import open_study
+from m2v_assets import requirements
+from m2v_assets.definitions import assets
+from m2v_resources.store import TableStore
+from tests.m2v_assets.conftest import Run, as_json, command
+
+LLAVA = "tiny_llava_video_lora_vid_rm_ft_veggie_garden_s0"
+MLLAMA = "tiny_mllama_lora_rm_ft_veggie_garden_s0"
+UNTRAINED = "tiny_mllama_lora_no_ft_garden_s0"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which the sample study was run to its end; read it, copy it, leave it."""
+    home = tmp_path_factory.mktemp("vlm") / "home"
+    done = as_json(command(home)("run", "--study", "sample", "--json"))
+    assert done["failed"] == 0
+    return home
+
+
+@pytest.fixture
+def copied(made: Path, home: Path) -> Run:
+    shutil.copytree(made, home)
+    return command(home)
+
+
+def rows(home: Path, name: str) -> pl.DataFrame:
+    return TableStore(home / "tables").read(*name.split("/"))
+
+
+def test_the_graph_shows_what_a_model_was_shown() -> None:
+    graph = {
+        spec.key.to_user_string(): {dep.asset_key.to_user_string() for dep in spec.deps}
+        for each in assets(open_study("sample"))
+        for spec in each.specs
+    }
+    assert graph["meme_images/veggie"] == {"memes/veggie", "files/veggie_media"}
+    assert graph["video_features/garden"] == {"videos/garden", "files/garden_media"}
+    assert graph["predictions/veggie_garden"] == {
+        "memes/veggie", "meme_images/veggie", "demonstrations/garden", "video_features/garden",
+    }  # fmt: skip
+    assert graph[f"checkpoints/{LLAVA}"] == {
+        "videos/garden", "video_features/garden", "training_examples/vid_rm_ft_veggie_garden", "meme_images/veggie",
+    }  # fmt: skip
+    assert graph[f"checkpoints/{UNTRAINED}"] == {"videos/garden", "video_features/garden"}
+    assert graph[f"test_predictions/{MLLAMA}"] == {"videos/garden", "video_features/garden", f"checkpoints/{MLLAMA}"}
+
+
+def test_every_meme_has_a_picture_a_probability_and_the_request_that_gave_it(made: Path) -> None:
+    images, predictions = rows(made, "meme_images/veggie"), rows(made, "predictions/veggie_garden")
+    assert images.height == predictions.height == 240
+    assert images["problem"].null_count() == 240
+    assert predictions["probability"].is_between(0, 1).all()
+    assert ((predictions["probability"] > 0.5) == predictions["predicted"]).all()
+    assert predictions["request_sha256"].str.len_chars().unique().to_list() == [64]
+    assert predictions["model"].unique().to_list() == ["tiny-mllama"]
+    # It knows nothing, but it looks: not all answers are alike.
+    assert predictions["probability"].n_unique() > 100
+
+
+def test_every_video_has_frames_an_embedding_sound_and_words(made: Path) -> None:
+    features = rows(made, "video_features/garden")
+    assert features["problem"].null_count() == features.height == 120
+    assert features["frames"].list.len().unique().to_list() == [4]
+    assert features["embedding"].list.len().unique().to_list() == [32]
+    assert set(features["transcript_source"]) >= {"dataset", "whisper"}
+
+
+def test_a_second_run_makes_nothing(copied: Run) -> None:
+    assert as_json(copied("run", "--study", "sample", "--json"))["materialised"] == 0
+    assert as_json(copied("status", "--study", "sample", "--json"))["missing"] == {}
+
+
+def test_one_changed_meme_is_one_request(made: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(made, home)
+    m2v = command(home)
+    study = as_json(m2v("study", "copy", "sample", str(tmp_path / "mine"), "--json"))["study"]
+    selected = ("run", "--study", study, "--select", "predictions/veggie_garden", "--json")
+    m2v(*selected)
+    # The same items, shown the same way, wherever they lie: no program was started.
+    assert _asked(home) == (1, 231)
+    table = Path(study).parent / "tables/sample/veggie_aligned_with_garden.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace("leeks", "leeks!", 1), encoding="utf-8")
+    m2v(*selected)
+    assert _asked(home) == (2, 1)
+
+
+def _asked(home: Path) -> tuple[int, int]:
+    """How often the program ran, and what the last time asked."""
+    said = sorted(
+        (home / "programs/predict/veggie_garden").glob("*/manifest.json"), key=lambda path: path.stat().st_mtime
+    )
+    return len(said), json.loads(said[-1].read_text(encoding="utf-8"))["n_asked"]
+
+
+def test_scores_say_which_model_and_whether_it_was_trained(made: Path) -> None:
+    checkpoint = rows(made, f"checkpoints/{UNTRAINED}").row(0, named=True)
+    assert checkpoint["weights_sha256"] is None
+    assert checkpoint["n_train"] == 0
+    trained = rows(made, f"checkpoints/{LLAVA}").row(0, named=True)
+    assert len(trained["weights_sha256"]) == 64
+    results = rows(made, "results/sample")
+    assert {"tiny-mllama-lora", "tiny-llava-video-lora", "minilm-lora", "minilm-probe"} <= set(results["model"])
+    for run in (UNTRAINED, MLLAMA, LLAVA):
+        assert rows(made, f"test_predictions/{run}")["probability"].is_between(0, 1).all()
+
+
+def test_an_audit_of_a_checkpoint_names_its_examples_and_seed(copied: Run) -> None:
+    said = copied("audit", "checkpoint", LLAVA).stdout
+    assert "training_examples/vid_rm_ft_veggie_garden@1" in said
+    assert "video_features/garden@1" in said
+
+
+def test_verify_looks_at_frames_answers_and_pictures(copied: Run, home: Path) -> None:
+    assert copied("audit", "verify").returncode == 0
+    for pattern, flag in (
+        ("media/videos/*/*.jpg", ()),
+        ("requests/*/*.parquet", ()),
+        ("media/pictures/*/*.png", ("--rows",)),
+    ):
+        path = sorted(home.glob(pattern))[0]
+        content = path.read_bytes()
+        damaged = bytearray(content)
+        damaged[len(damaged) // 2] ^= 1
+        path.write_bytes(damaged)
+        assert path.name in copied("audit", "verify", *flag, code=1).stderr.replace("\n", "")
+        path.write_bytes(content)
+
+
+def test_a_forgotten_meme_leaves_pictures_requests_and_copies(copied: Run, home: Path) -> None:
+    name = rows(home, "predictions/veggie_garden")["meme_id"][0]
+    picture = rows(home, "meme_images/veggie").filter(meme_id=name)["path"][0]
+    request = rows(home, "predictions/veggie_garden").filter(meme_id=name)["request_sha256"][0]
+    text = rows(home, "memes/veggie").filter(meme_id=name)["text"][0]
+    assert (home / picture).is_file()
+    copied("forget", "meme", f"veggie/{name}", "--why", "asked")
+    assert not (home / picture).exists()
+    kept = [pl.read_parquet(path) for path in home.glob("requests/*/*.parquet")]
+    assert all(request not in each["request_sha256"] for each in kept)
+    for path in home.glob("programs/**/*items.parquet"):
+        assert text not in pl.read_parquet(path)["text"], path
+    assert name not in rows(home, "meme_images/veggie")["meme_id"]
+    assert copied("audit", "verify").returncode == 0
+    assert as_json(copied("run", "--study", "sample", "--json"))["failed"] == 0
+
+
+def test_the_papers_study_says_what_each_asset_waits_for(m2v: Run) -> None:
+    said = as_json(m2v("status", "--study", "paper", "--json"))["missing"]
+    waiting = {asset for assets in said.values() for asset in assets}
+    assert {"meme_images/fhm", "meme_images/mami", "video_features/hatemm", "video_features/mhc"} <= waiting
+    runs = {f"checkpoints/{run.name}" for run in open_study("paper").runs}
+    assert runs <= waiting
+    texts = " ".join(said)
+    for how in ("M2V_MEDIA", "hf download meta-llama/Llama-3.2-11B-Vision-Instruct", "hf auth login", "accelerator"):
+        assert how in texts
+    printed = m2v("status", "--study", "paper").stdout + m2v("status", "--study", "paper").stderr
+    assert "cannot be made yet" in printed
+
+
+def test_without_media_a_run_names_what_is_missing_and_makes_the_rest(m2v: Run) -> None:
+    done = m2v("run", "--study", "paper", "--select", "meme_images/fhm", code=1)
+    said = (done.stdout + done.stderr).replace("\n", " ")
+    assert "M2V_MEDIA" in said
+    assert "Traceback" not in said
+
+
+def test_media_named_by_the_environment_come_first(made: Path, home: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, home)
+    media = tmp_path / "elsewhere"
+    media.mkdir()
+    stale = as_json(command(home)("status", "--study", "sample", "--json", M2V_MEDIA=str(media)))["stale"]
+    reasons = {each["asset"]: each["reason"] for each in stale}
+    assert "files/veggie_media" in reasons["meme_images/veggie"]
+    gone = command(home)(
+        "run", "--study", "sample", "--select", "meme_images/veggie", code=1, M2V_MEDIA=str(tmp_path / "no")
+    )
+    assert "which is no folder" in (gone.stdout + gone.stderr).replace("\n", " ")
+
+
+def test_a_models_share_of_memory_follows_its_quantisation() -> None:
+    said = requirements.missing(open_study("paper"), home=Path("nowhere"))
+    (llama,) = (text for text in said if text.startswith("llama-3.2-11b-vision's weights alone"))
+    assert "8 GB" in llama
+    assert schemas.CHECKPOINTS.nullable == {"weights_sha256"}
