@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -75,10 +76,8 @@ class Programs(dg.ConfigurableResource):
             return found
 
     def _start(self, context: dg.AssetExecutionContext, module: str, out: Path, n_processes: int | None) -> None:
-        launcher = ["-m", module]
-        if n_processes:
-            launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}", *launcher]
-        program = [sys.executable, *launcher, "--spec", str(out / "spec.json"), "--out", str(out)]
+        files = ["--spec", str(out / "spec.json"), "--out", str(out)]
+        program = [sys.executable, *launcher(module, n_processes), *files]
         with (
             warnings.catch_warnings(action="ignore", category=dg.PreviewWarning),  # Pipes' own, about itself
             dg.open_pipes_session(
@@ -117,6 +116,30 @@ class Progress:
                 )
             )
         self.n_seen = len(messages)
+
+
+def launcher(module: str, n_processes: int | None) -> list[str]:
+    """The arguments of Python that start a program: plainly, or in several processes on this machine.
+
+    ``M2V_HOSTFILE`` names DeepSpeed's list of machines instead, which it reaches by ssh; ``M2V_TORCHRUN`` holds
+    torchrun's arguments for this machine's part in a group of several. Both need the home on a disk that all share.
+    """
+    if not n_processes:
+        return ["-m", module]
+    if hosts := os.environ.get("M2V_HOSTFILE"):
+        # Named, because DeepSpeed would ask the first machine by ssh even if that is this one.
+        first = Path(hosts).read_text(encoding="utf-8").split()[0]
+        runner = [
+            "-m",
+            "deepspeed.launcher.runner",
+            f"--hostfile={hosts}",
+            f"--master_addr={first}",
+            "--no_ssh_check",
+            "--no_local_rank",
+        ]
+        return [*runner, "--module", module]
+    group = shlex.split(os.environ.get("M2V_TORCHRUN") or "--standalone")
+    return ["-m", "torch.distributed.run", *group, f"--nproc-per-node={n_processes}", "-m", module]
 
 
 def _watched(program: list[str], *, log: IO[bytes], environment: Mapping[str, str], progress: Progress) -> int:

@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from safetensors.numpy import load_file
 from m2v.catalog.entries import Encoder, Lora
 from m2v.errors import StoreError
 from m2v.training import adapters, infer
+from m2v_resources import programs
 from m2v_resources.reaper import descendants
 from tests import encoders
 
@@ -250,3 +253,34 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, garden: Garden, zero_2:
     (tmp_path / "copy" / "adapter_config.json").unlink()
     with pytest.raises(StoreError, match=r"has no adapter_config\.json; it is no LoRA checkpoint"):
         adapters.load(garden.encoder, tmp_path / "copy")
+
+
+def test_two_nodes_learn_what_one_machine_learns(garden: Garden, zero_2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two torchruns with one process each, as on two machines that share a disk."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = garden.command("nodes", entry={"n_processes": 2, "zero_stage": 2})
+    arguments = command[command.index("--spec") :]
+    processes = []
+    for rank in range(2):
+        group = f"--nnodes 2 --node-rank {rank} --master-addr 127.0.0.1 --master-port {port}"
+        monkeypatch.setenv("M2V_TORCHRUN", group)
+        program = [sys.executable, *programs.launcher("m2v.training.finetune", 1), *arguments]
+        processes.append(subprocess.Popen(program, env=encoders.environment(garden.folder), stderr=subprocess.DEVNULL))
+    assert [each.wait(timeout=300) for each in processes] == [0, 0]
+    assert manifest(garden.folder / "nodes")["n_processes"] == 2
+    assert_frame_equal(losses(garden.folder / "nodes"), losses(zero_2), abs_tol=1e-6)
+
+
+def test_deepspeeds_hostfile_starts_as_many_processes_as_it_lists(
+    garden: Garden, zero_2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = garden.folder / "hosts.txt"
+    hosts.write_text("localhost slots=2\n", encoding="utf-8")
+    monkeypatch.setenv("M2V_HOSTFILE", str(hosts))
+    command = garden.command("hosts", entry={"n_processes": 2, "zero_stage": 2})
+    program = [sys.executable, *programs.launcher("m2v.training.finetune", 2), *command[command.index("--spec") :]]
+    result = encoders.run(program, garden.folder)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert_frame_equal(losses(garden.folder / "hosts"), losses(zero_2), abs_tol=1e-6)
