@@ -28,7 +28,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"html"},
         tags={"m2v/stage": "evaluation"},
-        code_version=code_version("1", plan.study.title),
+        code_version=code_version("2", plan.study.title),
         deps=[key(table, each) for table, each in rests_on],
     )
     def asset(tables: Tables, sources: Sources, reports: Reports) -> dg.MaterializeResult:
@@ -57,6 +57,9 @@ def _tables(plan: StudyPlan) -> list[tuple[schemas.Table, str]]:
     for target in plan.targets:
         found.append((schemas.VIDEOS, variant(target.name)))
         found += [(schemas.DEMONSTRATIONS, variant(target.name))] if target.demonstrations else []
+    if plan.shows_pictures:
+        found += [(schemas.MEME_IMAGES, variant(memes.name)) for memes in plan.memes]
+        found += [(schemas.VIDEO_FEATURES, variant(target.name)) for target in plan.targets]
     for alignment in plan.alignments:
         found += [(table, alignment.name) for table in ALIGNED]
     for training_set in plan.training_sets:
@@ -85,9 +88,23 @@ def _findings(plan: StudyPlan, tables: Tables, sources: Sources) -> list[Finding
                 found += integrity.training_findings(
                     examples, demonstrations, target=target.name, variant=training_set.name
                 )
+    if plan.shows_pictures:
+        found += _media_findings(plan, tables)
     for alignment in plan.alignments:
         found += _alignment_findings(plan, alignment, tables, sources)
     return found
+
+
+def _media_findings(plan: StudyPlan, tables: Tables) -> list[Finding]:
+    found: list[Finding] = []
+    images = {memes.name: tables.read(schemas.MEME_IMAGES, variant(memes.name)) for memes in plan.memes}
+    for name, rows in images.items():
+        memes = tables.read(schemas.MEMES, variant(name)).select("meme_id", "split")
+        found += integrity.picture_findings(rows, memes, variant=variant(name))
+    for target in plan.targets:
+        features = tables.read(schemas.VIDEO_FEATURES, variant(target.name))
+        found += integrity.feature_findings(features, variant=variant(target.name))
+    return found + ([integrity.shared_pictures(images)] if len(images) > 1 else [])
 
 
 def _alignment_findings(plan: StudyPlan, alignment: Alignment, tables: Tables, sources: Sources) -> list[Finding]:

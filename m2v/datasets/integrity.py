@@ -162,6 +162,30 @@ def picture_findings(images: pl.DataFrame, memes: pl.DataFrame, *, variant: str)
     ]
 
 
+def shared_pictures(images: Mapping[str, pl.DataFrame]) -> Finding:
+    """Pictures that look like one of another dataset.
+
+    Args:
+        images: Rows of ``meme_images`` by dataset.
+    """
+    hashes = {
+        f"{dataset}/{item}": digest
+        for dataset, rows in images.items()
+        for item, digest in rows.drop_nulls("perceptual_hash").select("meme_id", "perceptual_hash").iter_rows()
+    }
+    across = [pair for pair in near_duplicates(hashes) if len({item.partition("/")[0] for item in pair}) > 1]
+    alike = sorted({item for pair in across for item in pair})
+    return Finding(
+        "pictures_of_one_dataset",
+        "meme_images",
+        ", ".join(images),
+        is_fine=not across,
+        summary=f"{len(alike)} pictures look like one of another dataset ({len(across)} pairs within 6 of 64 bits).",
+        ids=tuple(alike),
+        figures={"n_alike": len(alike), "n_pairs": len(across)},
+    )
+
+
 def near_duplicates(hashes: Mapping[str, str], *, bits: int = 6) -> list[tuple[str, str]]:
     """Pairs of ids, in order, whose perceptual hashes differ in at most so many of 64 bits.
 

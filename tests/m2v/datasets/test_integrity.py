@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -220,3 +221,63 @@ def test_repeated_texts_of_the_published_memes(published: dict[str, Path]) -> No
         unique, present = integrity.meme_findings(readers.memes(dataset, files=published), variant=dataset.name)
         figures[dataset.name] = (unique.figures["n_texts"], unique.figures["n_memes"], present.is_fine)
     assert figures == {"fhm": (196, 462, True), "mami": (8, 17, True)}
+
+
+def pictures(**hashes: str | None) -> pl.DataFrame:
+    rows = [
+        {"meme_id": name, "perceptual_hash": digest, "problem": None if digest else "missing"}
+        for name, digest in hashes.items()
+    ]
+    return pl.DataFrame(rows, schema=dict(schemas.MEME_IMAGES.columns))
+
+
+ALIKE, ALMOST, OTHER = "00000000000000ff", "00000000000000f0", "ffff0000ffff0000"
+
+
+def test_pictures_that_look_alike_are_found_and_those_in_different_splits_counted() -> None:
+    images = pictures(a=ALIKE, b=ALMOST, c=OTHER, d=ALIKE, e=None)
+    splits = ["train", "train", "train", "test", "test"]
+    memes = pl.DataFrame({"meme_id": list("abcde"), "split": splits})
+    usable, unique = integrity.picture_findings(images, memes, variant="veggie")
+    assert (usable.is_fine, usable.ids, usable.figures) == (False, ("e",), {"n_pictures": 5, "n_missing": 1})
+    assert not unique.is_fine
+    assert unique.ids == ("a", "b", "d")
+    assert unique.figures == {"n_alike": 3, "n_pairs": 3, "n_pairs_across_splits": 2}
+
+
+def test_pictures_that_two_datasets_share_are_found() -> None:
+    found = integrity.shared_pictures({"fhm": pictures(a=ALIKE, b=ALIKE, c=OTHER), "mami": pictures(a=ALMOST, d=None)})
+    assert (found.is_fine, found.ids) == (False, ("fhm/a", "fhm/b", "mami/a"))
+    assert found.figures == {"n_alike": 3, "n_pairs": 2}
+    assert integrity.shared_pictures({"fhm": pictures(a=ALIKE), "mami": pictures(a=OTHER)}).is_fine
+
+
+def test_near_duplicates_are_all_pairs_within_so_many_bits() -> None:
+    random = np.random.default_rng(5)
+    values = random.integers(0, 2**63, 60)
+    # Neighbours of some, one to nine bits away.
+    near = [
+        int(value) ^ sum(1 << int(bit) for bit in random.choice(64, n, replace=False))
+        for n, value in enumerate(values[:9], start=1)
+    ]
+    hashes = {f"{place:03d}": f"{value:016x}" for place, value in enumerate([*map(int, values), *near])}
+    plain = [
+        (one, other)
+        for one in hashes
+        for other in hashes
+        if one < other and (int(hashes[one], 16) ^ int(hashes[other], 16)).bit_count() <= 6
+    ]
+    assert integrity.near_duplicates(hashes) == sorted(plain)
+    assert len(plain) >= 6
+
+
+def test_videos_without_a_frame_are_named() -> None:
+    rows = [
+        {"video_id": "a", "problem": None, "audio_problem": "no audio stream"},
+        {"video_id": "b", "problem": "audio only", "audio_problem": None},
+    ]
+    (found,) = integrity.feature_findings(
+        pl.DataFrame(rows, schema=dict(schemas.VIDEO_FEATURES.columns)), variant="garden"
+    )
+    assert (found.is_fine, found.ids) == (False, ("b",))
+    assert "audio only" in found.summary
