@@ -9,6 +9,9 @@ Answers are kept by the hash of their request in ``<home>/requests``, as they co
 nothing is asked twice, in no run and no study.
 """
 
+import fcntl
+import json
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,8 +36,6 @@ SHOWN = {
 }
 ITEMS = {"item_id": pl.String, **SHOWN}
 DEMONSTRATIONS = {"label": pl.Boolean, **SHOWN}
-# A killed program loses at most about this many answers.
-KEPT_EVERY = 32
 
 
 class Task(BaseModel):
@@ -68,6 +69,7 @@ def main() -> None:
     items = {row["item_id"]: shown(row) for row in pl.read_parquet(task.items).iter_rows(named=True)}
     requests = {name: request(item, task=task, demonstrations=demonstrations) for name, item in items.items()}
     folder = task.home / "requests" / task.model.name
+    absorb(folder)
     known = shards.read(folder, ANSWERS)
     # Two items that are the same request are asked about once.
     unknown = {digest: name for name, digest in requests.items() if digest not in set(known["request_sha256"])}
@@ -162,32 +164,48 @@ def ask(
 
 
 class _Keeper:
-    """Keeps answers a few at a time, and the last ones however the asking ends."""
+    """Keeps each answer as it comes, in a journal, and all of them in a shard however the asking ends."""
 
     def __init__(self, folder: Path, *, n_items: int, report: progress.Report) -> None:
         self.folder, self.n_items, self.report = folder, n_items, report
-        self.held: list[dict[str, Any]] = []
         self.n_done, self.began = 0, time.monotonic()
 
     def __enter__(self) -> "_Keeper":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.path = self.folder / f"{os.getpid()}-{time.time_ns()}.jsonl"
+        self.journal = self.path.open("a", encoding="utf-8")
+        # Held as long as we live: whoever finds it free takes over what a killed program left.
+        fcntl.flock(self.journal, fcntl.LOCK_EX)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._write()
+        self.journal.close()
+        absorb(self.folder)
 
     def keep(self, digest: str, probability: float | None, outcome: str) -> None:
         """Keep one answer."""
-        self.held.append({"request_sha256": digest, "probability": probability, "outcome": outcome})
+        row = {"request_sha256": digest, "probability": probability, "outcome": outcome}
+        self.journal.write(json.dumps(row) + "\n")
+        self.journal.flush()
         self.n_done += 1
-        if len(self.held) >= KEPT_EVERY:
-            self._write()
         rate = self.n_done / (time.monotonic() - self.began)
         self.report.step(self.n_done, self.n_items, unit="items", items_per_s=rate)
 
-    def _write(self) -> None:
-        if self.held:
-            shards.append(self.folder, pl.DataFrame(self.held, schema=ANSWERS), ANSWERS)
-            self.held = []
+
+def absorb(folder: Path) -> None:
+    """Turn the journals of programs that ended, or were killed, into shards."""
+    for path in sorted(folder.glob("*.jsonl")):
+        with path.open("r+", encoding="utf-8") as journal:
+            try:
+                fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # Somebody writes it.
+                continue
+            # A line that a kill cut off has no end.
+            rows = [json.loads(line) for line in journal if line.endswith("\n")]
+            if rows:
+                shards.append(folder, pl.DataFrame(rows, schema=ANSWERS), ANSWERS)
+            path.unlink(missing_ok=True)
 
 
 def refuse_other(adapter: Path, entry: Vlm) -> None:

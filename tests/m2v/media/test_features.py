@@ -166,7 +166,7 @@ def dies(task: dict[str, Any], place: Path) -> dict[str, Any]:
     if task["name"] == "killer":
         os.kill(os.getpid(), signal.SIGKILL)
     if task["name"] == "greedy":
-        np.zeros(64 * 2**30, np.uint8)
+        np.zeros(12 * 2**30, np.uint8)
     return {"name": task["name"]}
 
 
@@ -215,3 +215,15 @@ def test_pictures_are_rows_with_hashes_or_reasons(tmp_path: Path) -> None:
     assert found["a"]["pixels_sha256"] == found["b"]["pixels_sha256"] != found["c"]["pixels_sha256"]
     # Equal pictures are one file.
     assert found["a"]["path"] == found["b"]["path"]
+
+
+def test_an_8k_video_and_one_of_three_hours_are_decoded_within_memory(shelf: Shelf) -> None:
+    films.film(shelf.media / "8k.mp4", n=2, size=(7680, 4320))
+    films.film(shelf.media / "long.mp4", n=3 * 3600, fps=1, size=(64, 48), gop=250)
+    for name in ("8k", "long"):
+        shelf.add(name, video=f"{name}.mp4")
+    found = {row["video_id"]: row for row in shelf.run().iter_rows(named=True)}
+    assert (found["8k"]["problem"], found["8k"]["width"]) == (None, 7680)
+    assert found["long"]["problem"] is None
+    assert found["long"]["duration_s"] == pytest.approx(3 * 3600, abs=2)
+    assert found["long"]["frame_times_s"] == pytest.approx([1350, 4050, 6750, 9450], abs=1)
