@@ -43,15 +43,17 @@ def ask(
         "label": target.label.model_dump(mode="json"),
         "mode": mode,
         "server": server.model_dump(mode="json") if server else None,
-        "adapter": str(adapter) if adapter else None,
-        "home": str(home),
     }
-    out = programs.folder("predict", name, fingerprint(settings, plain(items), plain(examples)))
+    # Wherever the home is, the same question has the same folder.
+    trained = str(adapter.relative_to(home)) if adapter else None
+    out = programs.folder("predict", name, fingerprint(settings, trained, plain(items), plain(examples)))
     manifest = programs.run(
         context,
         module="m2v.prediction.predict",
         spec={
             **settings,
+            "adapter": str(adapter) if adapter else None,
+            "home": str(home),
             "items": str(programs.input(at_home(items, home), out / "items.parquet")),
             "demonstrations": str(programs.input(at_home(examples, home), out / "demonstrations.parquet")),
         },
