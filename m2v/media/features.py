@@ -32,6 +32,11 @@ def main() -> None:
     tasks = {row["video_id"]: _task(row, plan=plan, media=media) for row in videos.iter_rows(named=True)}
     with progress.reporting() as report:
         found = work.results(tasks, features, folder=home / "media" / "videos", report=report, unit="videos")
+        for name, each in found.items():
+            # A home may have been moved since the frames were written.
+            place = home / "media" / "videos" / work.key(tasks[name])
+            for frame in each.get("frames", ()):
+                frame["path"] = str(place / Path(frame["path"]).name)
         embedded = perception.embed(
             {name: [frame["path"] for frame in each.get("frames", ())] for name, each in found.items()},
             model=clip,

@@ -28,7 +28,9 @@ def main() -> None:
     tasks = {str(number): _task(chunk, media) for number, chunk in enumerate(chunks)}
     with progress.reporting() as report:
         found = work.results(tasks, pictures, folder=cache / "pictures", report=report, unit="batches of pictures")
-    made = [row for name, task in tasks.items() for row in _rows(task, found[name])]
+    made = [
+        row for name, task in tasks.items() for row in _rows(task, found[name], cache / "pictures" / work.key(task))
+    ]
     table = pl.DataFrame(made, schema=dict(schemas.MEME_IMAGES.columns)).sort("meme_id")
     table.write_parquet(out / "pictures.parquet")
     programfiles.finish(
@@ -82,10 +84,13 @@ def _task(chunk: list[tuple[Any, ...]], media: Path) -> dict[str, Any]:
     return {"pictures": listed, "media": str(media.resolve()), "side": images.SIDE}
 
 
-def _rows(task: dict[str, Any], result: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(task: dict[str, Any], result: dict[str, Any], place: Path) -> list[dict[str, Any]]:
     if "problem" in result:
         return [{"meme_id": meme_id, "problem": "unreadable"} for meme_id, _, _ in task["pictures"]]
-    return result["pictures"]
+    # A home may have been moved since the picture was written.
+    return [
+        row | ({"path": str(place / Path(row["path"]).name)} if "path" in row else {}) for row in result["pictures"]
+    ]
 
 
 if __name__ == "__main__":
