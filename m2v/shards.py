@@ -1,9 +1,19 @@
-"""Rows that are computed once and kept for ever, in files named by their content: whole, or not there at all."""
+"""Rows that a model computed once, kept for ever: what is known is asked of no model again, in no run and no study.
 
+They lie in files named by their content, whole or not there at all. Rows that come one by one are first in a journal,
+which a killed program leaves to the next.
+"""
+
+import fcntl
 import hashlib
 import io
-from collections.abc import Mapping
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, Protocol, TextIO
 
 import polars as pl
 
@@ -11,6 +21,18 @@ from m2v.errors import StoreError
 from m2v.programfiles import replace
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
+
+
+class Keep(Protocol):
+    """Keeps one row, given by column."""
+
+    def __call__(self, **row: Any) -> None: ...
+
+
+def folder(root: Path, name: str, identity: Mapping[str, Any]) -> Path:
+    """The folder of one version of a model: whatever changes what it finds changes the folder's name."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return root / f"{name}-{digest[:12]}"
 
 
 def read(folder: Path, schema: Schema) -> pl.DataFrame:
@@ -31,6 +53,51 @@ def append(folder: Path, rows: pl.DataFrame, schema: Schema) -> None:
     content = io.BytesIO()
     rows.select(list(schema)).write_parquet(content)
     replace(folder / f"{hashlib.sha256(content.getvalue()).hexdigest()}.parquet", content.getvalue())
+
+
+@contextmanager
+def journal(folder: Path, schema: Schema) -> Iterator[Keep]:
+    """A function that keeps rows one by one, as they come; however that ends, they are in a shard then."""
+    file = _opened(folder)
+    try:
+
+        def keep(**row: Any) -> None:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+
+        yield keep
+    finally:
+        file.close()
+        absorb(folder, schema)
+
+
+def absorb(folder: Path, schema: Schema) -> None:
+    """Turn the journals of programs that ended, or were killed, into shards."""
+    for path in sorted(folder.glob("*.jsonl")):
+        with suppress(FileNotFoundError), path.open("r+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # Somebody writes it.
+                continue
+            # A line that a kill cut off has no end.
+            rows = [json.loads(line) for line in file if line.endswith("\n")]
+            if rows:
+                append(folder, pl.DataFrame(rows, schema=dict(schema)), schema)
+            path.unlink(missing_ok=True)
+
+
+def _opened(folder: Path) -> TextIO:
+    """A new journal, locked as long as we live: whoever finds one free takes over what a killed program left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        path = folder / f"{os.getpid()}-{time.time_ns()}.jsonl"
+        file = path.open("a", encoding="utf-8")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # Before it was locked, another program may have found it free, empty, and taken it away.
+        if path.exists():
+            return file
+        file.close()
 
 
 def _shard(path: Path) -> pl.DataFrame:

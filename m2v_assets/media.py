@@ -23,19 +23,22 @@ from m2v_resources.programs import Programs
 from m2v_resources.sources import Sources
 from m2v_resources.tables import Tables
 
+# Raised when what the programs find in the same files changes.
+PICTURES, VIDEOS = "2", "2"
+
 
 def text_features(encoder: Encoder, dataset: MemeDataset | VideoDataset) -> dg.AssetsDefinition:
     """One embedding per item, encoded once per distinct text and encoder version across all runs."""
     name = variant(encoder.name, dataset.name)
     label = dataset.label if isinstance(dataset, VideoDataset) else None
     table, item_id = (schemas.VIDEOS, "video_id") if label else (schemas.MEMES, "meme_id")
-    identity = (encoder.hub, encoder.revision, encoder.weights_sha256, encoder.max_tokens)
+    identity = encoder.identity
 
     @table_asset(
         schemas.TEXT_FEATURES,
         name,
         stage="media",
-        code=code_version("1", *identity, label),
+        code=code_version("1", *identity.values(), label),
         kinds=frozenset({"pytorch", "huggingface"}),
         tags={"m2v/model": encoder.name},
         deps=[key(table, variant(dataset.name))],
@@ -45,7 +48,7 @@ def text_features(encoder: Encoder, dataset: MemeDataset | VideoDataset) -> dg.A
         items = tables.read(table, variant(dataset.name))
         rows = texts.to_encode(items, item_id=item_id, label=label)
         wanted = rows.select("text_sha256", "text").unique("text_sha256", maintain_order=True)
-        out = programs.folder("encode", name, fingerprint(identity, sorted(wanted["text_sha256"])))
+        out = programs.folder("encode", name, fingerprint(list(identity.values()), sorted(wanted["text_sha256"])))
         manifest = programs.run(
             context,
             module="m2v.media.encode",
@@ -108,7 +111,7 @@ def meme_images(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
         schemas.MEME_IMAGES,
         name,
         stage="media",
-        code="1",
+        code=PICTURES,
         checks=("pictures_usable", "pictures_unique"),
         deps=[key(schemas.MEMES, name), media_key(dataset)],
     )
@@ -119,18 +122,19 @@ def meme_images(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
         memes = tables.read(schemas.MEMES, name).select("meme_id", "image", "split")
         folder = sources.media(dataset, source)
         stamped = media_version(folder)
-        out = programs.folder("pictures", name, fingerprint(memes.rows(), stamped))
+        out = programs.folder("pictures", name, fingerprint(memes.rows(), stamped, PICTURES))
         programs.run(
             context,
             module="m2v.media.pictures",
             spec={
                 "memes": str(programs.input(memes.select("meme_id", "image"), out / "memes.parquet")),
                 "media": str(folder),
-                "cache": str(Path(programs.home) / "media"),
+                "home": programs.home,
+                "version": PICTURES,
             },
             out=out,
         )
-        rows = _below_home(pl.read_parquet(out / "pictures.parquet"), Path(programs.home))
+        rows = pl.read_parquet(out / "pictures.parquet")
         findings = integrity.picture_findings(rows, memes, variant=name)
         return tables.write(rows, schemas.MEME_IMAGES, name, findings=findings)
 
@@ -146,7 +150,7 @@ def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinitio
         schemas.VIDEO_FEATURES,
         name,
         stage="media",
-        code=code_version("1", frames, identities),
+        code=code_version(VIDEOS, frames, identities),
         checks=("videos_usable",),
         deps=[key(schemas.VIDEOS, name), media_key(dataset)],
     )
@@ -157,7 +161,7 @@ def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinitio
         videos = tables.read(schemas.VIDEOS, name).select("video_id", "video", "audio", "text")
         folder = sources.media(dataset, source)
         stamped = media_version(folder)
-        out = programs.folder("features", name, fingerprint(videos.rows(), stamped, frames, identities))
+        out = programs.folder("features", name, fingerprint(videos.rows(), stamped, frames, identities, VIDEOS))
         manifest = programs.run(
             context,
             module="m2v.media.features",
@@ -166,18 +170,15 @@ def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinitio
                 "media": str(folder),
                 "frames": frames.model_dump(mode="json"),
                 "home": programs.home,
+                "version": VIDEOS,
                 **{kind: each.model_dump(mode="json") if each else None for kind, each in perceivers.items()},
             },
             out=out,
         )
         rows = pl.read_parquet(out / "features.parquet")
-        home = f"{Path(programs.home).resolve()}/"
-        frames_below = pl.col("frames").list.eval(pl.element().str.strip_prefix(home))
         findings = integrity.feature_findings(rows, variant=name)
         counts = {each: manifest[each] for each in ("n_videos", "n_unusable", "n_silent")}
-        return tables.write(
-            rows.with_columns(frames_below), schemas.VIDEO_FEATURES, name, findings=findings, metadata=counts
-        )
+        return tables.write(rows, schemas.VIDEO_FEATURES, name, findings=findings, metadata=counts)
 
     return asset
 
@@ -195,7 +196,3 @@ def media_versions(plan: StudyPlan, *, home: Path) -> dict[dg.AssetKey, str]:
             continue
         found[media_key(dataset)] = media_version(folder)
     return found
-
-
-def _below_home(rows: pl.DataFrame, home: Path) -> pl.DataFrame:
-    return rows.with_columns(pl.col("path").str.strip_prefix(f"{home.resolve()}/"))

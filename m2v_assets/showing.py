@@ -69,9 +69,7 @@ def demonstrated(tables: Tables, given: str | None, target: str, *, model: Vlm, 
         InvalidRows: One of them is in the test split.
     """
     if not given:
-        columns = ("text", "pictures", "pictures_sha256", "media", "description")
-        kinds = dict.fromkeys(columns, pl.String) | dict.fromkeys(columns[1:3], pl.List(pl.String))
-        return pl.DataFrame(schema={**kinds, "label": pl.Boolean})
+        return pl.DataFrame(schema=demonstrations.DEMONSTRATIONS)
     rows = tables.read(schemas.DEMONSTRATIONS, given).sort("position")
     demonstrations.refuse_tested(rows, tables.read(schemas.VIDEOS, target))
     features = tables.read(schemas.VIDEO_FEATURES, target) if pictures else None

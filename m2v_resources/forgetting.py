@@ -300,7 +300,7 @@ def _forget_picture(picture: Path, search: _Search, found: Forgotten) -> None:
         said = json.loads(result.read_text(encoding="utf-8"))
         said["pictures"] = [each for each in said.get("pictures", ()) if each["meme_id"] != search.identifier]
         replace(result, json.dumps(said).encode())
-        if any(each.get("path", "").endswith(picture.name) for each in said["pictures"]):
+        if any(each.get("file") == picture.name for each in said["pictures"]):
             return
     if picture.is_file():
         picture.unlink()
@@ -320,10 +320,8 @@ def _purge(home: Path, search: _Search, why: str, found: Forgotten) -> None:
         folders = {home / each for each in store.read(version.table, version.variant, number=version.number)["folder"]}
         for folder in folders:
             if folder.resolve().is_relative_to((home / "programs").resolve()) and folder.exists():
-                shutil.rmtree(folder)
-                found.purged.append(str(folder))
+                _drop(folder, found)
     for name in found.released:
         repo, _, tag = name.partition("@")
         for folder in (home / "releases").glob(f"*/{repo}/{tag}"):
-            shutil.rmtree(folder)
-            found.purged.append(str(folder))
+            _drop(folder, found)

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +65,7 @@ def verify(
         for found in (
             _claims(store, whole),
             _manifests(home / "programs"),
-            _shards(home / "encodings"),
-            _shards(home / "requests"),
+            *(_shards(home / kept) for kept in ("encodings", "requests", "media/embeddings", "media/transcripts")),
             _frames(home, store, whole),
             # What was released is known once every claim was read.
             _releases(home, store, whole),
@@ -148,47 +148,42 @@ def _manifests(programs: Path) -> Iterator[Problem | _File]:
         yield from (_File(path.parent / name, digest, str(path.parent / name), what) for name, digest in files.items())
 
 
-def _shards(encodings: Path) -> Iterator[_File]:
-    for path in sorted(encodings.glob("*/*.parquet")):
+def _shards(kept: Path) -> Iterator[_File]:
+    for path in sorted(kept.glob("*/*.parquet")):
         yield _File(path, path.stem, str(path), "its sha256 is not its name")
 
 
 def _frames(home: Path, store: TableStore, whole: dict[str, Version]) -> Iterator[_File]:
     """Frames that the latest versions of video features name."""
-    for version in _latest(whole, schemas.VIDEO_FEATURES.name, store):
-        rows = pl.read_parquet(store.path(version), columns=["frames", "frame_sha256"]).explode(
-            "frames", "frame_sha256"
-        )
-        for path, digest in rows.drop_nulls().unique().sort("frames").iter_rows():
-            yield _File(home / path, digest, f"{version.name}: {home / path}", "its sha256 is not the recorded one")
+    for version, rows in _latest(store, whole, schemas.VIDEO_FEATURES, "frames", "frame_sha256"):
+        for path, digest in rows.explode("frames", "frame_sha256").drop_nulls().unique().sort("frames").iter_rows():
+            yield _File(home / path, digest, f"{version.name}: {home / path}")
 
 
 def _pictures(home: Path, store: TableStore, whole: dict[str, Version]) -> Iterator[Problem]:
     """Pictures that the latest versions of meme images name, decoded."""
     from m2v.media import images
 
-    for version in _latest(whole, schemas.MEME_IMAGES.name, store):
-        rows = (
-            pl.read_parquet(store.path(version), columns=["path", "pixels_sha256"]).drop_nulls().unique().sort("path")
-        )
-        for path, digest in rows.iter_rows():
+    for version, rows in _latest(store, whole, schemas.MEME_IMAGES, "path", "pixels_sha256"):
+        for path, digest in rows.drop_nulls().unique().sort("path").iter_rows():
             try:
                 found = images.read(home / path).pixels_sha256
             except (images.NoPicture, OSError):
                 found = None
             if found != digest:
-                yield Problem(
-                    f"{version.name}: {home / path}", "it is missing, or its pixels are not the recorded ones"
-                )
+                what = "it is missing, or its pixels are not the recorded ones"
+                yield Problem(f"{version.name}: {home / path}", what)
 
 
-def _latest(whole: dict[str, Version], table: str, store: TableStore) -> Iterator[Version]:
-    """The latest versions of a table that can be read."""
-    latest: dict[str, Version] = {}
-    for version in whole.values():
-        if version.table == table and version.number >= getattr(latest.get(version.variant), "number", 0):
-            latest[version.variant] = version
-    yield from (each for each in latest.values() if store.is_whole(each))
+def _latest(
+    store: TableStore, whole: dict[str, Version], table: schemas.Table, *columns: str
+) -> Iterator[tuple[Version, pl.DataFrame]]:
+    """The latest version of each of a table's variants that can be read."""
+    latest = {version.variant: version for version in whole.values() if version.table == table.name}
+    for version in latest.values():
+        # What cannot be read is a problem of its own, found by its hash.
+        with suppress(OSError, pl.exceptions.PolarsError):
+            yield version, pl.read_parquet(store.path(version), columns=list(columns))
 
 
 def _releases(home: Path, store: TableStore, whole: dict[str, Version]) -> Iterator[Problem | _File]:

@@ -9,6 +9,7 @@ import polars as pl
 from PIL import Image
 
 from m2v.catalog.entries import LabelDefinition, Prompt, Vlm, VlmLora
+from m2v.prediction import demonstrations
 from tests import encoders
 
 LABEL = LabelDefinition(
@@ -95,15 +96,7 @@ def garden(folder: Path, n: int = 16, *, as_video: bool = False, start: int = 0)
     ]
 
 
-SCHEMA = {
-    "item_id": pl.String,
-    "label": pl.Boolean,
-    "text": pl.String,
-    "pictures": pl.List(pl.String),
-    "pictures_sha256": pl.List(pl.String),
-    "media": pl.String,
-    "description": pl.String,
-}
+SCHEMA = demonstrations.ITEMS | demonstrations.DEMONSTRATIONS
 
 
 def written(rows: list[dict[str, Any]], path: Path) -> Path:

@@ -190,12 +190,54 @@ class LabelDefinition(Item):
     positive_definition: str
     negative_definition: str
 
+    def word(self, label: bool) -> str:
+        """What stands for the label in a prompt."""
+        return self.positive if label else self.negative
+
 
 class VideoDataset(Dataset):
     """Videos in splits, their label's definition, and few-shot demonstrations of it."""
 
     label: LabelDefinition
     demonstrations: FileName | None = None
+
+
+class Pretrained(Entry):
+    """A model with a processor: its weights come from the Hugging Face Hub, or know nothing.
+
+    Attributes:
+        hub: Repository there, at ``revision``, a commit.
+        gated: Whether one has to agree to its licence there before its weights can be had.
+        built: Made on the spot from this architecture's config and ``seed`` instead.
+        width: Of a built one's states.
+        memory_gib: About what its weights take on an accelerator; for people who plan.
+    """
+
+    hub: str | None = None
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    gated: bool = False
+    built: Literal["mllama", "llava_next_video", "clip", "whisper"] | None = None
+    seed: int = 0
+    width: int = 32
+    memory_gib: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _comes_from_somewhere(self) -> Self:
+        if (self.built is None) == (self.hub is None) or (self.hub is None) != (self.revision is None):
+            raise ValueError("name either hub and revision, or built")
+        if self.built and self.built not in self.buildable:
+            raise ValueError(f"built must be {' or '.join(self.buildable)}")
+        return self
+
+    @property
+    def buildable(self) -> tuple[str, ...]:
+        """Architectures that can be built for an entry of its kind."""
+        raise NotImplementedError
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Which weights it has, in plain data; an adapter fits no others."""
+        return self.model_dump(mode="json", include={"hub", "revision", "built", "seed", "width"})
 
 
 class Encoder(Entry):
@@ -217,6 +259,11 @@ class Encoder(Entry):
     weights_sha256: Sha256
     max_tokens: int = Field(gt=0)
     dimensions: int = Field(gt=0)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides an embedding, in plain data."""
+        return self.model_dump(mode="json", include={"hub", "revision", "weights_sha256", "max_tokens"})
 
 
 class Probe(Entry):
@@ -304,14 +351,10 @@ class Prompt(Entry):
         return self
 
 
-class Vlm(Entry):
+class Vlm(Pretrained):
     """A vision-language model.
 
     Attributes:
-        hub: Repository on the Hugging Face Hub, at ``revision``, a commit there.
-        gated: Whether one has to agree to its licence there before its weights can be had.
-        built: Made on the spot from this architecture's config and ``seed`` instead; it knows nothing.
-        width: Of a built one's states.
         dtype: In which it works; weights are kept in it too, unless quantised.
         quantisation: Of the weights, by bitsandbytes: ``8bit``, or ``4bit`` (nf4, double quantisation).
         n_frames: How many frames of a video it is shown.
@@ -321,16 +364,9 @@ class Vlm(Entry):
         max_text_tokens: Longer texts of items and demonstrations are cut, nothing else ever is.
         cut: Which end of them is dropped.
         context_tokens: More than this is an error.
-        memory_gib: About what it takes on an accelerator in ``dtype``; for people who plan.
     """
 
     kind: Literal["vlm"]
-    hub: str | None = None
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
-    gated: bool = False
-    built: Literal["mllama", "llava_next_video"] | None = None
-    seed: int = 0
-    width: int = 32
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     quantisation: Quantisation = "none"
     n_frames: int = Field(default=1, gt=0)
@@ -339,26 +375,16 @@ class Vlm(Entry):
     max_text_tokens: int = Field(default=512, gt=0)
     cut: Literal["right", "left"] = "right"
     context_tokens: int = Field(gt=0)
-    memory_gib: float = Field(default=1.0, gt=0)
 
-    @model_validator(mode="after")
-    def _comes_from_somewhere(self) -> Self:
-        if (self.built is None) == (self.hub is None) or (self.hub is None) != (self.revision is None):
-            raise ValueError("name either hub and revision, or built")
-        return self
+    @property
+    def buildable(self) -> tuple[str, ...]:
+        return "mllama", "llava_next_video"
 
     @property
     def identity(self) -> dict[str, Any]:
         """What decides its answers, in plain data."""
-        return self.model_dump(
-            mode="json",
-            include={"hub", "revision", "built", "seed", "width", "dtype", "quantisation", "max_text_tokens", "cut"},
-        )
-
-    @property
-    def weights(self) -> dict[str, Any]:
-        """Which weights it has, in plain data; an adapter fits no others."""
-        return self.model_dump(mode="json", include={"hub", "revision", "built", "seed", "width"})
+        reading = self.model_dump(mode="json", include={"dtype", "quantisation", "max_text_tokens", "cut"})
+        return self.weights | reading
 
 
 # The published recipe, where it is no mistake (docs/fine-tuning.md says which of its choices are).
@@ -441,36 +467,19 @@ class FramePlan(Item):
     variance: float = 100.0
 
 
-class Perceiver(Entry):
-    """A model whose view of pictures or sound is a feature: CLIP for frames, Whisper for speech.
-
-    Attributes:
-        hub, revision: On the Hugging Face Hub, a commit there.
-        built: Made on the spot from ``kind``'s config and ``seed`` instead; it knows nothing.
-        gated, memory_gib: As for a ``vlm``.
-    """
+class Perceiver(Pretrained):
+    """A model whose view of pictures or sound is a feature: CLIP for frames, Whisper for speech."""
 
     kind: Literal["clip", "whisper"]
-    hub: str | None = None
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
-    built: Literal["clip", "whisper"] | None = None
-    seed: int = 0
-    width: int = 32
-    gated: bool = False
-    memory_gib: float = Field(default=1.0, gt=0)
 
-    @model_validator(mode="after")
-    def _comes_from_somewhere(self) -> Self:
-        if (self.built is None) == (self.hub is None) or (self.hub is None) != (self.revision is None):
-            raise ValueError("name either hub and revision, or built")
-        if self.built not in {None, self.kind}:
-            raise ValueError(f"built must be {self.kind}")
-        return self
+    @property
+    def buildable(self) -> tuple[str, ...]:
+        return (self.kind,)
 
     @property
     def identity(self) -> dict[str, Any]:
         """What decides what it finds, in plain data."""
-        return self.model_dump(mode="json", include={"kind", "hub", "revision", "built", "seed", "width"})
+        return {"kind": self.kind, **self.weights}
 
 
 Model: TypeAlias = Annotated[Encoder | Probe | Lora | Vlm | VlmLora | Perceiver, Field(discriminator="kind")]

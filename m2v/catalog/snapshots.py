@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from m2v.catalog.entries import Perceiver, Vlm
+from m2v.catalog.entries import Pretrained
 
 # What a model needs, and nothing that could hold code or pickles.
 PATTERNS = ["*.json", "*.jinja", "*.safetensors", "tokenizer.model", "merges.txt", "vocab.txt"]
 TIMEOUT_S = 30
 
 
-def missing(entry: Vlm | Perceiver) -> str | None:
+def missing(entry: Pretrained) -> str | None:
     """How to get the model's weights, where they are not on this machine; no network is asked."""
     if entry.built:
         return None
@@ -23,7 +23,7 @@ def missing(entry: Vlm | Perceiver) -> str | None:
     return None
 
 
-def how_to_get(entry: Vlm | Perceiver, reason: str | None = None, *, is_refused: bool = False) -> str:
+def how_to_get(entry: Pretrained, reason: str | None = None, *, is_refused: bool = False) -> str:
     """That a model's weights are not here, why they could not be downloaded if that was tried, and what to do."""
     gated = (
         f" It is gated: agree to its licence on https://huggingface.co/{entry.hub}, then run `hf auth login`."

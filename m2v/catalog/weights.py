@@ -5,7 +5,7 @@ import importlib.util
 from pathlib import Path
 
 from m2v.catalog import snapshots
-from m2v.catalog.entries import Encoder, Perceiver, Vlm
+from m2v.catalog.entries import Encoder, Pretrained
 from m2v.errors import ChecksumMismatch, MissingSource
 
 WEIGHTS = "model.safetensors"
@@ -54,7 +54,7 @@ def _on_hub(encoder: Encoder) -> Path:
         ) from error
 
 
-def whole(entry: Vlm | Perceiver, *, home: Path) -> Path:
+def whole(entry: Pretrained, *, home: Path) -> Path:
     """The folder with a model's config, processor and weights: built, or of the Hub at the pinned revision.
 
     Raises:

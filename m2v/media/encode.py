@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from m2v import programfiles, progress
+from m2v import programfiles, progress, shards
 from m2v.catalog import weights
 from m2v.catalog.entries import Encoder
-from m2v.media import cache
 
 if TYPE_CHECKING:
     import torch
 
+# What is kept of each text.
+EMBEDDINGS = {"text_sha256": pl.String, "embedding": pl.List(pl.Float32)}
 # Padded tokens per batch: on 2 cores, 1,024 is slower on short texts and from 4,096 on nothing changes.
 BATCH_TOKENS = 4096
 # A killed program loses at most about this many texts.
@@ -33,12 +34,12 @@ def main() -> None:
     began = time.monotonic()
     encoder = Encoder.model_validate(spec["encoder"])
     texts = pl.read_parquet(spec["texts"]).unique("text_sha256").sort("text_sha256")
-    folder = cache.folder(Path(spec["cache"]), encoder)
-    unknown = texts.join(cache.read(folder), on="text_sha256", how="anti")
+    folder = shards.folder(Path(spec["cache"]), encoder.name, encoder.identity)
+    unknown = texts.join(shards.read(folder, EMBEDDINGS), on="text_sha256", how="anti")
     # Only now torch is imported: a run that finds everything known takes no second.
     with progress.reporting() as report:
         n_cut = encode(unknown, encoder=encoder, folder=folder, report=report) if unknown.height else 0
-    found = texts.select("text_sha256").join(cache.read(folder), on="text_sha256").sort("text_sha256")
+    found = texts.select("text_sha256").join(shards.read(folder, EMBEDDINGS), on="text_sha256").sort("text_sha256")
     found.write_parquet(out / "embeddings.parquet")
     programfiles.finish(
         out,
@@ -87,8 +88,8 @@ def encode(texts: pl.DataFrame, *, encoder: Encoder, folder: Path, report: progr
                 done += len(places)
                 report.step(done, texts.height, unit="texts", texts_per_s=done / (time.monotonic() - began))
             rows = texts.select(pl.col("text_sha256").gather([place for places in shard for place in places]))
-            embeddings = pl.Series("embedding", torch.cat(parts).numpy()).cast(cache.SCHEMA["embedding"])
-            cache.append(folder, rows.with_columns(embeddings))
+            embeddings = pl.Series("embedding", torch.cat(parts).numpy()).cast(EMBEDDINGS["embedding"])
+            shards.append(folder, rows.with_columns(embeddings), EMBEDDINGS)
     return sum(length > encoder.max_tokens for length in lengths)
 
 

@@ -1,9 +1,12 @@
 """Program: frames of videos, statistics of their sound, and where models are named, embeddings and transcripts.
 
 The spec says ``videos`` (parquet with ``video_id``, ``video``, ``audio`` and ``text``), ``media`` (the folder that
-they lie below), ``frames`` (a frame plan), ``home`` (the platform's), and ``clip`` and ``whisper`` (catalog entries,
-or null). The folder gets ``features.parquet``: rows of ``video_features``.  Each video is a task of its own: a program
-that was killed goes on, and one that cannot be decoded is a row with a reason.
+they lie below), ``frames`` (a frame plan), ``home`` (the platform's), ``clip`` and ``whisper`` (catalog entries, or
+null) and ``version`` (which, when it changes, makes known results be found anew). The folder gets
+``features.parquet``: rows of ``video_features``, their paths relative to the home.
+
+Each video is a task of its own: a program that was killed goes on, and one that cannot be decoded is a row with a
+reason.
 """
 
 import time
@@ -18,6 +21,7 @@ from m2v.catalog.entries import FramePlan, Perceiver
 from m2v.media import audio, frames, perception, work
 from m2v.media.images import NoPicture, below
 
+PLACE = "media/videos"
 STATISTICS = ("mel_mean", "mel_std", "mfcc_mean", "mfcc_std")
 
 
@@ -29,27 +33,33 @@ def main() -> None:
     plan, media, home = FramePlan.model_validate(spec["frames"]), Path(spec["media"]), Path(spec["home"])
     clip, whisper = (Perceiver.model_validate(spec[kind]) if spec[kind] else None for kind in ("clip", "whisper"))
     videos = pl.read_parquet(spec["videos"]).unique("video_id").sort("video_id")
-    tasks = {row["video_id"]: _task(row, plan=plan, media=media) for row in videos.iter_rows(named=True)}
+    tasks = {
+        row["video_id"]: {**_task(row, plan=plan, media=media), "version": spec["version"]}
+        for row in videos.iter_rows(named=True)
+    }
     with progress.reporting() as report:
-        found = work.results(tasks, features, folder=home / "media" / "videos", report=report, unit="videos")
-        for name, each in found.items():
-            # A home may have been moved since the frames were written.
-            place = home / "media" / "videos" / work.key(tasks[name])
-            for frame in each.get("frames", ()):
-                frame["path"] = str(place / Path(frame["path"]).name)
-        embedded = perception.embed(
-            {name: [frame["path"] for frame in each.get("frames", ())] for name, each in found.items()},
-            model=clip,
-            home=home,
-            report=report,
-        )
-        spoken = perception.transcribe(
-            {name: each["sound"] for name, each in found.items() if each.get("sound") and not tasks[name]["has_text"]},
-            model=whisper,
-            home=home,
-            report=report,
-        )
-    rows = [_row(row, found[row["video_id"]], embedded=embedded, spoken=spoken) for row in videos.iter_rows(named=True)]
+        found = work.results(tasks, features, folder=home / PLACE, report=report, unit="videos")
+        embedded, spoken = {}, {}
+        if clip:
+            files = {
+                frame["sha256"]: home / PLACE / work.key(tasks[name]) / frame["file"]
+                for name, each in found.items()
+                for frame in each.get("frames", ())
+            }
+            embedded = perception.embed(files, model=clip, home=home, report=report)
+        if whisper:
+            silent = [name for name, task in tasks.items() if not task["has_text"]]
+            sounds = {name: Path(found[name]["sound"]) for name in silent if "sound" in found[name]}
+            digests = {name: programfiles.sha256(path) for name, path in sounds.items()}
+            heard = perception.transcribe(
+                {digest: sounds[name] for name, digest in digests.items()}, model=whisper, home=home, report=report
+            )
+            spoken = {name: heard[digest] for name, digest in digests.items()}
+    rows = [
+        _row(row, found[name], place=f"{PLACE}/{work.key(tasks[name])}", embedded=embedded, said=spoken.get(name, ""))
+        for row in videos.iter_rows(named=True)
+        for name in [row["video_id"]]
+    ]
     table = pl.DataFrame(rows, schema=dict(schemas.VIDEO_FEATURES.columns))
     table.write_parquet(out / "features.parquet")
     programfiles.finish(
@@ -65,7 +75,7 @@ def main() -> None:
 
 
 def features(task: dict[str, Any], place: Path) -> dict[str, Any]:
-    """One video's frames, written as JPEG, and the statistics of its sound."""
+    """One video's frames, written as JPEG into the task's folder, and the statistics of its sound."""
     found: dict[str, Any] = {}
     plan = FramePlan.model_validate(task["frames"])
     try:
@@ -99,7 +109,7 @@ def _saved(frame: frames.Frame, place: Path) -> dict[str, Any]:
     if not path.exists():
         frame.image.save(path, quality=95, subsampling=0)
     variance = float(np.asarray(frame.image.convert("L"), dtype=np.float32).var())
-    return {"path": str(path), "time_s": frame.time_s, "sha256": programfiles.sha256(path), "variance": variance}
+    return {"file": path.name, "time_s": frame.time_s, "sha256": programfiles.sha256(path), "variance": variance}
 
 
 def _file(task: dict[str, Any], name: str) -> Path:
@@ -126,20 +136,20 @@ def _task(row: dict[str, Any], *, plan: FramePlan, media: Path) -> dict[str, Any
 
 
 def _row(
-    row: dict[str, Any], found: dict[str, Any], *, embedded: dict[str, list[list[float]]], spoken: dict[str, str]
+    row: dict[str, Any], found: dict[str, Any], *, place: str, embedded: dict[str, list[float]], said: str
 ) -> dict[str, Any]:
-    name = row["video_id"]
     has_text = bool(row["text"].strip())
-    text = row["text"] if has_text else spoken.get(name, "")
+    text = row["text"] if has_text else said
     made = {column: found.get(column) for column in schemas.VIDEO_FEATURES.columns}
-    vectors, frames_found = embedded.get(name), found.get("frames", [])
+    frames_found = found.get("frames", [])
+    vectors = [embedded[frame["sha256"]] for frame in frames_found] if embedded else []
     return made | {
-        "video_id": name,
-        "frames": [frame["path"] for frame in frames_found],
+        "video_id": row["video_id"],
+        "frames": [f"{place}/{frame['file']}" for frame in frames_found],
         "frame_times_s": [frame["time_s"] for frame in frames_found],
         "frame_sha256": [frame["sha256"] for frame in frames_found],
         "frame_variance": [frame["variance"] for frame in frames_found],
-        "frame_embeddings": vectors,
+        "frame_embeddings": vectors or None,
         "embedding": perception.pooled(vectors) if vectors else None,
         "transcript": text,
         "transcript_source": "dataset" if has_text else "whisper" if text else "none",

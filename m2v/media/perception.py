@@ -1,67 +1,65 @@
 """What CLIP sees in frames and what Whisper hears: real loading code, each file once."""
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
+from m2v import shards
 from m2v.catalog import weights
 from m2v.catalog.entries import Perceiver
 from m2v.media import audio
-from m2v.programfiles import replace, sha256
 from m2v.progress import Report
 
 BATCH = 64
+# What is kept below the home's ``media``, of each file by its content.
+EMBEDDINGS = {"frame_sha256": pl.String, "embedding": pl.List(pl.Float64)}
+TRANSCRIPTS = {"sound_sha256": pl.String, "transcript": pl.String}
 
 
-def embed(
-    pictures: Mapping[str, Sequence[str]], *, model: Perceiver | None, home: Path, report: Report
-) -> dict[str, list[list[float]]]:
-    """CLIP's embedding of each picture, (pictures, dimensions) at unit length, by item; none without a model.
+def embed(frames: Mapping[str, Path], *, model: Perceiver, home: Path, report: Report) -> dict[str, list[float]]:
+    """CLIP's embedding of each frame, (dimensions,) at unit length, by its sha256.
 
     Args:
-        pictures: Paths by item.
-        home: The platform's; embeddings are kept below it, a picture is known by its content.
+        frames: Files by their sha256.
+        home: The platform's.
     """
-    if model is None:
-        return {}
-    cache = home / "media" / "embeddings"
-    places = {
-        path: cache / _identity(model) / f"{sha256(Path(path))}.json" for each in pictures.values() for path in each
-    }
-    unknown = [path for path, place in places.items() if not place.exists()]
+    folder = shards.folder(home / "media" / "embeddings", model.name, model.identity)
+    shards.absorb(folder, EMBEDDINGS)
+    known = set(shards.read(folder, EMBEDDINGS)["frame_sha256"])
+    unknown = {digest: path for digest, path in frames.items() if digest not in known}
     if unknown:
-        _embed(unknown, places, model=weights.whole(model, home=home), report=report)
-    read = {path: json.loads(place.read_text(encoding="utf-8")) for path, place in places.items()}
-    return {item: [read[path] for path in each] for item, each in pictures.items() if each}
+        with shards.journal(folder, EMBEDDINGS) as keep:
+            _embed(unknown, keep, model=weights.whole(model, home=home), report=report)
+    return dict(shards.read(folder, EMBEDDINGS).filter(pl.col("frame_sha256").is_in(list(frames))).iter_rows())
 
 
-def pooled(vectors: Sequence[Sequence[float]]) -> list[float]:
+def pooled(vectors: list[list[float]]) -> list[float]:
     """Their mean at unit length, (dimensions,)."""
     mean = np.mean(vectors, axis=0)
     return [float(each) for each in mean / max(float(np.linalg.norm(mean)), 1e-12)]
 
 
-def transcribe(sounds: Mapping[str, str], *, model: Perceiver | None, home: Path, report: Report) -> dict[str, str]:
-    """What Whisper hears in each file, by item, in pieces of half a minute; nothing without a model.
+def transcribe(sounds: Mapping[str, Path], *, model: Perceiver, home: Path, report: Report) -> dict[str, str]:
+    """What Whisper hears in each file, by its sha256, in pieces of half a minute.
 
     Args:
-        sounds: Path by item.
+        sounds: Files by their sha256.
+        home: The platform's.
     """
-    if model is None:
-        return {}
-    cache = home / "media" / "transcripts"
-    places = {item: cache / _identity(model) / f"{sha256(Path(path))}.json" for item, path in sounds.items()}
-    unknown = {item: path for item, path in sounds.items() if not places[item].exists()}
+    folder = shards.folder(home / "media" / "transcripts", model.name, model.identity)
+    shards.absorb(folder, TRANSCRIPTS)
+    known = set(shards.read(folder, TRANSCRIPTS)["sound_sha256"])
+    unknown = {digest: path for digest, path in sounds.items() if digest not in known}
     if unknown:
-        _transcribe(unknown, places, model=weights.whole(model, home=home), report=report)
-    return {item: json.loads(place.read_text(encoding="utf-8")) for item, place in places.items()}
+        with shards.journal(folder, TRANSCRIPTS) as keep:
+            _transcribe(unknown, keep, model=weights.whole(model, home=home), report=report)
+    return dict(shards.read(folder, TRANSCRIPTS).filter(pl.col("sound_sha256").is_in(list(sounds))).iter_rows())
 
 
-def _embed(paths: Sequence[str], places: Mapping[str, Path], *, model: Path, report: Report) -> None:
+def _embed(frames: Mapping[str, Path], keep: shards.Keep, *, model: Path, report: Report) -> None:
     import torch
     import transformers
     from PIL import Image
@@ -71,18 +69,19 @@ def _embed(paths: Sequence[str], places: Mapping[str, Path], *, model: Path, rep
     device = "cuda" if torch.cuda.is_available() else "cpu"
     clip: Any = transformers.CLIPVisionModelWithProjection.from_pretrained(model, use_safetensors=True)
     clip = clip.eval().to(device)
+    items = list(frames.items())
     with torch.inference_mode():
-        for start in range(0, len(paths), BATCH):
-            batch = paths[start : start + BATCH]
-            inputs = processor([Image.open(path).convert("RGB") for path in batch], return_tensors="pt").to(device)
-            found = clip(**inputs).image_embeds.float()
+        for start in range(0, len(items), BATCH):
+            batch = items[start : start + BATCH]
+            pictures = [Image.open(path).convert("RGB") for _, path in batch]
+            found = clip(**processor(pictures, return_tensors="pt").to(device)).image_embeds.float()
             found = (found / found.norm(dim=1, keepdim=True)).cpu().tolist()
-            for path, vector in zip(batch, found, strict=True):
-                _keep(places[path], vector)
-            report.step(start + len(batch), len(paths), unit="frames embedded")
+            for (digest, _), vector in zip(batch, found, strict=True):
+                keep(frame_sha256=digest, embedding=vector)
+            report.step(start + len(batch), len(items), unit="frames embedded")
 
 
-def _transcribe(sounds: Mapping[str, str], places: Mapping[str, Path], *, model: Path, report: Report) -> None:
+def _transcribe(sounds: Mapping[str, Path], keep: shards.Keep, *, model: Path, report: Report) -> None:
     import torch
     import transformers
 
@@ -91,22 +90,12 @@ def _transcribe(sounds: Mapping[str, str], places: Mapping[str, Path], *, model:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     whisper: Any = transformers.WhisperForConditionalGeneration.from_pretrained(model, use_safetensors=True)
     whisper = whisper.eval().to(device)
-    for n_done, (item, path) in enumerate(sounds.items(), start=1):
+    for n_done, (digest, path) in enumerate(sounds.items(), start=1):
         said = []
-        for piece in audio.pieces(Path(path)):
+        for piece in audio.pieces(path):
             inputs = processor(piece, sampling_rate=audio.RATE_HZ, return_tensors="pt").to(device)
             with torch.inference_mode():
                 tokens = whisper.generate(inputs.input_features, do_sample=False)
             said.append(processor.batch_decode(tokens, skip_special_tokens=True)[0].strip())
-        _keep(places[item], " ".join(filter(None, said)))
+        keep(sound_sha256=digest, transcript=" ".join(filter(None, said)))
         report.step(n_done, len(sounds), unit="sounds transcribed")
-
-
-def _identity(model: Perceiver) -> str:
-    said = json.dumps(model.identity, sort_keys=True)
-    return f"{model.name}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
-
-
-def _keep(place: Path, found: Any) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    replace(place, json.dumps(found).encode())

@@ -1,7 +1,8 @@
 """Program: memes' pictures, decoded once.
 
-The spec says ``memes`` (parquet with ``meme_id`` and ``image``), ``media`` (the folder that images lie below) and
-``cache`` (a folder for all programs). The folder gets ``pictures.parquet``: rows of ``meme_images``.
+The spec says ``memes`` (parquet with ``meme_id`` and ``image``), ``media`` (the folder that images lie below), ``home``
+(the platform's) and ``version`` (which, when it changes, makes known results be found anew). The folder gets
+``pictures.parquet``: rows of ``meme_images``, their paths relative to the home.
 """
 
 import time
@@ -13,6 +14,7 @@ import polars as pl
 from m2v import programfiles, progress, schemas
 from m2v.media import images, work
 
+PLACE = "media/pictures"
 # Pictures to a task: one file of results for so many.
 CHUNK = 64
 
@@ -23,14 +25,12 @@ def main() -> None:
         return
     began = time.monotonic()
     rows = pl.read_parquet(spec["memes"]).sort("meme_id")
-    media, cache = Path(spec["media"]), Path(spec["cache"])
+    media, home = Path(spec["media"]), Path(spec["home"])
     chunks = [rows.slice(start, CHUNK).rows() for start in range(0, rows.height, CHUNK)]
-    tasks = {str(number): _task(chunk, media) for number, chunk in enumerate(chunks)}
+    tasks = {str(number): {**_task(chunk, media), "version": spec["version"]} for number, chunk in enumerate(chunks)}
     with progress.reporting() as report:
-        found = work.results(tasks, pictures, folder=cache / "pictures", report=report, unit="batches of pictures")
-    made = [
-        row for name, task in tasks.items() for row in _rows(task, found[name], cache / "pictures" / work.key(task))
-    ]
+        found = work.results(tasks, pictures, folder=home / PLACE, report=report, unit="batches of pictures")
+    made = [row for name, task in tasks.items() for row in _rows(task, found[name])]
     table = pl.DataFrame(made, schema=dict(schemas.MEME_IMAGES.columns)).sort("meme_id")
     table.write_parquet(out / "pictures.parquet")
     programfiles.finish(
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def pictures(task: dict[str, Any], place: Path) -> dict[str, Any]:
-    """A chunk's pictures: where each lies, and its hashes or what is wrong with it."""
+    """A chunk's pictures, written as PNG into the task's folder; their hashes, or what is wrong with them."""
     found = []
     for meme_id, name, _ in task["pictures"]:
         try:
@@ -63,7 +63,7 @@ def pictures(task: dict[str, Any], place: Path) -> dict[str, Any]:
         found.append(
             {
                 "meme_id": meme_id,
-                "path": str(copy),
+                "file": copy.name,
                 "width": picture.width,
                 "height": picture.height,
                 "pixels_sha256": picture.pixels_sha256,
@@ -84,13 +84,14 @@ def _task(chunk: list[tuple[Any, ...]], media: Path) -> dict[str, Any]:
     return {"pictures": listed, "media": str(media.resolve()), "side": images.SIDE}
 
 
-def _rows(task: dict[str, Any], result: dict[str, Any], place: Path) -> list[dict[str, Any]]:
+def _rows(task: dict[str, Any], result: dict[str, Any]) -> list[dict[str, Any]]:
     if "problem" in result:
         return [{"meme_id": meme_id, "problem": "unreadable"} for meme_id, _, _ in task["pictures"]]
-    # A home may have been moved since the picture was written.
-    return [
-        row | ({"path": str(place / Path(row["path"]).name)} if "path" in row else {}) for row in result["pictures"]
-    ]
+    rows = []
+    for found in result["pictures"]:
+        file = found.pop("file", None)
+        rows.append(found | {"path": f"{PLACE}/{work.key(task)}/{file}" if file else None})
+    return rows
 
 
 if __name__ == "__main__":

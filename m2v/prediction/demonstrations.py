@@ -10,6 +10,17 @@ from m2v.catalog.entries import Vlm
 from m2v.errors import InvalidRows
 from m2v.prediction.prompts import Media
 
+# What the program reads (``m2v.prediction.predict``): items, and demonstrations in prompt order.
+SHOWN = {
+    "text": pl.String,
+    "pictures": pl.List(pl.String),
+    "pictures_sha256": pl.List(pl.String),
+    "media": pl.String,
+    "description": pl.String,
+}
+ITEMS = {"item_id": pl.String, **SHOWN}
+DEMONSTRATIONS = {**SHOWN, "label": pl.Boolean}
+
 
 def draw(videos: pl.DataFrame, *, split: str, n: int, seed: int, leaks: pl.DataFrame) -> pl.DataFrame:
     """As many examples of either label out of a split, positive and negative in turn.
@@ -73,7 +84,7 @@ def refuse_tested(demonstrations: pl.DataFrame, videos: pl.DataFrame) -> None:
 
 
 def of_memes(memes: pl.DataFrame, images: pl.DataFrame | None) -> pl.DataFrame:
-    """Memes as a model is shown them: the program's columns (``m2v.prediction.predict.ITEMS``).
+    """Memes as a model is shown them: with the columns of ``ITEMS``.
 
     Args:
         memes: Rows of ``memes``.

@@ -41,6 +41,10 @@ class Loaded:
         """The processor's."""
         return self.processor.tokenizer
 
+    def tokens(self, text: str) -> list[int]:
+        """A text's token ids, with nothing added."""
+        return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+
     @property
     def architecture(self) -> str:
         """For example ``mllama``."""

@@ -78,11 +78,10 @@ def ask(
         demonstrations: In prompt order.
         cut: Shortens one text, an item's or a demonstration's; nothing else is ever cut.
     """
-    words = {True: label.positive, False: label.negative}
     if prompt.demonstrations == "described" and demonstrations:
         examples = "".join(
             prompt.example.format(
-                text=cut(each.shown.text), description=each.shown.description or "", label=words[each.label]
+                text=cut(each.shown.text), description=each.shown.description or "", label=label.word(each.label)
             )
             for each in demonstrations
         )
@@ -91,7 +90,7 @@ def ask(
     messages = []
     for each in demonstrations:
         messages.append(_turn(each.shown, prompt, label, cut))
-        messages.append(answer(words[each.label]))
+        messages.append(answer(label.word(each.label)))
     pictures = [*(each.shown for each in demonstrations), item]
     return Asked([*messages, _turn(item, prompt, label, cut)], pictures, len(messages))
 

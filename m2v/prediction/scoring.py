@@ -45,6 +45,16 @@ class Question:
     pictures: tuple[Shown, ...]
     n_tokens: int
 
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self.before + self.after
+
+    @property
+    def all_pictures(self) -> tuple[Shown, ...]:
+        """Of all of it."""
+        return (*self.pictures_before, *self.pictures)
+
 
 @dataclass(frozen=True)
 class Words:
@@ -121,7 +131,7 @@ def _question(item: str, asked: Asked, name: str, loaded: Loaded) -> Question:
     else:
         split = len(template(asked.messages[: asked.n_before])) if asked.n_before else 0
     before, after = text[:split], text[split:]
-    n_tokens = len(loaded.tokenizer(after, add_special_tokens=False, verbose=False)["input_ids"])
+    n_tokens = len(loaded.tokens(after))
     return Question(item, name, before, after, tuple(shown_before), (own,) if own.pictures else (), n_tokens)
 
 
@@ -131,12 +141,12 @@ def words(question: Question, asked: Asked, *, label: LabelDefinition, loaded: L
     Raises:
         M2VError: They do not part: one word is all of the other's tokens.
     """
-    template, tokenizer = loaded.processor.apply_chat_template, loaded.tokenizer
+    template = loaded.processor.apply_chat_template
 
     def tokens(text: str) -> list[int]:
-        return tokenizer(text[len(question.before) :], add_special_tokens=False, verbose=False)["input_ids"]
+        return loaded.tokens(text[len(question.before) :])
 
-    open_end = tokens(question.before + question.after)
+    open_end = tokens(question.text)
     said = [tokens(template([*asked.messages, answer(word)])) for word in (label.positive, label.negative)]
     n_common = common(*said)
     if n_common >= min(map(len, said)):
@@ -202,10 +212,7 @@ class Scorer:
                 done = run(batch)
             except torch.OutOfMemoryError:
                 if len(batch) == 1:
-                    raise M2VError(
-                        f"{self.loaded.entry.name} has no memory left for the conversation about {batch[0].name} "
-                        "alone. Take fewer demonstrations or frames, or a larger accelerator."
-                    ) from None
+                    raise self._no_memory(batch[0]) from None
                 ceiling = size = max(1, len(batch) // 2)
                 self.counts.n_halved += 1
                 if torch.cuda.is_available():
@@ -215,12 +222,21 @@ class Scorer:
             start += len(batch)
             size = min(2 * size, ceiling)
 
+    def _no_memory(self, question: Question) -> M2VError:
+        return M2VError(
+            f"{self.loaded.entry.name} has no memory left for the conversation about {question.name} alone. Take fewer "
+            "demonstrations or frames, or a larger accelerator."
+        )
+
     @torch.no_grad()  # not inference_mode, whose tensors ZeRO-3 cannot train on afterwards
     def _prefix(self, question: Question) -> Any:
         """The cache of what comes before the items' own pictures."""
         self.counts.n_prefixes += 1
         inputs = self._inputs([question.before], [question.pictures_before], is_beginning=True)
-        cache = self.loaded.model(**inputs, use_cache=True, logits_to_keep=1).past_key_values
+        try:
+            cache = self.loaded.model(**inputs, use_cache=True, logits_to_keep=1).past_key_values
+        except torch.OutOfMemoryError:
+            raise self._no_memory(question) from None
         if self.loaded.architecture == "mllama":
             # A token attends to the last picture before it only, so the items' tokens never see the demonstrations'.
             from transformers.cache_utils import DynamicLayer
@@ -232,8 +248,7 @@ class Scorer:
     @torch.no_grad()
     def _forward(self, batch: Sequence[Question], prefix: Any) -> list[tuple[str, float]]:
         if prefix is None:
-            texts = [each.before + each.after for each in batch]
-            pictures = [(*each.pictures_before, *each.pictures) for each in batch]
+            texts, pictures = [each.text for each in batch], [each.all_pictures for each in batch]
         else:
             texts, pictures = [each.after for each in batch], [each.pictures for each in batch]
         inputs = self._inputs(texts, pictures, is_beginning=prefix is None)
@@ -263,8 +278,7 @@ class Scorer:
         tokenizer = self.loaded.tokenizer
         tokenizer.padding_side = "left"
         try:
-            texts = [each.before + each.after for each in batch]
-            pictures = [(*each.pictures_before, *each.pictures) for each in batch]
+            texts, pictures = [each.text for each in batch], [each.all_pictures for each in batch]
             inputs = self._inputs(texts, pictures, is_beginning=True)
         finally:
             tokenizer.padding_side = "right"

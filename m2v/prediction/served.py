@@ -11,6 +11,7 @@ import mimetypes
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -55,14 +56,12 @@ def ask(
         waiting = iter(wanted)
         running: dict[Future[Answer], str] = {}
 
-        def start() -> None:
-            for digest in waiting:
+        def fill() -> None:
+            for digest in islice(waiting, server.n_at_once - len(running)):
                 messages = with_pictures(asked[digest])
                 running[pool.submit(_answer, client, messages, model=model, label=label, mode=mode)] = digest
-                return
 
-        for _ in range(server.n_at_once):
-            start()
+        fill()
         while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
@@ -74,10 +73,8 @@ def ask(
                 elif failed is None:
                     failed = (names[digest], problem)
             # Of what is under way nothing is lost, but nothing new is begun once one has failed for good.
-            while failed is None and len(running) < server.n_at_once and (before := len(running)) >= 0:
-                start()
-                if len(running) == before:
-                    break
+            if failed is None:
+                fill()
     n_left = len(asked) - n_asked
     if failed:
         raise M2VError(explained(*failed, server=server, n_left=n_left)) from None

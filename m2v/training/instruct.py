@@ -196,19 +196,16 @@ class Conversations:
 
 def lesson(shown: prompts.Shown, *, label: bool, task: Task, loaded: models.Loaded, cut: prompts.Cut) -> Lesson:
     """The conversation about an item with its answer."""
-    template, tokenizer = loaded.processor.apply_chat_template, loaded.tokenizer
+    template = loaded.processor.apply_chat_template
     asked = prompts.ask(shown, prompt=task.prompt, label=task.label, cut=cut)
-    words = {True: task.label.positive, False: task.label.negative}
-    answered = {each: template([*asked.messages, prompts.answer(word)]) for each, word in words.items()}
-
-    def tokens(text: str) -> list[int]:
-        return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-
-    whole, other = tokens(answered[label]), tokens(answered[not label])
-    open_end = tokens(template(asked.messages, add_generation_prompt=True))
+    answered, otherwise = (
+        template([*asked.messages, prompts.answer(task.label.word(each))]) for each in (label, not label)
+    )
+    whole, other = loaded.tokens(answered), loaded.tokens(otherwise)
+    open_end = loaded.tokens(template(asked.messages, add_generation_prompt=True))
     # A word may merge with what stands before it: where the two answers part is always learned.
     n_before = min(scoring.common(whole, open_end), scoring.common(whole, other))
-    return Lesson(answered[label], len(whole) - n_before, len(whole), shown)
+    return Lesson(answered, len(whole) - n_before, len(whole), shown)
 
 
 def adapted(loaded: models.Loaded, model: VlmLora, *, seed: int) -> PeftModel:

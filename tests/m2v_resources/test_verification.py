@@ -3,8 +3,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from m2v import schemas
-from m2v.media import cache
+from m2v import schemas, shards
+from m2v.media.encode import EMBEDDINGS
 from m2v_resources.store import TableStore
 from m2v_resources.verification import verify
 from tests.tables import memes
@@ -33,11 +33,13 @@ def test_a_version_that_is_gone_though_a_later_one_is_there_is_named(tmp_path: P
     assert [problem.where for problem in verify(tmp_path)[1]] == ["memes/fhm@2"]
 
 
-def test_one_changed_byte_of_an_embedding_is_found_and_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", ["encodings", "requests", "media/embeddings", "media/transcripts"])
+def test_one_changed_byte_of_what_a_model_said_is_found_and_named(tmp_path: Path, kept: str) -> None:
     TableStore(tmp_path / "tables").write(memes({"meme_id": "m1"}), schemas.MEMES, "fhm")
-    cache.append(tmp_path / "encodings" / "tiny-0123", pl.DataFrame([("a", [1.0])], schema=cache.SCHEMA, orient="row"))
+    rows = pl.DataFrame([("a", [1.0])], schema=EMBEDDINGS, orient="row")
+    shards.append(tmp_path / kept / "tiny-0123", rows, EMBEDDINGS)
     assert verify(tmp_path)[1] == []
-    (shard,) = (tmp_path / "encodings" / "tiny-0123").iterdir()
+    (shard,) = (tmp_path / kept / "tiny-0123").iterdir()
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1
     shard.write_bytes(content)

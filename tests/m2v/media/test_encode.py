@@ -13,8 +13,9 @@ import pytest
 import torch
 import transformers
 
+from m2v import shards
 from m2v.catalog.entries import Encoder
-from m2v.media import cache
+from m2v.media import encode
 from tests import encoders
 from tests.tables import sha256
 
@@ -94,25 +95,25 @@ def test_only_new_texts_are_encoded_and_known_ones_need_no_torch(
     ).read_bytes()
 
 
-def test_another_encoder_version_shares_nothing(tmp_path: Path, packages: Path, encoder: Encoder) -> None:
+def test_another_encoder_version_shares_nothing(encoder: Encoder) -> None:
     shorter = encoder.model_copy(update={"max_tokens": 8})
-    assert cache.folder(tmp_path, encoder) != cache.folder(tmp_path, shorter)
+    assert encoder.identity != shorter.identity
     retitled = encoder.model_copy(update={"title": "The same"})
-    assert cache.folder(tmp_path, encoder) == cache.folder(tmp_path, retitled)
+    assert encoder.identity == retitled.identity
 
 
 def test_a_killed_program_loses_only_its_last_shard(tmp_path: Path, packages: Path, encoder: Encoder) -> None:
     texts = [" ".join(encoders.WORDS[(n >> 4 * place) % 16] for place in range(4)) for n in range(6_000)]
     texts = sorted({*texts})
     command = start(tmp_path, texts, encoder=encoder)
-    shards = cache.folder(tmp_path / "cache", encoder)
+    folder = shards.folder(tmp_path / "cache", encoder.name, encoder.identity)
     process = subprocess.Popen(command, env=encoders.environment(packages), stderr=subprocess.DEVNULL)
-    while len(list(shards.glob("*.parquet"))) < 3:
+    while len(list(folder.glob("*.parquet"))) < 3:
         assert process.poll() is None
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    n_kept = cache.read(shards).height
+    n_kept = shards.read(folder, encode.EMBEDDINGS).height
     assert 3 * 512 <= n_kept < len(texts)
     assert not (tmp_path / "out" / "manifest.json").exists()
     assert encoders.run(command, packages).returncode == 0

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from m2v import progress, schemas
 from m2v.catalog.entries import Perceiver
@@ -42,6 +43,7 @@ class Shelf:
             media=self.media,
             frames={"n": n, "rule": "even", "side": 64},
             home=self.folder,
+            version="1",
             clip=CLIP if perceives else None,
             whisper=WHISPER if perceives else None,
         )
@@ -72,7 +74,7 @@ def test_a_video_with_sound_and_one_with_a_file_of_its_own(shelf: Shelf) -> None
     assert found["audio_problem"].null_count() == 2
     assert found["frames"].list.len().to_list() == [4, 4]
     np.testing.assert_allclose(found["frame_times_s"][0].to_list(), [0.2, 0.7, 1.2, 1.7], atol=0.06)
-    assert all(Path(path).is_file() for path in found["frames"][0])
+    assert all((shelf.folder / path).is_file() for path in found["frames"][0])
     vectors = np.array(found["frame_embeddings"][0].to_list())
     assert vectors.shape == (4, 32)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
@@ -83,6 +85,11 @@ def test_a_video_with_sound_and_one_with_a_file_of_its_own(shelf: Shelf) -> None
     assert found["transcript"][0] == "a leek"
     assert found["transcript_source"].to_list() == ["dataset", "whisper" if found["transcript"][1].strip() else "none"]
     assert "1 of 1 sounds transcribed" in shelf.said
+    # What was seen and heard is asked of no model again.
+    again = shelf.run("again", perceives=True)
+    assert "transcribed" not in shelf.said
+    assert "embedded" not in shelf.said
+    assert_frame_equal(again, found)
 
 
 def test_whatever_a_file_is_it_gives_a_row_with_the_reason(shelf: Shelf) -> None:
@@ -203,7 +210,7 @@ def test_pictures_are_rows_with_hashes_or_reasons(tmp_path: Path) -> None:
     memes += [("out", "../../x.png")]
     schema = {"meme_id": pl.String, "image": pl.String}
     pl.DataFrame(memes, schema=schema, orient="row").write_parquet(tmp_path / "memes.parquet")
-    spec = vlms.spec(tmp_path / "spec.json", memes=tmp_path / "memes.parquet", media=media, cache=tmp_path / "cache")
+    spec = vlms.spec(tmp_path / "spec.json", memes=tmp_path / "memes.parquet", media=media, home=tmp_path, version="1")
     result = encoders.run(encoders.command("m2v.media.pictures", spec=spec, out=tmp_path / "out"), tmp_path)
     assert result.returncode == 0, result.stderr[-2000:]
     rows = pl.read_parquet(tmp_path / "out" / "pictures.parquet")

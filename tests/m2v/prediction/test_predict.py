@@ -11,7 +11,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-from m2v.prediction import predict
 from m2v_resources.reaper import descendants
 from tests import encoders, vlms
 
@@ -116,23 +115,3 @@ def test_a_killed_program_loses_no_answer(tmp_path: Path) -> None:
     assert (said["n_asked"], said["n_known"]) == (48 - n_kept, n_kept)
     assert asking.answers("again")["probability"].null_count() == 0
     assert not list(folder.glob("*.jsonl"))
-
-
-def test_half_a_line_of_a_journal_is_no_answer(tmp_path: Path) -> None:
-    whole = {"request_sha256": "a" * 64, "probability": 0.5, "outcome": "negative"}
-    (tmp_path / "1-1.jsonl").write_text(json.dumps(whole) + "\n" + json.dumps(whole)[:20], encoding="utf-8")
-    predict.absorb(tmp_path)
-    (shard,) = tmp_path.iterdir()
-    assert pl.read_parquet(shard).height == 1
-
-
-def test_the_journal_of_a_program_that_works_is_left_alone(tmp_path: Path) -> None:
-    import fcntl
-
-    path = tmp_path / "1-1.jsonl"
-    with path.open("w", encoding="utf-8") as journal:
-        fcntl.flock(journal, fcntl.LOCK_EX)
-        predict.absorb(tmp_path)
-        assert path.exists()
-    predict.absorb(tmp_path)
-    assert not path.exists()

@@ -1,6 +1,7 @@
 """Few-shot labelling on tiny models of both architectures: the fast way says what the slow way says."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,36 +131,36 @@ def test_twice_the_same_is_the_same_to_the_bit(loaded: Loaded, tmp_path: Path) -
     assert probabilities(loaded, conversations) == probabilities(loaded, conversations)
 
 
-def test_where_memory_runs_out_batches_get_smaller(
-    loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    conversations = asked(loaded, items(tmp_path), demonstrations(tmp_path))
-    expected = probabilities(loaded, conversations)
-    forward = type(loaded.model).forward
+class Cramped(torch.nn.Module):
+    """A model on a machine whose memory holds so many conversations at a time."""
 
-    def small(self: Any, *args: Any, **inputs: Any) -> Any:
-        if inputs["input_ids"].shape[0] > 2:
+    def __init__(self, model: Any, *, holds: int) -> None:
+        super().__init__()
+        self.model, self.holds = model, holds
+
+    def forward(self, **inputs: Any) -> Any:
+        if len(inputs["input_ids"]) > self.holds:
             raise torch.OutOfMemoryError
-        return forward(self, *args, **inputs)
+        return self.model(**inputs)
 
-    monkeypatch.setattr(type(loaded.model), "forward", small)
+
+def test_where_memory_runs_out_batches_get_smaller(loaded: Loaded, tmp_path: Path) -> None:
+    conversations = asked(loaded, items(tmp_path), demonstrations(tmp_path))
     each = questions(loaded, conversations)
     words = scoring.words(each[0], conversations[0], label=vlms.LABEL, loaded=loaded)
-    scorer = Scorer(loaded, words=words)
-    assert dict(scorer.probabilities(each)) == pytest.approx(expected, abs=1e-5)
+    scorer = Scorer(replace(loaded, model=Cramped(loaded.model, holds=2)), words=words)
+    assert dict(scorer.probabilities(each)) == pytest.approx(probabilities(loaded, conversations), abs=1e-5)
     assert scorer.counts.n_halved == 1
 
 
-def test_an_item_that_fits_no_memory_is_named(loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing(*_: Any, **__: Any) -> Any:
-        raise torch.OutOfMemoryError
-
-    conversations = asked(loaded, items(tmp_path, 1))
+@pytest.mark.parametrize("n_demonstrations", [0, 2])
+def test_an_item_that_fits_no_memory_is_named(loaded: Loaded, tmp_path: Path, n_demonstrations: int) -> None:
+    conversations = asked(loaded, items(tmp_path, 2), demonstrations(tmp_path, n_demonstrations))
     each = questions(loaded, conversations)
     words = scoring.words(each[0], conversations[0], label=vlms.LABEL, loaded=loaded)
-    monkeypatch.setattr(type(loaded.model), "forward", nothing)
+    scorer = Scorer(replace(loaded, model=Cramped(loaded.model, holds=0)), words=words)
     with pytest.raises(M2VError, match="item 0 alone"):
-        list(Scorer(loaded, words=words).probabilities(each))
+        list(scorer.probabilities(each))
 
 
 def test_a_conversation_that_is_too_long_is_an_error_that_names_it(built: Path, tmp_path: Path) -> None:
