@@ -1,6 +1,5 @@
 """Where labels disagree, what people answered, and the label that most votes chose."""
 
-import warnings
 from collections.abc import Iterator
 
 import dagster as dg
@@ -10,7 +9,7 @@ from m2v.annotation import agreement, alarms, routing, voting
 from m2v.catalog.entries import Source, Study
 from m2v.catalog.variants import Alignment, variant
 from m2v.datasets import readers
-from m2v_assets.describe import OWNERS, code_version, file_key, key, spec, table_asset
+from m2v_assets.describe import OWNERS, code_version, file_key, key, observed, spec, table_asset
 from m2v_resources.annotators import Annotators
 from m2v_resources.sources import Sources
 from m2v_resources.tables import Tables
@@ -67,12 +66,11 @@ def answers(alignment: Alignment) -> dg.AssetsDefinition:
         kinds={"labelstudio"},
         tags={"m2v/stage": "annotation"},
     )
-    with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):  # as the files, see m2v_assets/datasets.py
 
-        @dg.multi_observable_source_asset(name=f"answers__{alignment.name}", specs=[about])
-        def asset(annotators: Annotators) -> Iterator[dg.ObserveResult]:
-            version = annotators.version(alignment.name)
-            yield dg.ObserveResult(asset_key=about.key, data_version=dg.DataVersion(version))
+    @observed(f"answers__{alignment.name}", [about])
+    def asset(annotators: Annotators) -> Iterator[dg.ObserveResult]:
+        version = annotators.version(alignment.name)
+        yield dg.ObserveResult(asset_key=about.key, data_version=dg.DataVersion(version))
 
     return asset
 

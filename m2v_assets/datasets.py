@@ -1,6 +1,5 @@
 """Files of the sources, and the tables read from them: memes, videos, demonstrations."""
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from m2v import schemas
 from m2v.catalog.entries import MemeDataset, Source, VideoDataset
 from m2v.catalog.variants import StudyPlan, variant
 from m2v.datasets import integrity, readers
-from m2v_assets.describe import OWNERS, code_version, file_key, key, table_asset
+from m2v_assets.describe import OWNERS, code_version, file_key, key, observed, table_asset
 from m2v_resources.forgetting import forgotten_ids
 from m2v_resources.sources import Sources
 from m2v_resources.store import TableStore
@@ -31,12 +30,11 @@ def files(source: Source) -> dg.AssetsDefinition:
         )
         for file in source.files
     ]
-    with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):  # the only way to observe many at once
 
-        @dg.multi_observable_source_asset(name=f"files__{variant(source.name)}", specs=specs)
-        def asset(sources: Sources) -> Iterator[dg.ObserveResult]:
-            for file, digest in sources.digests(source).items():
-                yield dg.ObserveResult(asset_key=file_key(source, file), data_version=dg.DataVersion(digest))
+    @observed(f"files__{variant(source.name)}", specs)
+    def asset(sources: Sources) -> Iterator[dg.ObserveResult]:
+        for file, digest in sources.digests(source).items():
+            yield dg.ObserveResult(asset_key=file_key(source, file), data_version=dg.DataVersion(digest))
 
     return asset
 
@@ -51,13 +49,12 @@ def forgotten(dataset: MemeDataset) -> dg.AssetsDefinition:
         kinds={"parquet"},
         tags={"m2v/stage": "datasets"},
     )
-    with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):
 
-        @dg.multi_observable_source_asset(name=f"forgotten__{variant(dataset.name)}", specs=[about])
-        def asset(tables: Tables) -> Iterator[dg.ObserveResult]:
-            found = tables.store.latest(*about.key.path)
-            if found:
-                yield dg.ObserveResult(asset_key=about.key, data_version=dg.DataVersion(found.rows_hash))
+    @observed(f"forgotten__{variant(dataset.name)}", [about])
+    def asset(tables: Tables) -> Iterator[dg.ObserveResult]:
+        found = tables.store.latest(*about.key.path)
+        if found:
+            yield dg.ObserveResult(asset_key=about.key, data_version=dg.DataVersion(found.rows_hash))
 
     return asset
 

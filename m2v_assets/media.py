@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from m2v.datasets import integrity
 from m2v.datasets import sources as finding
 from m2v.errors import M2VError
 from m2v.media import texts
-from m2v_assets.describe import OWNERS, code_version, fingerprint, key, table_asset
+from m2v_assets.describe import OWNERS, code_version, fingerprint, key, observed, table_asset
 from m2v_resources.programs import Programs
 from m2v_resources.sources import Sources
 from m2v_resources.tables import Tables
@@ -76,12 +75,11 @@ def files(dataset: MemeDataset | VideoDataset, source: Source) -> dg.AssetsDefin
         kinds={"file"},
         tags={"m2v/stage": "media"},
     )
-    with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):  # as the files, see m2v_assets/datasets.py
 
-        @dg.multi_observable_source_asset(name=f"files__{variant(dataset.name)}_media", specs=[about])
-        def asset(sources: Sources) -> Iterator[dg.ObserveResult]:
-            version = media_version(sources.media(dataset, source))
-            yield dg.ObserveResult(asset_key=about.key, data_version=dg.DataVersion(version))
+    @observed(f"files__{variant(dataset.name)}_media", [about])
+    def asset(sources: Sources) -> Iterator[dg.ObserveResult]:
+        version = media_version(sources.media(dataset, source))
+        yield dg.ObserveResult(asset_key=about.key, data_version=dg.DataVersion(version))
 
     return asset
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from m2v import schemas
 from m2v.catalog import snapshots
-from m2v.catalog.entries import MemeDataset, Perceiver, Vlm, VlmLora
+from m2v.catalog.entries import MemeDataset, Pretrained, Vlm, VlmLora
 from m2v.catalog.variants import StudyPlan, variant
 from m2v.datasets import sources
 from m2v.errors import MissingSource
@@ -21,8 +21,7 @@ SHARES = {"none": 1.0, "8bit": 0.55, "4bit": 0.32}
 def missing(plan: StudyPlan, *, home: Path) -> dict[str, list[str]]:
     """The assets that wait for something, by what is missing and how to get it."""
     found: dict[str, list[str]] = {}
-    gpu_gib = accelerator_gib()
-    for asset, problem in _missing(plan, home=home, gpu_gib=gpu_gib):
+    for asset, problem in _missing(plan, home=home):
         found.setdefault(problem, []).append(asset)
     return found
 
@@ -37,14 +36,16 @@ def accelerator_gib() -> float:
     return max((float(line) / 1024 for line in said.splitlines() if line.strip().isdigit()), default=0.0)
 
 
-def _missing(plan: StudyPlan, *, home: Path, gpu_gib: float) -> Iterator[tuple[str, str]]:
+def _missing(plan: StudyPlan, *, home: Path) -> Iterator[tuple[str, str]]:
     for dataset in (*plan.memes, *plan.targets) if plan.shows_pictures else ():
         table = schemas.MEME_IMAGES if isinstance(dataset, MemeDataset) else schemas.VIDEO_FEATURES
         try:
             sources.media(dataset, plan.source(dataset), home=home)
         except MissingSource as error:
             yield f"{table.name}/{variant(dataset.name)}", str(error)
-    for asset, model, share in _models(plan):
+    models = list(_models(plan))
+    gpu_gib = accelerator_gib() if models else 0.0
+    for asset, model, share in models:
         if how := snapshots.missing(model):
             yield asset, how
         wanted = model.memory_gib * share
@@ -56,7 +57,7 @@ def _missing(plan: StudyPlan, *, home: Path, gpu_gib: float) -> Iterator[tuple[s
             )
 
 
-def _models(plan: StudyPlan) -> Iterator[tuple[str, Vlm | Perceiver, float]]:
+def _models(plan: StudyPlan) -> Iterator[tuple[str, Pretrained, float]]:
     """Every asset that loads a model, the model, and how much of its size its quantisation leaves."""
     if plan.asking and not plan.asking.plan.server:
         for alignment in plan.alignments:
