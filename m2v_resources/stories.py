@@ -11,10 +11,14 @@ from m2v import schemas
 from m2v.errors import BadInput, M2VError, StoreError, UnknownName
 from m2v.lineage.cause import causes
 from m2v.lineage.graph import Graph, Node
+from m2v.programfiles import MANIFEST, complete
 from m2v_resources.changes import changes
 from m2v_resources.record import Record
 
 RELEASES = {"dataset": schemas.DATASET_RELEASES.name, "adapter": schemas.ADAPTER_RELEASES.name}
+
+# What the record of a program that asked a model says of how; the examples' texts are in their own table.
+HOW_ASKED = ("model", "adapter_sha256", "server", "mode", "prompt", "label", "demonstrations", "versions")
 
 UNRECORDED_FILES = "source files were not recorded by that version of the code"
 
@@ -226,14 +230,36 @@ class Stories:
         versions = self._versions([upstream[name] for name in sorted(upstream)])
         return {**head, "rows": rows, "demonstrations": demonstrations, **versions}
 
+    def _asked(self, predictions: Node) -> dict[str, Any] | None:
+        """How a model was asked for all of these predictions, where a program here did; its own record says it."""
+        programs = self.record.store.root.parent / "programs" / "predict" / predictions.variant
+        manifests = sorted(programs.glob(f"*/{MANIFEST}"))
+        try:
+            wanted = set(self.record.rows(predictions)["request_sha256"]) if manifests else set()
+        except (StoreError, pl.exceptions.PolarsError):
+            return None
+        for path in manifests:
+            manifest = complete(path.parent)
+            if manifest and wanted <= set(pl.read_parquet(path.parent / "answers.parquet")["request_sha256"]):
+                facts = {name: manifest[name] for name in HOW_ASKED if name in manifest}
+                return {"version": predictions.name, **facts}
+        return None
+
     def _versions(self, nodes: list[Node]) -> dict[str, Any]:
         gaps = [f"{name} was read, and is not in the store" for name in self.whole.missing(nodes)]
         gaps += [f"{each.name}: {UNRECORDED_FILES}" for each in nodes if each.files is None]
         gaps += [f"a version that cannot be read: {each}" for each in self.record.damaged]
-        if any(each.table == "predictions" for each in nodes):
-            gaps.append("predictions: the prompt is recorded by request_sha256, not in full")
+        asked = {each.name: self._asked(each) for each in nodes if each.table == schemas.PREDICTIONS.name}
+        gaps += [
+            f"{name}: its prompt is recorded by request_sha256, not in full" for name, how in asked.items() if not how
+        ]
         files = {name: digest for each in nodes for name, digest in (each.files or {}).items()}
-        return {"versions": [asdict(each) for each in nodes], "files": files, "gaps": sorted(gaps)}
+        return {
+            "asked": [how for how in asked.values() if how],
+            "versions": [asdict(each) for each in nodes],
+            "files": files,
+            "gaps": sorted(gaps),
+        }
 
     def _resting(self, nodes: list[Node]) -> dict[str, Any]:
         # A checkpoint reads features of every text; only those whose training set holds the item contain it.

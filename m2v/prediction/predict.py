@@ -56,7 +56,8 @@ def main() -> None:
         for row in pl.read_parquet(task.demonstrations).iter_rows(named=True)
     ]
     items = {row["item_id"]: shown(row) for row in pl.read_parquet(task.items).iter_rows(named=True)}
-    requests = requested(items, task=task, demonstrations=demonstrations)
+    adapter = programfiles.sha256(task.adapter / ADAPTER) if task.adapter else None
+    requests = requested(items, task=task, demonstrations=demonstrations, adapter=adapter)
     folder = task.home / "requests" / task.model.name
     shards.absorb(folder, ANSWERS)
     known = set(shards.read(folder, ANSWERS)["request_sha256"])
@@ -80,7 +81,12 @@ def main() -> None:
         n_asked=len(unknown),
         n_known=len(items) - len(unknown),
         outcomes=dict(found.group_by("outcome").len().sort("outcome").iter_rows()),
+        model=task.model.model_dump(mode="json"),
         prompt=task.prompt.model_dump(mode="json"),
+        label=task.label.model_dump(mode="json"),
+        mode=task.mode,
+        adapter_sha256=adapter,
+        server=task.server.url if task.server else None,
         demonstrations=[[prompts.identity(each.shown), each.label] for each in demonstrations],
         seconds=time.monotonic() - began,
         **counts,
@@ -181,10 +187,17 @@ def refuse_other(adapter: Path, entry: Vlm) -> None:
 
 
 def requested(
-    items: Mapping[str, prompts.Shown], *, task: Task, demonstrations: Sequence[prompts.Demonstration]
+    items: Mapping[str, prompts.Shown],
+    *,
+    task: Task,
+    demonstrations: Sequence[prompts.Demonstration],
+    adapter: str | None,
 ) -> dict[str, str]:
-    """The hash of all that decides the answer about each item."""
-    adapter = programfiles.sha256(task.adapter / ADAPTER) if task.adapter else None
+    """The hash of all that decides the answer about each item.
+
+    Args:
+        adapter: The sha256 of its weights.
+    """
     model = {**task.model.identity, "adapter": adapter}
     decoding = {"mode": task.mode, "engine": "server" if task.server else "transformers"}
     return {

@@ -31,9 +31,9 @@ def newest(folder: Path, *, n_processes: int) -> Path | None:
 
 
 def discard(folder: Path, *, but: Path | None) -> None:
-    """Remove what was written after the state to go on from."""
+    """Remove every state but one: what a killed training did not finish writing, and what is not needed any more."""
     for each in folder.glob("checkpoint-*"):
-        if but is None or _step(each) > _step(but):
+        if each != but:
             shutil.rmtree(each)
 
 

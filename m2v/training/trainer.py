@@ -80,8 +80,6 @@ def arguments(
         logging_steps=1,
         save_strategy="steps",
         save_steps=save_steps,
-        # One that is complete, one that is being written.
-        save_total_limit=2,
         report_to="none",
         disable_tqdm=True,
         deepspeed=processes.zero(model, is_bfloat16=is_bfloat16),
@@ -198,11 +196,16 @@ class Watch(TrainerCallback):
         control.should_save = True
 
     def on_save(self, args, state, control, **_) -> None:
-        """Mark the state complete once every process has written its part."""
+        """Mark the state complete once every process has written its part; only then is the one before it removed.
+
+        The Trainer would remove the oldest by the clock: after a clock jumps back, that is the new one.
+        """
         torch.distributed.barrier()
         if processes.is_first():
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            states.mark_complete(folder, n_processes=processes.size())
+            folder = Path(args.output_dir)
+            newest = folder / f"checkpoint-{state.global_step}"
+            states.mark_complete(newest, n_processes=processes.size())
+            states.discard(folder, but=newest)
 
     def _steps_per_epoch(self, state: transformers.TrainerState) -> int:
         return state.max_steps // state.num_train_epochs

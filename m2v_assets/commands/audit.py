@@ -166,6 +166,9 @@ def _tell(stories: "Stories", story: dict[str, Any], output: list[Path] | None, 
     for version in dict.fromkeys(each["version"] for each in shown):
         rows = [each["row"] for each in shown if each["version"] == version]
         console.table(f"Demonstrations in the prompt: {version}", list(rows[0]), [list(row.values()) for row in rows])
+    for each in story["asked"]:
+        rows = [[name, value] for name, value in each.items() if name != "version"]
+        console.table(f"How a model was asked for {each['version']}", ["", ""], rows)
     for table in ("training_examples", "checkpoints", "metrics", "results"):
         if story.get(table):
             console.table(f"{table} that contain or rest on it", ["version"], [[name] for name in story[table]])

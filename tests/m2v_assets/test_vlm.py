@@ -122,6 +122,24 @@ def test_an_audit_of_a_checkpoint_names_its_examples_and_seed(copied: Run) -> No
     assert "video_features/garden@1" in said
 
 
+def test_an_audit_of_a_meme_gives_the_prompt_in_full(copied: Run, home: Path, tmp_path: Path) -> None:
+    name = rows(home, "predictions/veggie_garden")["meme_id"][0]
+    page = tmp_path / "story.html"
+    story = as_json(copied("audit", "meme", f"veggie/{name}", "--json", "-o", str(page)))
+    (how,) = story["asked"]
+    study = open_study("sample")
+    assert study.asking
+    assert how["version"] == "predictions/veggie_garden@1"
+    assert how["prompt"] == study.asking.prompt.model_dump(mode="json")
+    assert how["model"] == study.asking.model.model_dump(mode="json")
+    assert how["label"] == study.targets[0].label.model_dump(mode="json")
+    assert len(how["demonstrations"]) == len(story["demonstrations"])
+    assert not any("its prompt" in gap for gap in story["gaps"])
+    assert "How a model was asked" in page.read_text(encoding="utf-8")
+    printed = " ".join(copied("audit", "meme", f"veggie/{name}").stdout.split())
+    assert "How a model was asked for predictions/veggie_garden@1" in printed
+
+
 def test_verify_looks_at_frames_answers_and_pictures(copied: Run, home: Path) -> None:
     assert copied("audit", "verify").returncode == 0
     for pattern, flag in (

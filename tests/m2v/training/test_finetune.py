@@ -1,5 +1,6 @@
 """Training and scoring with LoRA, run as programs: one process and two, killed and resumed."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -193,6 +194,19 @@ def test_killed_it_goes_on_with_the_same_losses(garden: Garden, zero_2: Path) ->
     same = ["adapter_model.safetensors", "validation.parquet"]
     assert [manifest(folder)["files"][name] for name in same] == [manifest(zero_2)["files"][name] for name in same]
     assert manifest(folder)["selection"] == manifest(zero_2)["selection"]
+
+
+def test_a_clock_that_jumps_back_costs_no_state(garden: Garden, plain: Path) -> None:
+    command = garden.command("jumps", **PAPER, save_steps=1)
+    process = subprocess.Popen(command, env=encoders.environment(garden.folder), stderr=subprocess.PIPE, text=True)
+    tomorrow = time.time() + 86_400
+    while process.poll() is None:
+        states = sorted((garden.folder / "jumps" / "state").glob("checkpoint-*"), key=lambda each: int(each.name[11:]))
+        for each in states[:-1]:
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(each, (tomorrow, tomorrow))
+    assert process.returncode == 0, process.communicate()[1]
+    assert_frame_equal(losses(garden.folder / "jumps"), losses(plain))
 
 
 def test_the_reloaded_adapter_gives_the_probabilities_of_training(garden: Garden, zero_2: Path) -> None:
