@@ -19,7 +19,7 @@ LABEL = LabelDefinition(
     negative_definition="speaks well of vegetables, or of nothing in particular.",
 )
 PROMPT = Prompt(name="short", title="Short", instruction="Text: '{text}' Is it {positive} or {negative}?")
-ARCHITECTURES = ("mllama", "llava_next_video")
+ARCHITECTURES = ("mllama", "llava_next_video", "smolvlm", "qwen3_vl")
 
 
 def entry(architecture: str, **changes: Any) -> Vlm:

@@ -216,7 +216,7 @@ class Pretrained(Entry):
     hub: str | None = None
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
     gated: bool = False
-    built: Literal["mllama", "llava_next_video", "clip", "whisper"] | None = None
+    built: Literal["mllama", "llava_next_video", "smolvlm", "qwen3_vl", "clip", "whisper"] | None = None
     seed: int = 0
     width: int = 32
     memory_gib: float = Field(default=1.0, gt=0)
@@ -378,7 +378,7 @@ class Vlm(Pretrained):
 
     @property
     def buildable(self) -> tuple[str, ...]:
-        return "mllama", "llava_next_video"
+        return "mllama", "llava_next_video", "smolvlm", "qwen3_vl"
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -37,6 +37,22 @@ LLAVA_TEMPLATE = (
     "{% if add_generation_prompt %}{{ 'ASSISTANT: ' }}{% endif %}"
 )
 
+SMOLVLM_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{{ message['role'] | capitalize }}:"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}{{ '<image>' }}{% else %}{{ ' ' + part['text'] }}{% endif %}{% endfor %}"
+    "{{ '<end_of_utterance>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+QWEN_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}{{ '<|vision_start|><|image_pad|><|vision_end|>' }}"
+    "{% elif part['type'] == 'video' %}{{ '<|vision_start|><|video_pad|><|vision_end|>' }}"
+    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
 
 def build(architecture: str, folder: Path, *, seed: int, width: int = 32, layers: int = 3) -> Path:
     """Write config, weights (safetensors), tokenizer and processor, whole or not at all; give the folder.
@@ -176,6 +192,122 @@ def _llava_next_video(width: int, layers: int) -> tuple[Any, Any]:
     return model, processor
 
 
+def _smolvlm(width: int, layers: int) -> tuple[Any, Any]:
+    import transformers as hf
+
+    others = ["<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>"]
+    others += [f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)]
+    tokenizer = _tokenizer(
+        bos="<|im_start|>",
+        eos="<end_of_utterance>",
+        pad="<|im_end|>",
+        others=others,
+        template=SMOLVLM_TEMPLATE,
+        adds_bos=False,
+    )
+    text = hf.LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=8192,
+        **_ids(tokenizer),
+    )
+    # 28 pixels in patches of 7 are 16; by 2 in each direction shuffled into one, 4 tokens.
+    vision = hf.models.smolvlm.configuration_smolvlm.SmolVLMVisionConfig(
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=28,
+        patch_size=7,
+    )
+    config = hf.SmolVLMConfig(
+        text_config=text.to_dict(),
+        vision_config=vision.to_dict(),
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+    )
+    model = hf.SmolVLMForConditionalGeneration(config).eval()
+    _spread(model)
+    sizes: dict[str, Any] = {"size": {"longest_edge": 56}, "max_image_size": {"longest_edge": 28}}
+    images = hf.models.smolvlm.image_processing_pil_smolvlm.SmolVLMImageProcessorPil(**sizes)
+    videos = hf.models.smolvlm.video_processing_smolvlm.SmolVLMVideoProcessor(**sizes, num_frames=4, fps=1)
+    processor = hf.SmolVLMProcessor(
+        image_processor=images,
+        tokenizer=tokenizer,
+        video_processor=videos,
+        image_seq_len=4,
+        chat_template=SMOLVLM_TEMPLATE,
+    )
+    return model, processor
+
+
+def _qwen3_vl(width: int, layers: int) -> tuple[Any, Any]:
+    import transformers as hf
+
+    vision_tokens = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    tokenizer = _tokenizer(
+        bos=None,
+        eos="<|im_end|>",
+        pad="<|endoftext|>",
+        others=["<|im_start|>", *vision_tokens],
+        template=QWEN_TEMPLATE,
+        adds_bos=False,
+    )
+    start, end, image, video = tokenizer.convert_tokens_to_ids(vision_tokens)
+    text = hf.models.qwen3_vl.configuration_qwen3_vl.Qwen3VLTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=width // 4,
+        max_position_embeddings=8192,
+        # Of half a head's dimensions, how many turn with time, height and width.
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": 10_000.0,
+            "mrope_interleaved": True,
+            "mrope_section": [width // 8 - 2 * (width // 32), width // 32, width // 32],
+        },
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    vision = hf.models.qwen3_vl.configuration_qwen3_vl.Qwen3VLVisionConfig(
+        depth=2,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_heads=2,
+        patch_size=7,
+        spatial_merge_size=2,
+        temporal_patch_size=2,
+        out_hidden_size=width,
+        num_position_embeddings=16,
+        deepstack_visual_indexes=[0],
+    )
+    config = hf.Qwen3VLConfig(
+        text_config=text.to_dict(),
+        vision_config=vision.to_dict(),
+        image_token_id=image,
+        video_token_id=video,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
+    )
+    model = hf.Qwen3VLForConditionalGeneration(config).eval()
+    _spread(model)
+    patches: dict[str, Any] = {"patch_size": 7, "merge_size": 2, "temporal_patch_size": 2}
+    size = {"shortest_edge": 28 * 28, "longest_edge": 56 * 56}
+    images = hf.models.qwen2_vl.image_processing_pil_qwen2_vl.Qwen2VLImageProcessorPil(**patches, size=size)
+    videos = hf.models.qwen3_vl.video_processing_qwen3_vl.Qwen3VLVideoProcessor(**patches, size=size)
+    processor = hf.Qwen3VLProcessor(
+        image_processor=images, tokenizer=tokenizer, video_processor=videos, chat_template=QWEN_TEMPLATE
+    )
+    return model, processor
+
+
 def _clip(width: int, layers: int) -> tuple[Any, Any]:
     import transformers as hf
 
@@ -224,27 +356,32 @@ def _whisper(width: int, layers: int) -> tuple[Any, Any]:
 BUILDERS: Mapping[str, Callable[[int, int], tuple[Any, Any]]] = {
     "mllama": _mllama,
     "llava_next_video": _llava_next_video,
+    "smolvlm": _smolvlm,
+    "qwen3_vl": _qwen3_vl,
     "clip": _clip,
     "whisper": _whisper,
 }
 
 
-def _tokenizer(*, bos: str, eos: str, pad: str, others: list[str], template: str) -> Any:
-    """A byte-level BPE tokenizer that puts ``bos`` before every text."""
+def _tokenizer(*, bos: str | None, eos: str, pad: str, others: list[str], template: str, adds_bos: bool = True) -> Any:
+    """A byte-level BPE tokenizer; one with ``adds_bos`` puts ``bos`` before every text."""
     import tokenizers
     from transformers import PreTrainedTokenizerFast
 
     raw = tokenizers.Tokenizer(tokenizers.models.BPE())
     raw.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = tokenizers.decoders.ByteLevel()
-    special = [bos, eos, pad, *others]
+    special = [token for token in (bos, eos, pad) if token]
+    special += [token for token in others if token not in special]
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=1000, special_tokens=special, initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()
     )
     raw.train_from_iterator(SENTENCES, trainer)
-    raw.post_processor = tokenizers.processors.TemplateProcessing(
-        single=f"{bos} $A", special_tokens=[(bos, raw.token_to_id(bos))]
-    )
+    if adds_bos:
+        assert bos
+        raw.post_processor = tokenizers.processors.TemplateProcessing(
+            single=f"{bos} $A", special_tokens=[(bos, raw.token_to_id(bos))]
+        )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=raw, bos_token=bos, eos_token=eos, pad_token=pad, additional_special_tokens=others
     )

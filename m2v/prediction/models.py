@@ -14,7 +14,7 @@ from m2v.catalog.entries import Vlm
 from m2v.errors import M2VError
 
 # Whose cache may be filled once and shared: plain positions, and nothing but the cache carries what came before.
-SHARES_PREFIX = {"mllama", "llava_next_video", "llava_next", "llava"}
+SHARES_PREFIX = {"mllama", "llava_next_video", "llava_next", "llava", "smolvlm"}
 
 
 @dataclass(frozen=True)

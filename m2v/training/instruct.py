@@ -23,7 +23,7 @@ from m2v import programfiles, progress
 from m2v.catalog import weights
 from m2v.catalog.entries import LabelDefinition, Prompt, Vlm, VlmLora
 from m2v.prediction import models, predict, prompts, scoring
-from m2v.training import collate, processes
+from m2v.training import collate, processes, vision
 from m2v.training.fit import fit
 from m2v.training.trainer import arguments
 
@@ -146,14 +146,27 @@ class Conversations:
                 for place, row in enumerate(held_out.iter_rows(named=True))
             }
         self.model = adapted(self.loaded, task.model, seed=task.seed)
+        self.pictures = {
+            each: place for place, each in enumerate(sorted({each.shown.pictures_sha256 for each in lessons}))
+        }
+        # ZeRO-3 shards the frozen weights too.
+        is_whole = task.model.scope == "language" and task.model.zero_stage < 3
+        self.kept = vision.Kept(self.loaded.model) if is_whole and self.loaded.architecture == "mllama" else None
 
     def collate(self, rows: list[Lesson]) -> dict[str, torch.Tensor]:
-        """Processed pictures and tokens, padded on the right to the longest; ``n_answers`` (batch,), int64."""
+        """Processed pictures and tokens, padded on the right to the longest.
+
+        Also ``n_answers`` and ``which``, (batch,), int64: tokens of the answer, and the picture's number.
+        """
         pictures = [(each.shown,) if each.shown.pictures else () for each in rows]
         found = scoring.inputs([each.text for each in rows], pictures, loaded=self.loaded)
         lengths = found["attention_mask"].sum(1).tolist()
         models.refuse_long(self.loaded.entry, lengths, ["an example"] * len(rows))
-        return {**found, "n_answers": torch.tensor([each.n_answer for each in rows])}
+        return {
+            **found,
+            "n_answers": torch.tensor([each.n_answer for each in rows]),
+            "which": torch.tensor([self.pictures[each.shown.pictures_sha256] for each in rows]),
+        }
 
     def groups(self) -> list[dict[str, Any]]:
         """The adapter."""
@@ -166,7 +179,9 @@ class Conversations:
         Logits are computed where an answer's token is predicted and nowhere else.
         """
         batch = dict(batch)
-        n_answers = batch.pop("n_answers")
+        n_answers, which = batch.pop("n_answers"), batch.pop("which")
+        if self.kept and "pixel_values" in batch:
+            batch = self.kept(batch, which.tolist())
         ids, n_rows = batch["input_ids"], len(n_answers)
         ends = batch["attention_mask"].sum(1)
         offsets = torch.arange(int(n_answers.max()), device=ids.device)

@@ -17,7 +17,7 @@ from tests import vlms
 
 # Mllama's first tokens, which see no picture before them, see a little of all pictures: of the item's own too, where it
 # is in the same pass (docs/labelling.md).
-TOLERANCE = {"mllama": 2e-3, "llava_next_video": 1e-5}
+TOLERANCE = {"mllama": 2e-3, "llava_next_video": 1e-5, "smolvlm": 1e-5, "qwen3_vl": 1e-5}
 
 
 def shown(row: dict[str, Any]) -> Shown:
@@ -94,7 +94,15 @@ def test_demonstrations_are_encoded_once(loaded: Loaded, tmp_path: Path) -> None
     words = scoring.words(each[0], conversations[0], label=vlms.LABEL, loaded=loaded)
     scorer = Scorer(loaded, words=words, largest=2)
     assert len(list(scorer.probabilities(each))) == 7
-    assert scorer.counts.n_prefixes == 1
+    assert scorer.counts.n_prefixes == (1 if loaded.shares_prefix else 0)
+
+
+def test_which_architectures_share_what_comes_before(built: Path) -> None:
+    from m2v.prediction import models
+
+    sharing = {each for each in vlms.ARCHITECTURES if models.load(vlms.entry(each), home=built).shares_prefix}
+    # Positions of Qwen's tokens depend on all pictures before them.
+    assert sharing == {"mllama", "llava_next_video", "smolvlm"}
 
 
 def test_without_demonstrations_batches_give_what_one_at_a_time_gives(loaded: Loaded, tmp_path: Path) -> None:

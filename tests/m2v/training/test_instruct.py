@@ -119,6 +119,17 @@ def test_a_llava_fits_sixteen_videos(videos: Class) -> None:
     assert ((answers["probability"] > 0.5) == pl.read_parquet(videos.train)["label"]).all()
 
 
+@pytest.mark.parametrize("architecture", ["smolvlm", "qwen3_vl"])
+def test_what_is_newer_than_the_paper_fits_sixteen_pictures(memes: Class, architecture: str) -> None:
+    base = vlms.entry(architecture)
+    folder = memes.trained(architecture, base=base, model=vlms.lora(fidelity="paper", quantisation="none"))
+    answers = memes.asked(f"{architecture}_fitted", base=base, adapter=folder, items=memes.train)
+    assert ((answers["probability"] > 0.5) == pl.read_parquet(memes.train)["label"]).all()
+    names = load_file(folder / "adapter_model.safetensors")
+    assert names
+    assert all("language_model" in name or "text_model" in name for name in names)
+
+
 def test_a_reloaded_adapter_gives_the_probabilities_that_it_was_selected_by(memes: Class, zero_2: Path) -> None:
     found = memes.asked("reloaded", base=vlms.entry("mllama"), adapter=zero_2)
     expected = pl.read_parquet(zero_2 / "validation.parquet")
