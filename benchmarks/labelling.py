@@ -1,6 +1,7 @@
 """Few-shot labelling with eight demonstrations that have pictures, against the way of the released scripts.
 
-That way, re-created here to be read: one item at a time, the demonstrations encoded anew for each, 25 tokens generated. And what labelling 3,000 memes costs when one of them has changed.
+That way, re-created here to be read: one item at a time, the demonstrations encoded anew for each, 25 tokens generated.
+And what labelling 3,000 memes costs when one of them has changed.
 """
 
 import json
@@ -92,7 +93,8 @@ def asked(folder: Path, name: str, items: list[dict], examples: list[dict]) -> d
         ("demonstrations", examples, demonstrations.DEMONSTRATIONS),
     ):
         spec[kind] = str(folder / f"{name}_{kind}.parquet")
-        pl.DataFrame(rows).select(list(schema)).cast(dict(schema)).write_parquet(spec[kind])
+        plain = [{column: row[column] for column in schema} for row in rows]
+        pl.DataFrame(plain, schema=schema).write_parquet(spec[kind])
     path, out = folder / f"{name}.json", folder / name
     path.write_text(json.dumps(spec), encoding="utf-8")
     program = [sys.executable, "-m", "m2v.prediction.predict", "--spec", str(path), "--out", str(out)]

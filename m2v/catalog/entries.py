@@ -361,6 +361,8 @@ class Vlm(Pretrained):
         frame_variance: Of one frame, show the first whose grey levels vary more than this, else the last; absent: the
             middle one.
         video_as: Frames as one video, or each as an image.
+        splits_pictures: Where a processor can cut a picture into tiles or leave it whole (SmolVLM's: 64 tokens whole,
+            up to 1,100 in tiles), cut it.
         max_text_tokens: Longer texts of items and demonstrations are cut, nothing else ever is.
         cut: Which end of them is dropped.
         context_tokens: More than this is an error.
@@ -372,6 +374,7 @@ class Vlm(Pretrained):
     n_frames: int = Field(default=1, gt=0)
     frame_variance: float | None = None
     video_as: Literal["images", "video"] = "images"
+    splits_pictures: bool = True
     max_text_tokens: int = Field(default=512, gt=0)
     cut: Literal["right", "left"] = "right"
     context_tokens: int = Field(gt=0)
@@ -384,7 +387,8 @@ class Vlm(Pretrained):
     def identity(self) -> dict[str, Any]:
         """What decides its answers, in plain data."""
         reading = self.model_dump(mode="json", include={"dtype", "quantisation", "max_text_tokens", "cut"})
-        return self.weights | reading
+        whole = {} if self.splits_pictures else {"splits_pictures": False}
+        return self.weights | reading | whole
 
 
 # The published recipe, where it is no mistake (docs/fine-tuning.md says which of its choices are).

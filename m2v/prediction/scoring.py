@@ -262,10 +262,8 @@ class Scorer:
             positions = torch.arange(mask.shape[1], device=mask.device) + n_before
             inputs["attention_mask"] = torch.cat([mask.new_ones(len(batch), n_before), mask], dim=1)
             inputs["position_ids"] = positions.expand(len(batch), -1)
-            cache = copy.deepcopy(prefix)
-            for layer in cache.layers:
-                if layer.is_initialized:
-                    layer.batch_repeat_interleave(len(batch))
+            cache = copy.copy(prefix)
+            cache.layers = [_for_all(layer, len(batch)) for layer in prefix.layers]
             inputs |= {"past_key_values": cache, "use_cache": True}
         ends, places = torch.unique(lengths - 1, return_inverse=True)
         logits = self.loaded.model(**inputs, logits_to_keep=ends).logits  # (batch, ends, words)
@@ -309,7 +307,7 @@ def inputs(
     found = dict(
         loaded.processor(
             text=list(texts),
-            **media(pictures, architecture=loaded.architecture),
+            **media(pictures, loaded=loaded),
             add_special_tokens=adds_bos,
             padding=True,
             return_tensors="pt",
@@ -320,15 +318,19 @@ def inputs(
     return {name: each.to(loaded.dtype) if each.is_floating_point() else each for name, each in found.items()}
 
 
-def media(pictures: Sequence[Sequence[Shown]], *, architecture: str) -> dict[str, Any]:
+def media(pictures: Sequence[Sequence[Shown]], *, loaded: Loaded) -> dict[str, Any]:
     """The pictures of a batch as processors take them."""
     images = [[_opened(path) for shown in row if shown.media == "image" for path in shown.pictures] for row in pictures]
     videos = [[_opened(path) for path in shown.pictures] for row in pictures for shown in row if shown.media == "video"]
     given: dict[str, Any] = {}
     if any(images):
         given["images"] = (
-            images if architecture in {"mllama", "smolvlm", "idefics3"} else [image for row in images for image in row]
+            images
+            if loaded.architecture in {"mllama", "smolvlm", "idefics3"}
+            else [image for row in images for image in row]
         )
+        if not loaded.entry.splits_pictures:
+            given["do_image_splitting"] = False
     if videos:
         # The frames were chosen already; the processor must not choose again.
         given |= {"videos": videos, "do_sample_frames": False}
@@ -385,6 +387,14 @@ def ended(inputs: dict[str, Any], said: Words, *, pad: int) -> dict[str, Any]:
         source = torch.minimum(columns.expand(len(ids), -1), (starts - 1).unsqueeze(1))
         ended["cross_attention_mask"] = seen[torch.arange(len(ids)).unsqueeze(1), source]
     return ended
+
+
+def _for_all(layer: Any, n: int) -> Any:
+    """A layer of a cache of one conversation as that of ``n``; nothing is copied until something is added to it."""
+    mine = copy.copy(layer)
+    if layer.is_initialized:
+        mine.keys, mine.values = (each.expand(n, -1, -1, -1) for each in (layer.keys, layer.values))
+    return mine
 
 
 def _without_bos(inputs: dict[str, Any], *, bos_token_id: int) -> dict[str, Any]:

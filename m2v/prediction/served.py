@@ -37,8 +37,8 @@ def ask(
     label: LabelDefinition,
     mode: Literal["score", "generate"],
     keep: Keep,
-) -> dict[str, Any]:
-    """Ask about each conversation, keep each answer; give counts for the manifest.
+) -> None:
+    """Ask about each conversation, keep each answer.
 
     Args:
         asked: Conversations by request.
@@ -83,7 +83,6 @@ def ask(
             f"The budget of {server.budget} requests is spent; {n_left} of {len(asked)} items are left. What was "
             "answered is kept: run again to ask about the rest, or raise `budget` in the study's `server`."
         )
-    return {"server": server.url}
 
 
 def _client(server: Server) -> "OpenAI":

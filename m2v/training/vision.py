@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -25,7 +26,7 @@ class Kept:
     def __init__(self, model: Any, *, budget: int | None = None) -> None:
         self.tower, self.projector = model.model.vision_model, model.model.multi_modal_projector
         n_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        self.left = psutil.virtual_memory().available // 2 // n_processes if budget is None else budget
+        self.left = free_bytes() // 2 // n_processes if budget is None else budget
         self.known: dict[int, torch.Tensor] = {}
 
     @torch.no_grad()
@@ -50,3 +51,14 @@ class Kept:
             self.known[picture] = states.cpu()
             self.left -= states.nbytes
         return states
+
+
+def free_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Memory that may still be taken: the machine's, or its container's where that has less."""
+    free = psutil.virtual_memory().available
+    try:
+        limit, used = ((cgroup / name).read_text(encoding="utf-8").strip() for name in ("memory.max", "memory.current"))
+    except OSError:
+        # No container, or one of the first kind of cgroups, which few machines have any more.
+        return free
+    return free if limit == "max" else min(free, max(0, int(limit) - int(used)))

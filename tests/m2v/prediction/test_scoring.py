@@ -127,6 +127,20 @@ def test_videos_are_shown_as_their_frames(built: Path, tmp_path: Path) -> None:
     assert probabilities(loaded, conversations) == pytest.approx(one_at_a_time(loaded, conversations), abs=1e-5)
 
 
+def test_a_picture_that_is_left_whole_takes_fewer_tokens(built: Path, tmp_path: Path) -> None:
+    from m2v.prediction import models
+
+    found = {}
+    for splits in (True, False):
+        loaded = models.load(vlms.entry("smolvlm", splits_pictures=splits), home=built)
+        conversations = asked(loaded, items(tmp_path, 2), demonstrations(tmp_path, 2))
+        assert probabilities(loaded, conversations) == pytest.approx(one_at_a_time(loaded, conversations), abs=1e-5)
+        text = loaded.processor.apply_chat_template(conversations[0].messages)
+        found[splits] = scoring.inputs([text], [tuple(conversations[0].pictures)], loaded=loaded)["input_ids"].shape[1]
+    # Of each of the three pictures only the whole one is left: four tokens between two that enclose it.
+    assert found[True] - found[False] >= 3 * 4 * 4
+
+
 def test_the_order_of_demonstrations_matters(loaded: Loaded, tmp_path: Path) -> None:
     examples = demonstrations(tmp_path)
     there = probabilities(loaded, asked(loaded, items(tmp_path, 2), examples))

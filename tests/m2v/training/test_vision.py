@@ -33,3 +33,14 @@ def test_kept_states_give_what_pixels_give(tmp_path: Path, budget: int | None, n
         with torch.no_grad():
             torch.testing.assert_close(loaded.model(**given).logits, expected[order], atol=1e-4, rtol=0)
     assert len(computed) == n_computed
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "left"), [("max", "100", None), ("1000", "300", 700), ("1000", "1200", 0), (None, None, None)]
+)
+def test_a_containers_limit_counts(tmp_path: Path, limit: str | None, used: str | None, left: int | None) -> None:
+    for name, value in (("memory.max", limit), ("memory.current", used)):
+        if value is not None:
+            (tmp_path / name).write_text(f"{value}\n", encoding="utf-8")
+    found = vision.free_bytes(tmp_path)
+    assert found > 1_000_000 if left is None else found == left
