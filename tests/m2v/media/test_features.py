@@ -33,7 +33,7 @@ class Shelf:
     def add(self, name: str, *, video: str | None = None, audio: str | None = None, text: str = "a leek") -> None:
         self.rows.append({"video_id": name, "video": video, "audio": audio, "text": text})
 
-    def command(self, out: str = "out", *, n: int = 4, perceives: bool = False) -> list[str]:
+    def command(self, out: str = "out", *, n: int = 4, perceives: bool = False, version: str = "1") -> list[str]:
         videos = self.folder / "videos.parquet"
         schema = {"video_id": pl.String, "video": pl.String, "audio": pl.String, "text": pl.String}
         pl.DataFrame(self.rows, schema=schema).write_parquet(videos)
@@ -43,7 +43,7 @@ class Shelf:
             media=self.media,
             frames={"n": n, "rule": "even", "side": 64},
             home=self.folder,
-            version="1",
+            version=version,
             clip=CLIP if perceives else None,
             whisper=WHISPER if perceives else None,
         )
@@ -143,6 +143,9 @@ def test_a_video_is_decoded_once_until_it_changes(shelf: Shelf) -> None:
     assert places.items() <= now.items()
     assert after["frame_sha256"][0].to_list() == before["frame_sha256"][0].to_list()
     assert after["frame_sha256"][1].to_list() != before["frame_sha256"][1].to_list()
+    # Another version of the program finds everything anew.
+    shelf.run("three", version="2")
+    assert len(list(shelf.folder.glob("media/videos/*/result.json"))) == 7
 
 
 def test_a_killed_program_goes_on(shelf: Shelf) -> None:
@@ -210,9 +213,14 @@ def test_pictures_are_rows_with_hashes_or_reasons(tmp_path: Path) -> None:
     memes += [("out", "../../x.png")]
     schema = {"meme_id": pl.String, "image": pl.String}
     pl.DataFrame(memes, schema=schema, orient="row").write_parquet(tmp_path / "memes.parquet")
-    spec = vlms.spec(tmp_path / "spec.json", memes=tmp_path / "memes.parquet", media=media, home=tmp_path, version="1")
-    result = encoders.run(encoders.command("m2v.media.pictures", spec=spec, out=tmp_path / "out"), tmp_path)
-    assert result.returncode == 0, result.stderr[-2000:]
+    for version, out in (("1", "out"), ("2", "newer")):
+        spec = vlms.spec(
+            tmp_path / f"{out}.json", memes=tmp_path / "memes.parquet", media=media, home=tmp_path, version=version
+        )
+        result = encoders.run(encoders.command("m2v.media.pictures", spec=spec, out=tmp_path / out), tmp_path)
+        assert result.returncode == 0, result.stderr[-2000:]
+    # Another version of the program finds everything anew.
+    assert len(list(tmp_path.glob("media/pictures/*/result.json"))) == 2
     rows = pl.read_parquet(tmp_path / "out" / "pictures.parquet")
     schemas.MEME_IMAGES.validate(rows)
     found = {row["meme_id"]: row for row in rows.iter_rows(named=True)}
@@ -222,6 +230,7 @@ def test_pictures_are_rows_with_hashes_or_reasons(tmp_path: Path) -> None:
     assert found["a"]["pixels_sha256"] == found["b"]["pixels_sha256"] != found["c"]["pixels_sha256"]
     # Equal pictures are one file.
     assert found["a"]["path"] == found["b"]["path"]
+    assert (tmp_path / found["a"]["path"]).is_file()
 
 
 def test_an_8k_video_and_one_of_three_hours_are_decoded_within_memory(shelf: Shelf) -> None:

@@ -13,7 +13,8 @@ from tests import vlms
 SIZES = ((60, 40), (40, 90), (56, 56))
 
 
-@pytest.mark.parametrize(("budget", "n_computed"), [(None, 3), (0, 6)])
+# A picture's states: 2 tiles of 17 patches, 32 numbers of 4 bytes each.
+@pytest.mark.parametrize(("budget", "n_computed"), [(None, 3), (0, 6), (2 * 17 * 32 * 4, 5)])
 def test_kept_states_give_what_pixels_give(tmp_path: Path, budget: int | None, n_computed: int) -> None:
     loaded = models.load(vlms.entry("mllama"), home=tmp_path)
     colours = ((200, 30, 30), (30, 200, 30), (10, 10, 90))
