@@ -137,6 +137,8 @@ def test_a_picture_that_is_left_whole_takes_fewer_tokens(built: Path, tmp_path: 
         assert probabilities(loaded, conversations) == pytest.approx(one_at_a_time(loaded, conversations), abs=1e-5)
         text = loaded.processor.apply_chat_template(conversations[0].messages)
         found[splits] = scoring.inputs([text], [tuple(conversations[0].pictures)], loaded=loaded)["input_ids"].shape[1]
+    whole = vlms.entry("smolvlm", splits_pictures=False)
+    assert whole.identity != vlms.entry("smolvlm").identity
     # Of each of the three pictures only the whole one is left: four tokens between two that enclose it.
     assert found[True] - found[False] >= 3 * 4 * 4
 

@@ -332,6 +332,22 @@ def test_as_many_requests_are_under_way_as_was_set_and_no_more(tmp_path: Path) -
     assert server.most_at_once == 3
 
 
+def test_once_one_failed_for_good_only_what_was_under_way_is_asked(tmp_path: Path) -> None:
+    def expired(number: int, handler: BaseHTTPRequestHandler) -> None:
+        send(
+            handler,
+            said("insulting") if number < 4 else {"error": {"message": "no"}},
+            status=200 if number < 4 else 401,
+        )
+
+    asking = Asking(tmp_path, n=12)
+    with Faulty(expired) as server:
+        code, stderr = asking(Server(url=server.url, n_at_once=3))
+    assert code != 0
+    assert "8 items are left" in stderr
+    assert server.n_asked <= 4 + 3
+
+
 def test_tokens_that_begin_both_words_count_for_neither() -> None:
     label = vlms.LABEL.model_copy(update={"positive": "hateful", "negative": "harmless"})
     assert served.scored({"h": 0.9, "hate": 0.05, "harm": 0.05}, label=label) == (0.5, "negative")
