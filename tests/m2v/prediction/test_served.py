@@ -334,6 +334,8 @@ def test_as_many_requests_are_under_way_as_was_set_and_no_more(tmp_path: Path) -
 
 def test_once_one_failed_for_good_only_what_was_under_way_is_asked(tmp_path: Path) -> None:
     def expired(number: int, handler: BaseHTTPRequestHandler) -> None:
+        # One by one, so that each answer makes room for one more.
+        time.sleep(0.2 * number)
         send(
             handler,
             said("insulting") if number < 4 else {"error": {"message": "no"}},
