@@ -381,6 +381,9 @@ def ended(inputs: dict[str, Any], said: Words, *, pad: int) -> dict[str, Any]:
     new_mask = (columns < (lengths + shift).unsqueeze(1)).to(mask.dtype)
     grown = torch.where(new_mask.bool(), grown, pad)
     ended = {**inputs, "input_ids": grown, "attention_mask": new_mask}
+    if "mm_token_type_ids" in inputs:
+        # 0 is text, which the new ones are.
+        ended["mm_token_type_ids"] = torch.nn.functional.pad(inputs["mm_token_type_ids"], (0, width - ids.shape[1]))
     if "cross_attention_mask" in inputs:
         # (batch, tokens, pictures, tiles): a new token sees what the one before it sees.
         seen = inputs["cross_attention_mask"]

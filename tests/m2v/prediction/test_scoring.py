@@ -250,6 +250,28 @@ def test_only_one_of_the_two_words_alone_is_a_label(text: str, outcome: str) -> 
     assert parsing.parsed(text, label=vlms.LABEL) == outcome
 
 
+def test_words_that_begin_alike_are_told_where_they_part(loaded: Loaded, tmp_path: Path) -> None:
+    label = vlms.LABEL.model_copy(update={"positive": "garden soup", "negative": "garden market"})
+    conversations = [prompts.ask(each, prompt=vlms.PROMPT, label=label) for each in items(tmp_path, 4)]
+    each = questions(loaded, conversations)
+    words = scoring.words(each[0], conversations[0], label=label, loaded=loaded)
+    assert words.forced
+    found = dict(Scorer(loaded, words=words).probabilities(each))
+    for place, conversation in enumerate(conversations):
+        # The plain way: the whole conversation with an answer in it, and what was expected where the two part.
+        texts = [
+            loaded.processor.apply_chat_template([*conversation.messages, prompts.answer(word)])
+            for word in (label.positive, label.negative)
+        ]
+        one, other = (loaded.tokens(text) for text in texts)
+        n_alike = scoring.common(one, other)
+        with torch.no_grad():
+            logits = loaded.model(**scoring.inputs(texts[:1], [tuple(conversation.pictures)], loaded=loaded)).logits[0]
+        there = logits[len(logits) - (len(one) - n_alike) - 1].double()
+        expected = torch.stack([there[one[n_alike]], there[other[n_alike]]]).softmax(0)[0]
+        assert found[str(place)] == pytest.approx(float(expected), abs=1e-5)
+
+
 def test_words_of_which_one_begins_the_other_are_refused(mllama: Loaded, tmp_path: Path) -> None:
     label = vlms.LABEL.model_copy(update={"positive": "leek", "negative": "leek"})
     conversations = asked(mllama, items(tmp_path, 1))
