@@ -47,6 +47,12 @@ def read(folder: Path, schema: Schema) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=dict(schema)), *parts]).unique(key, keep="first").sort(key)
 
 
+def known(folder: Path, schema: Schema) -> set[str]:
+    """The keys of every known row, those that a killed program left among them."""
+    absorb(folder, schema)
+    return set(read(folder, schema)[next(iter(schema))])
+
+
 def append(folder: Path, rows: pl.DataFrame, schema: Schema) -> None:
     """Add rows in a file of their own."""
     folder.mkdir(parents=True, exist_ok=True)

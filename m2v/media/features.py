@@ -32,17 +32,18 @@ def main() -> None:
     began = time.monotonic()
     plan, media, home = FramePlan.model_validate(spec["frames"]), Path(spec["media"]), Path(spec["home"])
     clip, whisper = (Perceiver.model_validate(spec[kind]) if spec[kind] else None for kind in ("clip", "whisper"))
-    videos = pl.read_parquet(spec["videos"]).unique("video_id").sort("video_id")
-    tasks = {
-        row["video_id"]: {**_task(row, plan=plan, media=media), "version": spec["version"]}
-        for row in videos.iter_rows(named=True)
+    videos = {
+        row["video_id"]: row
+        for row in pl.read_parquet(spec["videos"]).unique("video_id").sort("video_id").iter_rows(named=True)
     }
+    tasks = {name: _task(row, plan=plan, media=media, version=spec["version"]) for name, row in videos.items()}
+    places = {name: f"{PLACE}/{work.key(task)}" for name, task in tasks.items()}
     with progress.reporting() as report:
         found = work.results(tasks, features, folder=home / PLACE, report=report, unit="videos")
         embedded, spoken = {}, {}
         if clip:
             files = {
-                frame["sha256"]: home / PLACE / work.key(tasks[name]) / frame["file"]
+                frame["sha256"]: home / places[name] / frame["file"]
                 for name, each in found.items()
                 for frame in each.get("frames", ())
             }
@@ -56,9 +57,8 @@ def main() -> None:
             )
             spoken = {name: heard[digest] for name, digest in digests.items()}
     rows = [
-        _row(row, found[name], place=f"{PLACE}/{work.key(tasks[name])}", embedded=embedded, said=spoken.get(name, ""))
-        for row in videos.iter_rows(named=True)
-        for name in [row["video_id"]]
+        _row(row, found[name], place=places[name], embedded=embedded, said=spoken.get(name, ""))
+        for name, row in videos.items()
     ]
     table = pl.DataFrame(rows, schema=dict(schemas.VIDEO_FEATURES.columns))
     table.write_parquet(out / "features.parquet")
@@ -118,13 +118,14 @@ def _file(task: dict[str, Any], name: str) -> Path:
     return below(Path(task["media"]), task[name])
 
 
-def _task(row: dict[str, Any], *, plan: FramePlan, media: Path) -> dict[str, Any]:
+def _task(row: dict[str, Any], *, plan: FramePlan, media: Path, version: str) -> dict[str, Any]:
     task = {
         "video": row["video"],
         "audio": row["audio"],
         "media": str(media.resolve()),
         "frames": plan.model_dump(mode="json"),
         "has_text": bool(row["text"].strip()),
+        "version": version,
     }
     stamps = {}
     for name in ("video", "audio"):

@@ -1,6 +1,6 @@
 """What CLIP sees in frames and what Whisper hears: real loading code, each file once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +26,7 @@ def embed(frames: Mapping[str, Path], *, model: Perceiver, home: Path, report: R
         frames: Files by their sha256.
         home: The platform's.
     """
-    folder = shards.folder(home / "media" / "embeddings", model.name, model.identity)
-    shards.absorb(folder, EMBEDDINGS)
-    known = set(shards.read(folder, EMBEDDINGS)["frame_sha256"])
-    unknown = {digest: path for digest, path in frames.items() if digest not in known}
-    if unknown:
-        with shards.journal(folder, EMBEDDINGS) as keep:
-            _embed(unknown, keep, model=weights.whole(model, home=home), report=report)
-    return dict(shards.read(folder, EMBEDDINGS).filter(pl.col("frame_sha256").is_in(list(frames))).iter_rows())
-
-
-def pooled(vectors: list[list[float]]) -> list[float]:
-    """Their mean at unit length, (dimensions,)."""
-    mean = np.mean(vectors, axis=0)
-    return [float(each) for each in mean / max(float(np.linalg.norm(mean)), 1e-12)]
+    return _kept(frames, home / "media" / "embeddings", EMBEDDINGS, _embed, model=model, home=home, report=report)
 
 
 def transcribe(sounds: Mapping[str, Path], *, model: Perceiver, home: Path, report: Report) -> dict[str, str]:
@@ -49,14 +36,36 @@ def transcribe(sounds: Mapping[str, Path], *, model: Perceiver, home: Path, repo
         sounds: Files by their sha256.
         home: The platform's.
     """
-    folder = shards.folder(home / "media" / "transcripts", model.name, model.identity)
-    shards.absorb(folder, TRANSCRIPTS)
-    known = set(shards.read(folder, TRANSCRIPTS)["sound_sha256"])
-    unknown = {digest: path for digest, path in sounds.items() if digest not in known}
+    return _kept(
+        sounds, home / "media" / "transcripts", TRANSCRIPTS, _transcribe, model=model, home=home, report=report
+    )
+
+
+def pooled(vectors: list[list[float]]) -> list[float]:
+    """Their mean at unit length, (dimensions,)."""
+    mean = np.mean(vectors, axis=0)
+    return [float(each) for each in mean / max(float(np.linalg.norm(mean)), 1e-12)]
+
+
+def _kept(
+    files: Mapping[str, Path],
+    root: Path,
+    schema: shards.Schema,
+    compute: Callable[..., None],
+    *,
+    model: Perceiver,
+    home: Path,
+    report: Report,
+) -> dict[str, Any]:
+    """What a model finds in each file, by its sha256, computed unless it is known."""
+    folder = shards.folder(root, model.name, model.identity)
+    known = shards.known(folder, schema)
+    unknown = {digest: path for digest, path in files.items() if digest not in known}
     if unknown:
-        with shards.journal(folder, TRANSCRIPTS) as keep:
-            _transcribe(unknown, keep, model=weights.whole(model, home=home), report=report)
-    return dict(shards.read(folder, TRANSCRIPTS).filter(pl.col("sound_sha256").is_in(list(sounds))).iter_rows())
+        with shards.journal(folder, schema) as keep:
+            compute(unknown, keep, model=weights.whole(model, home=home), report=report)
+    found = dict(shards.read(folder, schema).iter_rows())
+    return {digest: found[digest] for digest in files}
 
 
 def _embed(frames: Mapping[str, Path], keep: shards.Keep, *, model: Path, report: Report) -> None:

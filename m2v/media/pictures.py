@@ -27,7 +27,7 @@ def main() -> None:
     rows = pl.read_parquet(spec["memes"]).sort("meme_id")
     media, home = Path(spec["media"]), Path(spec["home"])
     chunks = [rows.slice(start, CHUNK).rows() for start in range(0, rows.height, CHUNK)]
-    tasks = {str(number): {**_task(chunk, media), "version": spec["version"]} for number, chunk in enumerate(chunks)}
+    tasks = {str(number): _task(chunk, media, version=spec["version"]) for number, chunk in enumerate(chunks)}
     with progress.reporting() as report:
         found = work.results(tasks, pictures, folder=home / PLACE, report=report, unit="batches of pictures")
     made = [row for name, task in tasks.items() for row in _rows(task, found[name])]
@@ -73,7 +73,7 @@ def pictures(task: dict[str, Any], place: Path) -> dict[str, Any]:
     return {"pictures": found}
 
 
-def _task(chunk: list[tuple[Any, ...]], media: Path) -> dict[str, Any]:
+def _task(chunk: list[tuple[Any, ...]], media: Path, *, version: str) -> dict[str, Any]:
     listed = []
     for meme_id, name in chunk:
         try:
@@ -81,17 +81,14 @@ def _task(chunk: list[tuple[Any, ...]], media: Path) -> dict[str, Any]:
         except images.NoPicture:
             about = None
         listed.append([meme_id, name, about])
-    return {"pictures": listed, "media": str(media.resolve()), "side": images.SIDE}
+    return {"pictures": listed, "media": str(media.resolve()), "side": images.SIDE, "version": version}
 
 
 def _rows(task: dict[str, Any], result: dict[str, Any]) -> list[dict[str, Any]]:
     if "problem" in result:
         return [{"meme_id": meme_id, "problem": "unreadable"} for meme_id, _, _ in task["pictures"]]
-    rows = []
-    for found in result["pictures"]:
-        file = found.pop("file", None)
-        rows.append(found | {"path": f"{PLACE}/{work.key(task)}/{file}" if file else None})
-    return rows
+    place = f"{PLACE}/{work.key(task)}"
+    return [{**found, "path": f"{place}/{found['file']}"} if "file" in found else found for found in result["pictures"]]
 
 
 if __name__ == "__main__":

@@ -59,8 +59,7 @@ def main() -> None:
     adapter = programfiles.sha256(task.adapter / ADAPTER) if task.adapter else None
     requests = requested(items, task=task, demonstrations=demonstrations, adapter=adapter)
     folder = task.home / "requests" / task.model.name
-    shards.absorb(folder, ANSWERS)
-    known = set(shards.read(folder, ANSWERS)["request_sha256"])
+    known = shards.known(folder, ANSWERS)
     # Two items that are the same request are asked about once.
     unknown = {digest: name for name, digest in requests.items() if digest not in known}
     counts: dict[str, Any] = {}
