@@ -5,6 +5,8 @@ STUDY ?= published
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# What a team and a cluster need besides: Postgres' driver, Ray, object storage.
+SCALE := $(VENV)/.scale
 # Label Studio has an environment of its own: its pins are not ours, and it is another 1 GB.
 LABEL_STUDIO := label_studio/.venv/.installed
 PORT ?= 8080
@@ -21,11 +23,11 @@ demo: $(STAMP) ## the whole study on the published tables, or on the sample wher
 	@echo "== Running the study '$(STUDY)' (on 2 cores some minutes the first time, seconds from then on)"
 	@$(BIN)/m2v run --study $(STUDY) --fallback sample
 
-test: $(STAMP) $(LABEL_STUDIO) browser ## every test
+test: $(SCALE) $(LABEL_STUDIO) browser ## every test
 	@echo "== Running the tests"
 	@$(BIN)/pytest -q
 
-lint: $(STAMP) ## ruff, pyright and import-linter
+lint: $(SCALE) ## ruff, pyright and import-linter
 	@echo "== Checking style, types and imports"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -40,7 +42,7 @@ ui: $(STAMP) ## Dagster's UI and daemon on 127.0.0.1:3000
 label-studio: $(STAMP) $(LABEL_STUDIO) ## Label Studio on 127.0.0.1:8080, for annotation rounds
 	@$(BIN)/m2v rounds serve --port $(PORT)
 
-bench: $(STAMP) ## every benchmark; writes the table of docs/performance.md
+bench: $(SCALE) ## every benchmark; writes the table of docs/performance.md
 	@$(BIN)/python benchmarks/all.py
 
 clean: ## remove the virtual environment; what the platform wrote stays
@@ -53,6 +55,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "== Installing into $(VENV) (about 2.7 GB, some minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[encoder,dev]'
+	@touch $@
+
+$(SCALE): $(STAMP)
+	@echo "== Installing Ray and the drivers of Postgres and object storage into $(VENV) (about 400 MB)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[team,cluster]'
 	@touch $@
 
 $(LABEL_STUDIO): label_studio/constraints.txt
