@@ -15,6 +15,12 @@ from m2v_resources.annotators import Annotators
 from m2v_resources.home import home
 
 INTERVAL_S = 30
+# The stage in which people work; docs/team.md says what its runs go before.
+ROUNDS = "annotation"
+# Among them are those that died and will be retried, which takes seconds.
+N_LAST_RUNS = 20
+PLAN = "m2v/plan"
+MAX_DEATHS = 3
 
 
 def sensors(plan: StudyPlan, graph: staleness.Graph) -> list[dg.SensorDefinition]:
@@ -79,25 +85,60 @@ def materialise_stale(plan: StudyPlan, graph: staleness.Graph) -> dg.SensorDefin
         minimum_interval_seconds=INTERVAL_S,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=(
-            "Materialises what is stale, wave by wave. The same plan is never launched twice, so an asset that fails "
-            "is tried again only once something it rests on has changed; start it by hand to try sooner."
+            "Materialises what is stale, wave by wave; what people wait for goes before training. The same plan is "
+            "never launched twice, so an asset that fails is tried again only once something it rests on has changed; "
+            "start it by hand to try sooner."
         ),
         asset_selection=dg.AssetSelection.all(),
     )
-    def sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        active = context.instance.get_run_records(
-            dg.RunsFilter(
-                statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-            )
-        )
-        if active:
-            return dg.SkipReason(f"Run {active[0].dagster_run.run_id} is under way.")
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        busy = {asset for run in under_way(context.instance) for asset in run.asset_selection or graph.specs}
         record = staleness.recall(graph, context.instance)
         wave = staleness.wave(graph, staleness.stale(graph, record))
         if not wave:
             return dg.SkipReason("Everything is up to date.")
-        # Dagster launches a run key once: that is the guard against relaunching a failing asset at every tick.
-        run_key = staleness.fingerprint(graph, record, wave)
-        return dg.RunRequest(run_key=run_key, asset_selection=wave, tags={"m2v/study": plan.study.name})
+        held = graph.descendants(busy)
+        free = [asset for asset in wave if asset not in held]
+        if not free:
+            return dg.SkipReason("All that is stale rests on what runs that are under way make.")
+        # Two runs: those that people wait for must not wait for training, neither in the queue nor within one run.
+        first = staleness.in_stage(graph, free, ROUNDS)
+        below = graph.descendants(first)
+        rest = [asset for asset in free if asset not in below]
+        return dg.SensorResult(
+            run_requests=[
+                _request(part, staleness.fingerprint(graph, record, part), priority, plan, context.instance)
+                for part, priority in ((first, 1), (rest, 0))
+                if part
+            ]
+        )
 
     return sensor
+
+
+def _request(
+    part: list[dg.AssetKey], planned: str, priority: int, plan: StudyPlan, instance: dg.DagsterInstance
+) -> dg.RunRequest:
+    died = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={PLAN: planned}))
+    n_died = sum(run.tags.get("dagster/failure_reason") != "STEP_FAILURE" for run in died)
+    return dg.RunRequest(
+        # Dagster launches a run key once: that is the guard against relaunching a failing asset at every tick. A run
+        # that was killed says nothing against its assets, as long as that does not go on and on.
+        run_key=f"{planned}-{n_died if n_died <= MAX_DEATHS else 0}",
+        asset_selection=part,
+        tags={PLAN: planned, "m2v/study": plan.study.name, "dagster/priority": str(priority)},
+    )
+
+
+def under_way(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Runs that work, wait in the queue, or died and are about to be retried."""
+    statuses = [
+        dg.DagsterRunStatus.QUEUED,
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ]
+    active = instance.get_runs(dg.RunsFilter(statuses=statuses))
+    failed = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=N_LAST_RUNS)
+    return [*active, *(run for run in failed if run.is_complete_and_waiting_to_retry)]

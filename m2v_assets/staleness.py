@@ -77,6 +77,14 @@ class Graph:
                 pending.extend(self.parents[asset])
         return found
 
+    def descendants(self, sources: Iterable[dg.AssetKey]) -> set[dg.AssetKey]:
+        """The sources and everything below them."""
+        found = set(sources)
+        for asset in self.order:
+            if self.parents[asset] & found:
+                found |= self.together[asset]
+        return found
+
 
 @dataclass(frozen=True)
 class Record:
@@ -140,6 +148,14 @@ def wave(graph: Graph, pending: Mapping[dg.AssetKey, Stale]) -> list[dg.AssetKey
         if not waiting or (certain and waiting <= chosen.keys()):
             chosen.update(dict.fromkeys(sorted(graph.together[asset])))
     return list(chosen)
+
+
+def in_stage(graph: Graph, wave: Iterable[dg.AssetKey], stage: str) -> list[dg.AssetKey]:
+    """Of a wave, a stage's assets and those that they rest on, in the wave's order: what needs none of the rest."""
+    chosen = list(wave)
+    wanted = graph.ancestors({asset for asset in chosen if graph.specs[asset].tags["m2v/stage"] == stage})
+    wanted |= {other for asset in wanted for other in graph.together[asset]}
+    return [asset for asset in chosen if asset in wanted]
 
 
 def _judge(asset: dg.AssetKey, graph: Graph, record: Record) -> Stale | None:

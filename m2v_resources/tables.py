@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
+from pydantic import PrivateAttr
 
 from m2v.findings import Finding
 from m2v.schemas import Table
@@ -21,6 +22,8 @@ class Tables(dg.ConfigurableResource):
     """Tables of the platform, in ``<home>/tables``."""
 
     home: str
+    # By run and step: what each table's latest version was when the step first looked.
+    _seen: dict[tuple[str, str], dict[tuple[str, ...], Version]] = PrivateAttr(default_factory=dict)
 
     @property
     def store(self) -> TableStore:
@@ -28,16 +31,21 @@ class Tables(dg.ConfigurableResource):
         return TableStore(Path(self.home) / "tables")
 
     def read(self, table: Table, variant: str) -> pl.DataFrame:
-        """The latest version's rows."""
-        return self.store.read(table.name, variant)
+        """The version's rows."""
+        return self.store.read(table.name, variant, number=self.version(table, variant).number)
 
     def path(self, table: Table, variant: str) -> Path:
-        """The latest version's parquet file, for programs."""
+        """The version's parquet file, for programs."""
         return self.store.path(self.version(table, variant))
 
     def version(self, table: Table, variant: str) -> Version:
-        """The latest version."""
-        return self.store.version(table.name, variant)
+        """The version that was the latest when the asset first looked, whatever another run writes meanwhile."""
+        seen = self._seen_by(dg.AssetExecutionContext.get())
+        return seen.setdefault((table.name, variant), self.store.version(table.name, variant))
+
+    def _seen_by(self, context: dg.AssetExecutionContext) -> dict[tuple[str, ...], Version]:
+        step = context.get_step_execution_context().step.key
+        return self._seen.setdefault((context.run.run_id, step), {})
 
     def write(
         self,
@@ -67,11 +75,12 @@ class Tables(dg.ConfigurableResource):
 
     def _provenance(self, key: dg.AssetKey) -> dict[str, Any]:
         context = dg.AssetExecutionContext.get()
-        parents, files = {}, {}
+        seen, parents, files = self._seen_by(context), {}, {}
         for parent in context.assets_def.asset_deps[key]:
             if parent.path[0] == "files":
                 files[parent.path[1]] = _observed_sha256(context.instance, parent)
-            latest = self.store.latest(*parent.path) if len(parent.path) == 2 else None
+            read = seen.get(tuple(parent.path))
+            latest = read or (self.store.latest(*parent.path) if len(parent.path) == 2 else None)
             if latest:
                 parents[parent.to_user_string()] = {"version": latest.number, "rows_hash": latest.rows_hash}
         return {

@@ -22,10 +22,10 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def tick(sensor: dg.SensorDefinition, instance: dg.DagsterInstance) -> dg.SensorResult | dg.RunRequest | dg.SkipReason:
+def tick(sensor: dg.SensorDefinition, instance: dg.DagsterInstance) -> dg.SensorResult | dg.SkipReason:
     with dg.build_sensor_context(instance=instance) as context:
         found = sensor(context)
-    assert isinstance(found, dg.SensorResult | dg.RunRequest | dg.SkipReason)
+    assert isinstance(found, dg.SensorResult | dg.SkipReason)
     return found
 
 
@@ -51,31 +51,114 @@ def test_files_that_cannot_be_had_are_said(
     assert "M2V_PUBLISHED_DIR" in (found.skip_message or "")
 
 
-def test_a_stale_plan_is_launched_and_never_twice(plan: StudyPlan, instance: dg.DagsterInstance) -> None:
+def requests(sensor: dg.SensorDefinition, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    found = tick(sensor, instance)
+    assert isinstance(found, dg.SensorResult)
+    return list(found.run_requests or [])
+
+
+def named(request: dg.RunRequest) -> set[str]:
+    return {asset.to_user_string() for asset in request.asset_selection or []}
+
+
+@pytest.fixture
+def sensor(plan: StudyPlan, instance: dg.DagsterInstance) -> dg.SensorDefinition:
     materialise.observe(plan, home=Path(build(plan).resources["tables"].home), instance=instance)
-    sensor = sensors.materialise_stale(plan, staleness.Graph(assets(plan)))
-    first, second = tick(sensor, instance), tick(sensor, instance)
-    assert isinstance(first, dg.RunRequest)
-    assert isinstance(second, dg.RunRequest)
+    return sensors.materialise_stale(plan, staleness.Graph(assets(plan)))
+
+
+def create(
+    plan: StudyPlan,
+    instance: dg.DagsterInstance,
+    *selected: str,
+    status: dg.DagsterRunStatus,
+    tags: dict[str, str] | None = None,
+) -> None:
+    job = build(plan).resolve_implicit_global_asset_job_def()
+    chosen = frozenset(dg.AssetKey.from_user_string(each) for each in selected) or None
+    instance.create_run_for_job(job, status=status, asset_selection=chosen, tags=tags)
+
+
+def test_a_stale_plan_is_launched_and_never_twice(
+    plan: StudyPlan, instance: dg.DagsterInstance, sensor: dg.SensorDefinition
+) -> None:
+    first, second = requests(sensor, instance), requests(sensor, instance)
     # Dagster launches a run key once: while nothing was made and nothing changed, an asset that fails is left alone.
-    assert first.run_key == second.run_key
-    assert dg.AssetKey(["memes", "veggie"]) in (first.asset_selection or [])
+    assert [each.run_key for each in first] == [each.run_key for each in second]
+    assert "memes/veggie" in named(first[0])
 
     done = materialise.run(plan, instance=instance, selection="memes/veggie")
     assert done.materialised == ["memes/veggie"]
-    third = tick(sensor, instance)
-    assert isinstance(third, dg.RunRequest)
-    assert third.run_key != first.run_key
-    assert dg.AssetKey(["memes", "veggie"]) not in (third.asset_selection or [])
+    third = requests(sensor, instance)
+    assert third[0].run_key != first[0].run_key
+    assert "memes/veggie" not in named(third[0])
 
 
-def test_nothing_is_launched_while_a_run_is_under_way(plan: StudyPlan, instance: dg.DagsterInstance) -> None:
-    sensor = sensors.materialise_stale(plan, staleness.Graph(assets(plan)))
-    job = build(plan).resolve_implicit_global_asset_job_def()
-    run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-    found = tick(sensor, instance)
+@pytest.fixture
+def ready(plan: StudyPlan, instance: dg.DagsterInstance, sensor: dg.SensorDefinition) -> dg.SensorDefinition:
+    """The sensor where datasets are read: people and training can both go on."""
+    for selection in ("memes", "demonstrations"):
+        assert not materialise.run(plan, instance=instance, selection=selection).errors
+    return sensor
+
+
+def test_what_people_wait_for_is_a_run_of_its_own_before_training(
+    instance: dg.DagsterInstance, ready: dg.SensorDefinition
+) -> None:
+    first, rest = requests(ready, instance)
+    assert first.tags["dagster/priority"] > rest.tags["dagster/priority"]
+    assert named(first) == {
+        "predictions/veggie_garden",
+        "conflicts/veggie_garden",
+        "human_labels/veggie_garden",
+        "voted_labels/veggie_garden",
+    }
+    # What rests on it comes at a later tick; what does not rest on it needs not wait.
+    assert "checkpoints/minilm_probe_vid_ft_garden_s0" in named(rest)
+    assert not any("rm_ft" in asset for asset in named(rest))
+
+
+def test_nothing_is_launched_that_rests_on_a_run_under_way(
+    plan: StudyPlan, instance: dg.DagsterInstance, ready: dg.SensorDefinition
+) -> None:
+    create(plan, instance, "text_features/minilm_garden", status=dg.DagsterRunStatus.STARTED)
+    first, rest = requests(ready, instance)
+    assert "voted_labels/veggie_garden" in named(first)
+    assert named(rest) & {"text_features/minilm_garden", "checkpoints/minilm_probe_vid_ft_garden_s0"} == set()
+    create(plan, instance, status=dg.DagsterRunStatus.NOT_STARTED)
+    found = tick(ready, instance)
     assert isinstance(found, dg.SkipReason)
-    assert run.run_id in (found.skip_message or "")
+    assert "under way" in (found.skip_message or "")
+
+
+def test_a_run_that_will_be_retried_is_under_way_until_its_retry_is(
+    plan: StudyPlan, instance: dg.DagsterInstance, ready: dg.SensorDefinition
+) -> None:
+    create(plan, instance, status=dg.DagsterRunStatus.FAILURE, tags={"dagster/will_retry": "true"})
+    assert isinstance(tick(ready, instance), dg.SkipReason)
+    (failed,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
+    instance.add_run_tags(failed.run_id, {"dagster/auto_retry_run_id": "another"})
+    assert len(requests(ready, instance)) == 2
+
+
+def test_a_run_that_was_killed_is_launched_again_and_one_that_failed_is_not(
+    plan: StudyPlan, instance: dg.DagsterInstance, ready: dg.SensorDefinition
+) -> None:
+    first, rest = requests(ready, instance)
+    create(plan, instance, status=dg.DagsterRunStatus.FAILURE, tags={**first.tags})
+    create(
+        plan,
+        instance,
+        status=dg.DagsterRunStatus.FAILURE,
+        tags={**rest.tags, "dagster/failure_reason": "STEP_FAILURE"},
+    )
+    again, still = requests(ready, instance)
+    assert again.run_key != first.run_key
+    assert still.run_key == rest.run_key
+    # But not for ever.
+    for _ in range(sensors.MAX_DEATHS):
+        create(plan, instance, status=dg.DagsterRunStatus.FAILURE, tags={**first.tags})
+    assert requests(ready, instance)[0].run_key == first.run_key
 
 
 def test_an_up_to_date_study_is_left_alone(instance: dg.DagsterInstance, plan: StudyPlan) -> None:
