@@ -10,11 +10,16 @@ SCALE := $(VENV)/.scale
 # Label Studio has an environment of its own: its pins are not ours, and it is another 1 GB.
 LABEL_STUDIO := label_studio/.venv/.installed
 PORT ?= 8080
+# The team's machine: docs/team.md.
+COMPOSE ?= docker compose --project-name m2v
+SECRETS := $(or $(M2V_SECRETS_DIR),secrets)
+FILES := -f docker-compose.yml $(if $(GPU),-f docker/gpu.yml) $(if $(PROXY),-f docker/proxy.yml)
+TO ?= backup
 # Dagster reads its instance from here; M2V_HOME moves all of it.
 export M2V_HOME := $(abspath $(or $(M2V_HOME),var))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check ui bench clean browser label-studio
+.PHONY: help demo test lint check ui bench clean browser services label-studio secrets up down backup restore
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,7 +28,7 @@ demo: $(STAMP) ## the whole study on the published tables, or on the sample wher
 	@echo "== Running the study '$(STUDY)' (on 2 cores some minutes the first time, seconds from then on)"
 	@$(BIN)/m2v run --study $(STUDY) --fallback sample
 
-test: $(SCALE) $(LABEL_STUDIO) browser ## every test
+test: $(SCALE) $(LABEL_STUDIO) browser services ## every test
 	@echo "== Running the tests"
 	@$(BIN)/pytest -q
 
@@ -41,6 +46,41 @@ ui: $(STAMP) ## Dagster's UI and daemon on 127.0.0.1:3000
 
 label-studio: $(STAMP) $(LABEL_STUDIO) ## Label Studio on 127.0.0.1:8080, for annotation rounds
 	@$(BIN)/m2v rounds serve --port $(PORT)
+
+secrets: ## passwords for the team's machine, those that are missing, into ./secrets
+	@mkdir -p $(SECRETS) && chmod 700 $(SECRETS)
+	@for name in postgres dagster_database label_studio_database label_studio_password label_studio_token; do \
+		test -s $(SECRETS)/$$name || { od -An -N20 -tx1 /dev/urandom | tr -d ' \n' > $(SECRETS)/$$name && chmod 644 $(SECRETS)/$$name; }; \
+	done
+
+up: secrets ## M2V for a team on this machine, in containers (docs/team.md)
+	@mkdir -p data/media data/published data/studies
+	@$(COMPOSE) $(FILES) up --detach --build --wait
+	@echo "Dagster: http://127.0.0.1:$${M2V_UI_PORT:-3000}   Label Studio: http://127.0.0.1:$${M2V_LABEL_STUDIO_PORT:-8080}"
+
+down: ## stop them; what they wrote stays
+	@$(COMPOSE) $(FILES) down
+
+backup: ## both databases, the home and the secrets, into TO=backup; the services go on
+	@umask 077 && mkdir -p $(TO)
+	@# The databases first: they name files, and files are only added.
+	$(COMPOSE) exec -T postgres pg_dump --format=custom --dbname dagster > $(TO)/dagster.dump
+	$(COMPOSE) exec -T postgres pg_dump --format=custom --dbname label_studio > $(TO)/label_studio.dump
+	@# Exit code 1 is a file that was written meanwhile: a journal or a lock.
+	$(COMPOSE) exec -T code tar --create --gzip --directory /data --exclude ./dagster/storage --exclude ./huggingface . > $(TO)/home.tar.gz || test $$? = 1
+	$(COMPOSE) exec -T label-studio tar --create --gzip --directory /data . > $(TO)/label-studio.tar.gz || test $$? = 1
+	cp -R $(SECRETS) $(TO)/secrets
+
+restore: ## what `make backup` wrote into TO=backup, onto empty volumes
+	@test -s $(TO)/dagster.dump || { echo "There is no backup in $(TO). Name it: make restore TO=folder"; exit 1; }
+	@mkdir -p data/media data/published data/studies $(SECRETS) && chmod 700 $(SECRETS)
+	cp -R $(TO)/secrets/. $(SECRETS)
+	$(COMPOSE) up --detach --build --wait postgres
+	$(COMPOSE) exec -T postgres pg_restore --exit-on-error --single-transaction --dbname dagster < $(TO)/dagster.dump
+	$(COMPOSE) exec -T postgres pg_restore --exit-on-error --single-transaction --dbname label_studio < $(TO)/label_studio.dump
+	$(COMPOSE) run --rm -T --no-deps code tar --extract --gzip --directory /data < $(TO)/home.tar.gz
+	$(COMPOSE) run --rm -T --no-deps label-studio tar --extract --gzip --directory /data < $(TO)/label-studio.tar.gz
+	@echo "Restored. Start everything: make up"
 
 bench: $(SCALE) ## every benchmark; writes the table of docs/performance.md
 	@$(BIN)/python benchmarks/all.py
@@ -75,3 +115,11 @@ browser: $(STAMP)
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 		then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
 		else $(BIN)/playwright install chromium; fi; }
+
+# The team's machine is tested without a Docker engine: the same programs, from Debian's packages.
+services:
+	@{ command -v postgres || ls /usr/lib/postgresql/*/bin/postgres; } >/dev/null 2>&1 \
+		&& command -v psql >/dev/null && command -v caddy >/dev/null && command -v docker-compose >/dev/null || { \
+		echo "== Installing what the team's machine is made of: Postgres, Caddy, docker-compose"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			postgresql postgresql-client caddy docker-compose >/dev/null; }

@@ -1,7 +1,20 @@
 """Label Studio's own settings, and our guard after everything else that looks at a request."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
+
+# A secret may come as a file, which no list of processes and no `docker inspect` shows.
+for _name in ("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_USER_TOKEN", "POSTGRE_PASSWORD"):
+    if _file := os.environ.get(f"{_name}_FILE"):
+        try:
+            os.environ[_name] = Path(_file).read_text(encoding="utf-8").strip()
+        except OSError as _error:
+            raise SystemExit(
+                f"{_name} cannot be read from {_file}: {_error.strerror}. `make secrets` makes it."
+            ) from None
+        if not os.environ[_name]:
+            raise SystemExit(f"{_file} is empty. Delete it; `make secrets` makes it anew.")
 
 # Executed here rather than imported: half-way through, the file asks Django for settings that it has already made, and
 # Django looks for them in the module that DJANGO_SETTINGS_MODULE names, which is this one.

@@ -70,6 +70,10 @@ class RunInProgress(M2VError):
     """Another `m2v run` is materialising in the same home."""
 
 
+class HostError(M2VError):
+    """A service of the team's machine that lacks what it needs; it has not started."""
+
+
 class LicenceError(M2VError):
     """A licence that lets nothing, or not this column, be published; nothing was written."""
 

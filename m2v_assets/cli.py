@@ -10,7 +10,7 @@ import typer
 
 from m2v.catalog import CHECKOUT, open_study
 from m2v.errors import M2VError, MissingSource
-from m2v_assets.commands import audit, forgetting, publish, rounds, studies, tables
+from m2v_assets.commands import audit, forgetting, host, publish, rounds, studies, tables
 from m2v_assets.commands.options import Json, Select, Study, observe, opened
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.add_typer(studies.app, name="study")
 app.add_typer(rounds.app, name="rounds")
 app.add_typer(audit.app, name="audit")
 app.add_typer(publish.app, name="publish")
+app.add_typer(host.app, name="host")
 app.command(
     epilog="Example: m2v rehydrate me/fhm-hatemm@v1 --source train.jsonl -o memes.parquet",
 )(publish.rehydrate)

@@ -27,13 +27,23 @@ def missing(plan: StudyPlan, *, home: Path) -> dict[str, list[str]]:
 
 
 def accelerator_gib() -> float:
-    """Memory of the largest NVIDIA GPU; 0 where there is none. Asked of the driver: importing torch takes seconds."""
+    """Memory of the largest NVIDIA GPU; 0 where there is none."""
+    return max(_accelerators_gib(), default=0.0)
+
+
+def n_accelerators() -> int:
+    """How many NVIDIA GPUs this machine has."""
+    return len(_accelerators_gib())
+
+
+def _accelerators_gib() -> list[float]:
+    """Each GPU's memory. Asked of the driver: importing torch takes seconds."""
     command = shutil.which("nvidia-smi")
     if command is None:
-        return 0.0
+        return []
     asked = [command, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=20).stdout
-    return max((float(line) / 1024 for line in said.splitlines() if line.strip().isdigit()), default=0.0)
+    return [float(line) / 1024 for line in said.splitlines() if line.strip().isdigit()]
 
 
 def _missing(plan: StudyPlan, *, home: Path) -> Iterator[tuple[str, str]]:

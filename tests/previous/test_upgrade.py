@@ -1,6 +1,5 @@
 """What the previous version left behind opens in this one; make.sh in this folder makes the fixture."""
 
-import subprocess
 import tarfile
 from pathlib import Path
 

@@ -1,0 +1,108 @@
+"""``m2v host``: one service of a team's machine, as docker-compose.yml starts it."""
+
+import os
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from m2v.errors import HostError
+
+app = typer.Typer(help="One service of a team's machine, as docker-compose.yml starts it.", no_args_is_help=True)
+
+ACCELERATORS = "accelerator"
+HEALTH_S = 5
+
+Patience = Annotated[float, typer.Option("--patience", help="How many seconds Postgres may take to answer.")]
+
+
+@app.command(epilog="docker-compose.yml starts it; settings and secrets come from there")
+def code(patience: Patience = 90.0) -> None:
+    """The study's graph, and the processes of its runs."""
+    _start("code", patience)
+
+
+@app.command(epilog="docker-compose.yml starts it; settings and secrets come from there")
+def webserver(patience: Patience = 90.0) -> None:
+    """Dagster's UI."""
+    _start("webserver", patience)
+
+
+@app.command(epilog="docker-compose.yml starts it; settings and secrets come from there")
+def daemon(patience: Patience = 90.0) -> None:
+    """What takes runs off the queue, looks after them, and ticks the sensors."""
+    _start("daemon", patience)
+
+
+@app.command(epilog="Example: m2v host health webserver")
+def health(service: str) -> None:
+    """Whether a service of this machine answers: exit code 0 or 1."""
+    from m2v_resources import host
+    from m2v_resources.home import home
+
+    if service == "daemon":
+        host.use(home())
+        asked = [str(Path(sys.executable).with_name("dagster-daemon")), "liveness-check"]
+        raise typer.Exit(subprocess.run(asked, check=False, capture_output=True).returncode and 1)
+    if service not in host.SERVICES:
+        raise HostError(f"There is no service {service!r}; there are {', '.join(host.SERVICES)}.")
+    port = host.address(f"M2V_{service.upper()}").port
+    try:
+        if service == "webserver":
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=HEALTH_S).close()
+        else:
+            _ask_grpc(port)
+    except (urllib.error.URLError, OSError) as error:
+        raise HostError(f"The {service} does not answer on port {port}: {error}.") from error
+
+
+def _ask_grpc(port: int) -> None:
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    socket.create_connection(("127.0.0.1", port), timeout=HEALTH_S).close()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        asked = health_pb2.HealthCheckRequest(service="DagsterApi")
+        try:
+            # The stub's methods are made when it is.
+            said = health_pb2_grpc.HealthStub(channel).Check(asked, timeout=HEALTH_S)  # pyright: ignore[reportAttributeAccessIssue]
+        except grpc.RpcError as error:
+            raise OSError(str(error.code())) from error
+    if said.status != health_pb2.HealthCheckResponse.SERVING:
+        raise OSError("it is not serving")
+
+
+def _start(service: str, patience: float) -> None:
+    from m2v_assets import console
+    from m2v_resources import host
+    from m2v_resources.home import home
+
+    host.check_volume(home())
+    host.use(home())
+    started = host.command(service, home())
+    host.check_postgres(patience)
+    if service == "code":
+        console.out.print(_prepare())
+    console.out.print(f"Starting the {service} of study {os.environ.get('M2V_STUDY') or 'published'}")
+    os.execv(started[0], started)  # noqa: S606 (no shell on purpose)
+
+
+def _prepare() -> str:
+    """Bring what an earlier version wrote up to date, check the study, and say how many accelerators runs may share."""
+    import dagster as dg
+
+    from m2v.catalog import open_study
+    from m2v_assets.definitions import DEFAULT_STUDY
+    from m2v_assets.requirements import n_accelerators
+
+    open_study(os.environ.get("M2V_STUDY") or DEFAULT_STUDY)
+    n = max(n_accelerators(), 1)
+    with dg.DagsterInstance.get() as instance:
+        instance.upgrade()
+        instance.event_log_storage.set_concurrency_slots(ACCELERATORS, n)
+    return f"Runs share {n} place{'s' if n > 1 else ''} for work on accelerators"
