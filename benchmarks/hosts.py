@@ -1,0 +1,88 @@
+"""What the team's machine costs over the plain command: the queue.
+
+The same seven assets by ``m2v run`` and by a run that the webserver puts into the queue, the daemon takes off it and the
+code location works on, all with their stores in a real Postgres; as in docker-compose.yml, started without Docker.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+from figure import report
+
+M2V = str(Path(sys.executable).with_name("m2v"))
+STUDY = "sample-recorded"
+LAUNCH = """
+mutation ($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) { __typename ... on LaunchRunSuccess { run { runId } } }
+}
+"""
+REPEATS = 3
+
+
+def direct(folder: Path) -> tuple[float, list[str]]:
+    """Seconds of ``m2v run`` in an empty home, and the assets that it made."""
+    began = time.perf_counter()
+    done = subprocess.run(
+        [M2V, "run", "--study", STUDY, "--select", "voted_labels", "--json"],
+        env={**os.environ, "M2V_HOME": str(folder / "home")},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return time.perf_counter() - began, json.loads(done.stdout.splitlines()[-1])["assets"]
+
+
+def queued(url: str, assets: list[str]) -> float:
+    """Seconds from asking for a run of these assets to its end."""
+    selector = {"repositoryName": "__repository__", "repositoryLocationName": "m2v", "jobName": "__ASSET_JOB"}
+    selector["assetSelection"] = [{"path": asset.split("/")} for asset in assets]
+    began = time.perf_counter()
+    said = ask(url, LAUNCH, params={"selector": selector, "mode": "default"})["launchPipelineExecution"]
+    run = said["run"]["runId"]
+    while True:
+        status = ask(url, f'{{ runOrError(runId: "{run}") {{ ... on Run {{ status }} }} }}')["runOrError"]["status"]
+        if status in {"SUCCESS", "FAILURE", "CANCELED"}:
+            assert status == "SUCCESS", run
+            return time.perf_counter() - began
+        time.sleep(0.2)
+
+
+def ask(url: str, query: str, **variables: object) -> dict:
+    said = httpx.post(f"{url}/graphql", json={"query": query, "variables": variables}, timeout=60).json()
+    return said["data"]
+
+
+def queue() -> None:
+    """The overhead of the queue per asset."""
+    # The tests know how to start docker-compose.yml without Docker.
+    sys.path.append(str(Path(__file__).parent.parent))
+    from tests.team.machine import Machine
+
+    with tempfile.TemporaryDirectory() as scratch:
+        Path(scratch).chmod(0o755)
+        plain = [direct(Path(scratch) / f"direct-{n}") for n in range(REPEATS)]
+        seconds, assets = min(plain)
+        with Machine(Path(scratch) / "machine", M2V_STUDY=STUDY) as machine:
+            machine.start("postgres", "code", "webserver", "daemon")
+            url = f"http://127.0.0.1:{machine.ports['webserver', '3000']}"
+            # Its first run also makes the sources, as each direct run does.
+            through = min(queued(url, assets) for _ in range(REPEATS))
+    overhead = (through - seconds) / len(assets)
+    report(f"hosts: {len(assets)} assets through the queue", through, unit="s", target="–", holds=True)
+    report(f"hosts: {len(assets)} assets by m2v run", seconds, unit="s", target="–", holds=True)
+    report("hosts: overhead of the queue per asset", overhead, unit="s", target="≤ 2", holds=overhead <= 2)
+
+
+def main() -> None:
+    queue()
+
+
+if __name__ == "__main__":
+    main()
