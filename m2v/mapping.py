@@ -79,10 +79,13 @@ class Cluster:
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        rows = from_items([{"shard": json.dumps(shard)} for shard in shards], override_num_blocks=len(shards)).map(
+        # Long texts come last in a plan; given out first, no copy ends much later than the others.
+        rows = from_items(
+            [{"shard": json.dumps(shard)} for shard in reversed(shards)], override_num_blocks=len(shards)
+        ).map(
             _Actor,  # pyright: ignore[reportArgumentType] (a class, of which each copy has an object)
             fn_constructor_kwargs={"copy": copy, "given": json.dumps(given)},
-            compute=ActorPoolStrategy(min_size=1, max_size=min(self.n_copies, len(shards))),
+            compute=ActorPoolStrategy(size=min(self.n_copies, len(shards))),
             num_cpus=1,
             num_gpus=self.gpus or None,
         )
