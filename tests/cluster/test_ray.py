@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -153,26 +154,28 @@ def test_the_sample_is_labelled_and_encoded_as_on_one_machine_though_a_worker_is
     here, there = tmp_path / "here", tmp_path / "there"
     for table in ("text_features", "predictions"):
         done(run(here, "--select", table))
+    # The same home before anything was asked or encoded, which are done anew by the cluster.
+    shutil.copytree(here, there)
+    for asked in ("requests", "encodings", "programs/predict", "programs/encode"):
+        shutil.rmtree(there / asked)
     by_ray = {"M2V_LAUNCHER": f"ray:{cluster.url}"}
-    done(run(there, "--select", "text_features", **by_ray))
-    labelling = run(there, "--select", "predictions", **by_ray)
+    done(run(there, "--force", "--select", "text_features", **by_ray))
+    labelling = run(there, "--force", "--select", "predictions", **by_ray)
     answers = there / "requests" / "tiny-mllama"
     until(lambda: any(path.stat().st_size for path in answers.glob("*.jsonl")) or any(answers.glob("*.parquet")))
     cluster.hosts.pop().kill()
     done(labelling)
-    for table, variant in (
-        ("text_features", "minilm_veggie"),
-        ("text_features", "minilm_garden"),
-        ("predictions", "veggie_garden"),
-    ):
-        ours, theirs = (TableStore(home / "tables").version(table, variant) for home in (here, there))
-        assert ours.rows_hash == theirs.rows_hash
+    # Equal rows are the version that was there.
+    for table in ("text_features", "predictions"):
+        for path in (there / "tables" / table).iterdir():
+            assert TableStore(there / "tables").numbers(table, path.name) == [1]
     # Nothing that was answered was asked again.
     kept = pl.concat([pl.read_parquet(path) for path in answers.glob("*.parquet")])
     assert kept.height == kept["request_sha256"].n_unique()
     assert not list(answers.glob("*.jsonl"))
     [manifest] = [json.loads(path.read_text()) for path in there.glob("programs/predict/*/*/manifest.json")]
     assert manifest["n_asked"] == kept.height
+    assert manifest["hosts"]
     cluster.grow(1)
 
 
