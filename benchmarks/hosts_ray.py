@@ -1,8 +1,8 @@
 """Labelling on a Ray cluster of two workers against the plain program, on the same items.
 
-Three ways, each a whole program with its start: on one core, on both cores, and by Ray with two workers of one core each,
-whose head is idle. What a second host is worth is the first over the third; what Ray costs where work does not dominate is
-what the third takes more on a few items. What models said is deleted before each, and must be the same after it.
+Three ways, each a whole program with its start: on one core, on both cores, and by Ray with two workers of one core
+each, whose head is idle. What a second host is worth is the first over the third; what Ray costs where work does not
+dominate is what the third takes more on a few items. What models said is deleted before each, and must be the same.
 """
 
 import os
