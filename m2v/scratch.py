@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,3 +50,33 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def scratch_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder that nobody else touches, below another; gone afterwards, and swept as scratch files are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep_folders(folder)
+    with scratch(folder) as (path, _):
+        place = path.with_suffix(".folder")
+        place.mkdir()
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def sweep_folders(folder: Path) -> None:
+    """Delete the folders that killed processes left behind: those whose scratch file is gone once it is swept."""
+    sweep(folder)
+    for place in folder.glob(".*.folder"):
+        if not place.with_suffix(".tmp").exists():
+            shutil.rmtree(place, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Alone among all who lock this file, which is made and stays."""
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Protocol
 
+import polars as pl
+
+from m2v import storage
+from m2v.buckets import Bucket, bucket
+from m2v.errors import StorageError
 from m2v.programfiles import sha256
 from m2v.scratch import flush, scratch, sweep, sync_folder
 
@@ -59,6 +64,14 @@ class Disk(Protocol):
 
     def verified(self, name: str) -> Path | None:
         """A local file with a parquet file's content; None where it is missing, or its sha256 is not its name."""
+        ...
+
+    def ready(self) -> None:
+        """Find out whether it can be written, where that is not known until one tries.
+
+        Raises:
+            StorageError: Says what it lacks.
+        """
         ...
 
 
@@ -135,6 +148,104 @@ class LocalDisk:
             return path if sha256(path) == path.stem else None
         except FileNotFoundError:
             return None
+
+    def ready(self) -> None:
+        """Whether it is full shows when it is."""
+
+
+class ObjectDisk:
+    """Objects below an address. A file is claimed by a conditional put, which the server refuses if it is there.
+
+    Tables are written to a local scratch file and uploaded whole; what is read is a local copy.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address.rstrip("/")
+
+    def where(self, name: str) -> str:
+        return f"{self.address}/{name}".rstrip("/")
+
+    def folders(self, name: str) -> list[tuple[str, list[str]]]:
+        found: dict[str, list[str]] = {}
+        for each, _ in self._bucket.list():
+            folder, _, file = each.rpartition("/")
+            if folder.count("/") == 2 and folder.endswith(f"/{name}"):
+                found.setdefault(folder.removesuffix(f"/{name}"), []).append(file)
+        return sorted(found.items())
+
+    def names(self, folder: str) -> list[str]:
+        names = [name.removeprefix(f"{folder}/") for name, _ in self._bucket.list(folder)]
+        return [name for name in names if "/" not in name]
+
+    def get(self, name: str) -> bytes | None:
+        return self._bucket.get(name)
+
+    def put(self, name: str, content: bytes) -> None:
+        self._bucket.put(name, content)
+
+    def create(self, folder: str, content: bytes) -> int:
+        number = next_number(self.names(folder))
+        while not self._bucket.create(f"{folder}/{number}.json", content):
+            number = max(number + 1, next_number(self.names(folder)))
+        return number
+
+    def delete(self, name: str) -> None:
+        storage.delete(self.where(name))
+
+    @contextlib.contextmanager
+    def scratch(self, folder: str) -> Iterator[tuple[Path, IO[bytes]]]:
+        place = storage.cache() / "work"
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            sweep(place)
+            with scratch(place) as written:
+                yield written
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise StorageError(
+                f"{self.where(folder)} could not be written, because {place} cannot be: {error}. Free space there, or "
+                "point M2V_CACHE to a folder of this host that you may write to; every version there was stands."
+            ) from error
+
+    def keep(self, written: tuple[Path, IO[bytes]], folder: str) -> tuple[str, int]:
+        path, file = written
+        file.flush()
+        digest, n_bytes = sha256(path), path.stat().st_size
+        storage.upload(path, self.where(f"{folder}/{digest}.parquet"))
+        return digest, n_bytes
+
+    def path(self, name: str) -> Path:
+        path = self.verified(name)
+        if path is None:
+            raise StorageError(
+                f"{self.where(name)} is missing or damaged (its sha256 is not its name). Restore it from a backup, or "
+                f"make the table anew: `m2v run --force --select {name.rpartition('/')[0]}`."
+            )
+        return path
+
+    def verified(self, name: str) -> Path | None:
+        place = self.where(name)
+        for _ in range(2):
+            try:
+                path = storage.local(place, changes=True)
+                if sha256(path) == name.rpartition("/")[2].removesuffix(".parquet"):
+                    return path
+            except FileNotFoundError:
+                return None
+            # Either the object is damaged or our copy of it.
+            storage.drop_copies(place)
+        return None
+
+    def ready(self) -> None:
+        self._bucket.prove()
+
+    @property
+    def _bucket(self) -> Bucket:
+        return bucket(self.address)
+
+
+def disk(root: storage.Place) -> Disk:
+    """The disk that a store's root lies on."""
+    return ObjectDisk(str(root)) if storage.is_remote(root) else LocalDisk(Path(root))
 
 
 def numbers(names: list[str]) -> list[int]:

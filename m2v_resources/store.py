@@ -16,6 +16,7 @@ from typing import Any
 
 import polars as pl
 
+from m2v import storage
 from m2v.errors import StoreError, UnknownName
 from m2v.lineage.graph import Node
 from m2v.schemas import Table
@@ -53,15 +54,21 @@ class Version:
         return f"{self.table}/{self.variant}@{self.number}"
 
 
+def open_store(home: Path) -> "TableStore":
+    """The store of a home: below ``M2V_STORAGE`` where that is set, else in the home itself."""
+    return TableStore(storage.place(home, "tables"), home=home)
+
+
 class TableStore:
-    """Versions of tables below one folder on a local disk.
+    """Versions of tables below one folder, on a local disk or in object storage (``s3://bucket/prefix``).
 
     Attributes:
-        home: The platform's, with its programs' folders.
+        home: The platform's, with its programs' folders; of a local store, by default what it lies in.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.home, self.disk = root, root.parent, disks.LocalDisk(root)
+    def __init__(self, root: storage.Place, *, home: Path | None = None) -> None:
+        self.root, self.disk = root, disks.disk(root)
+        self.home = home or (root.parent if isinstance(root, Path) else Path())
 
     def write(
         self, frame: pl.DataFrame, table: Table, variant: str, *, provenance: Mapping[str, Any] | None = None
@@ -173,6 +180,14 @@ class TableStore:
         """Where the claim of a version lies, and its bytes as they are."""
         name = f"{self._folder(table, variant)}/versions/{number}.json"
         return self.disk.where(name), self.disk.get(name) or b""
+
+    def ready(self) -> None:
+        """Find out whether it can be written.
+
+        Raises:
+            StorageError: Object storage lacks something; the message says what.
+        """
+        self.disk.ready()
 
     def is_whole(self, version: Version) -> bool:
         """Whether the version's file is there and its content has the sha256 that it is named by."""

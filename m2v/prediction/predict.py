@@ -18,7 +18,7 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from m2v import programfiles, progress, shards
+from m2v import programfiles, progress, shards, storage
 from m2v.catalog.entries import LabelDefinition, Prompt, Server, Vlm
 from m2v.errors import StoreError
 from m2v.prediction import prompts, served
@@ -106,6 +106,9 @@ def ask(
     Args:
         names: The items' ids by request, for errors.
     """
+    storage.fetch(
+        path for each in [*items.values(), *(each.shown for each in demonstrations)] for path in each.pictures
+    )
     if task.server:
         # A server cuts what it must: only it knows the tokens.
         questions = {
