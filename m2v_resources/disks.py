@@ -23,7 +23,7 @@ class Disk(Protocol):
         ...
 
     def folders(self, name: str) -> list[tuple[str, list[str]]]:
-        """Every folder ``*/*/<name>`` with the names of the files in it, sorted."""
+        """Every ``table/variant`` that has a folder of that name, with the names of the files in it, sorted."""
         ...
 
     def names(self, folder: str) -> list[str]:
@@ -85,8 +85,8 @@ class LocalDisk:
         return str(self.root / name)
 
     def folders(self, name: str) -> list[tuple[str, list[str]]]:
-        found = sorted(self.root.glob(f"*/*/{name}"))
-        return [(str(folder.relative_to(self.root)), self.names(str(folder))) for folder in found]
+        found = sorted(str(folder.relative_to(self.root).parent) for folder in self.root.glob(f"*/*/{name}"))
+        return [(place, self.names(f"{place}/{name}")) for place in found]
 
     def names(self, folder: str) -> list[str]:
         try:

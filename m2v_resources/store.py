@@ -164,8 +164,8 @@ class TableStore:
         """Numbers of the complete versions by table and variant, sorted."""
         return {
             (table, variant): disks.numbers(names)
-            for folder, names in self.disk.folders("versions")
-            for table, variant, _ in [folder.split("/")]
+            for place, names in self.disk.folders("versions")
+            for table, variant in [place.split("/")]
         }
 
     def path(self, version: Version | Node) -> Path:

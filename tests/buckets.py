@@ -4,7 +4,7 @@ Between looking whether a key is there and writing it, moto's threads take turns
 both could win, which no real server lets happen. Here one request is answered at a time.
 """
 
-import os
+import json
 import subprocess
 import sys
 import threading
@@ -13,18 +13,22 @@ from types import TracebackType
 from typing import Any
 
 import boto3
+import httpx
 
 KEYS = {"AWS_ACCESS_KEY_ID": "leek", "AWS_SECRET_ACCESS_KEY": "a-secret-potato", "AWS_REGION": "us-east-1"}
 
 
 class Server:
-    """A running server; its buckets are in its memory, and gone when it ends."""
+    """A running server; its buckets are in its memory, and gone when it ends.
 
-    def __init__(self, **environment: str) -> None:
-        command = [sys.executable, "-m", "tests.buckets"]
-        self.process = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+    Args:
+        fault: "ignores conditions", or "loses answers": of the first conditional put of a key it does what it was asked
+            and says that it failed.
+    """
+
+    def __init__(self, fault: str = "") -> None:
+        command = [sys.executable, "-m", "tests.buckets", fault]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self.process.stdout is not None
         self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
         self.n_buckets = 0
@@ -50,6 +54,21 @@ class Server:
         self.client().create_bucket(Bucket=f"garden-{self.n_buckets}")
         return f"s3://garden-{self.n_buckets}/team/a"
 
+    def user(self, name: str, *actions: str) -> Mapping[str, str]:
+        """A user who may do this, and nothing else once rights are asked for; what a client needs to be it."""
+        iam = self.client("iam")
+        iam.create_user(UserName=name)
+        allowed = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+        iam.put_user_policy(UserName=name, PolicyName="garden", PolicyDocument=policy)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+        return {**self.environment, **keys}
+
+    def ask_for_rights(self) -> None:
+        """From now on everybody needs them, as on a real server."""
+        httpx.post(f"{self.url}/moto-api/reset-auth", content=b"0").raise_for_status()
+
     def kill(self) -> None:
         """End it as a crash would."""
         self.process.kill()
@@ -70,15 +89,23 @@ def parts(address: str) -> tuple[str, str]:
     return bucket, key
 
 
-def main() -> None:
+def main(fault: str) -> None:
     """Serve until somebody ends us; the port goes to standard output."""
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
-    application, turn = DomainDispatcherApplication(create_backend_app), threading.Lock()
+    application, turn, lost = DomainDispatcherApplication(create_backend_app), threading.Lock(), set[str]()
 
     def one_at_a_time(environ: dict[str, Any], start: Any) -> Any:
+        is_conditional = environ.get("HTTP_IF_NONE_MATCH") == "*"
+        if fault == "ignores conditions":
+            environ.pop("HTTP_IF_NONE_MATCH", None)
         with turn:
+            if fault == "loses answers" and is_conditional and environ["PATH_INFO"] not in lost:
+                lost.add(environ["PATH_INFO"])
+                b"".join(application(environ, lambda *_: None))
+                start("500 Internal Server Error", [])
+                return []
             return application(environ, start)
 
     server = make_server("127.0.0.1", 0, one_at_a_time, threaded=True)
@@ -87,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])
