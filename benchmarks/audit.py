@@ -29,7 +29,7 @@ def main() -> None:
         seconds = time.monotonic() - began
         assert len(story["rows"]) == 2
         report("audit one row, 5 M rows, 200 versions", seconds, unit="s", target="≤ 1", holds=seconds <= 1)
-        n_bytes = sum(path.stat().st_size for path in store.root.glob("*/*/*.parquet"))
+        n_bytes = sum(path.stat().st_size for path in Path(store.root).glob("*/*/*.parquet"))
         # The alternative: read every file once, in large pieces, and do nothing with it. A virtual disk keeps what was
         # read once in the memory of its host, so each of the two has a fresh copy that nobody read.
         scans, verified = [], []

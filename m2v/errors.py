@@ -62,6 +62,10 @@ class StoreError(M2VError):
     """The table store could not read or write; versions that were complete still are."""
 
 
+class StorageError(StoreError):
+    """Object storage could not be reached or refused; what was whole there still is."""
+
+
 class ProgramFailed(M2VError):
     """A program ended with an exit code that is not 0."""
 

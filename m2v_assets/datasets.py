@@ -13,7 +13,7 @@ from m2v.datasets import integrity, readers
 from m2v_assets.describe import OWNERS, code_version, file_key, key, observed, table_asset
 from m2v_resources.forgetting import forgotten_ids
 from m2v_resources.sources import Sources
-from m2v_resources.store import TableStore
+from m2v_resources.store import open_store
 from m2v_resources.tables import Tables
 
 
@@ -61,7 +61,7 @@ def forgotten(dataset: MemeDataset) -> dg.AssetsDefinition:
 
 def forgotten_versions(plan: StudyPlan, *, home: Path) -> dict[dg.AssetKey, str]:
     """The version of what was taken out of each of the study's meme datasets, where anything was."""
-    store = TableStore(home / "tables")
+    store = open_store(home)
     found = [key(schemas.FORGOTTEN, variant(each.name)) for each in plan.memes]
     latest = {asset: store.latest(*asset.path) for asset in found}
     return {asset: version.rows_hash for asset, version in latest.items() if version}

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from m2v import schemas
+from m2v import schemas, storage
 from m2v.catalog.entries import Encoder, MemeDataset, Source, VideoDataset
 from m2v.catalog.variants import StudyPlan, variant
 from m2v.datasets import integrity
@@ -90,10 +90,13 @@ def media_key(dataset: MemeDataset | VideoDataset) -> dg.AssetKey:
     return key("files", variant(dataset.name, "media"))
 
 
-def media_version(folder: Path) -> str:
-    """What changes when a file below the media folder does: names, sizes and times of change, of nothing hidden."""
-    found = []
-    for place, folders, names in os.walk(folder):
+def media_version(folder: storage.Place) -> str:
+    """What changes when a file below the media's place does: names, sizes and times of change, of nothing hidden.
+
+    Of objects their tags stand for the times.
+    """
+    found = [[name, *facts] for name, facts in storage.files(folder).items()] if isinstance(folder, str) else []
+    for place, folders, names in os.walk(folder) if isinstance(folder, Path) else ():
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         for name in sorted(each for each in names if not each.startswith(".")):
             path = Path(place, name)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import dagster as dg
 import polars as pl
 
-from m2v import schemas
+from m2v import schemas, storage
 from m2v.catalog.entries import Prompt, Server, VideoDataset, Vlm
 from m2v.catalog.variants import Run, variant
 from m2v.prediction import demonstrations
@@ -105,8 +105,9 @@ def videos(tables: Tables, rows: pl.DataFrame, run: Run) -> pl.DataFrame:
 
 
 def at_home(rows: pl.DataFrame, home: Path) -> pl.DataFrame:
-    """Rows whose paths of pictures, which tables keep relative to the home, are absolute."""
-    return rows.with_columns(pictures=pl.col("pictures").list.eval(pl.format(f"{home.resolve()}/{{}}", pl.element())))
+    """Rows whose paths of pictures, which tables keep relative to the home, are absolute, or addresses of objects."""
+    root = storage.absolute(storage.place(home, "")).rstrip("/")
+    return rows.with_columns(pictures=pl.col("pictures").list.eval(pl.format(f"{root}/{{}}", pl.element())))
 
 
 def plain(rows: pl.DataFrame) -> list[list]:

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import polars as pl
 
-from m2v import schemas, shards
+from m2v import schemas, shards, storage
 from m2v.errors import LabelStudioError, MissingSource, UnknownName
 from m2v.lineage.graph import Graph, Node
-from m2v.programfiles import replace
 from m2v_resources.ledger import Ledger
 from m2v_resources.record import Record
-from m2v_resources.store import TableStore
+from m2v_resources.store import TableStore, open_store
 
 HOLDS_IDS = ("meme_id", "item_id")
 
@@ -80,7 +79,7 @@ def forget(home: Path, item: str, *, why: str, purge: bool = False) -> Forgotten
     """
     dataset, _, identifier = item.partition("/")
     found = Forgotten(item)
-    search = _Search(TableStore(home / "tables"), dataset, identifier)
+    search = _Search(open_store(home), dataset, identifier)
     found.tainted = search.tainted()
     found.released = search.released()
     copies = search.copies()
@@ -99,6 +98,11 @@ def forget(home: Path, item: str, *, why: str, purge: bool = False) -> Forgotten
         f"{name} on the Hub holds its id and label; publish again, then delete that tag there"
         for name in found.released
     ]
+    if storage.is_remote(search.store.root):
+        found.remains.append(
+            f"what other hosts' caches (M2V_CACHE) keep of {search.store.root}, and, where the bucket keeps "
+            "versions of objects, the earlier ones; delete both there"
+        )
     found.remains.append(
         f"the files that {dataset} is read from, which are yours to edit, and Dagster's event log (ids)"
     )
@@ -280,7 +284,7 @@ def _caches(home: Path, search: _Search, copies: _Copies, found: Forgotten) -> N
                 shards.append(path.parent, kept, dict(kept.schema))
                 path.unlink()
     for name in sorted(copies.pictures):
-        _forget_picture(home / name, search, found)
+        _forget_picture(storage.place(home, name), search, found)
 
 
 def _drop(folder: Path, found: Forgotten) -> None:
@@ -293,17 +297,18 @@ def _hashes(items: Path) -> set[str]:
     return {hashlib.sha256(text.encode()).hexdigest() for text in texts}
 
 
-def _forget_picture(picture: Path, search: _Search, found: Forgotten) -> None:
+def _forget_picture(picture: storage.Place, search: _Search, found: Forgotten) -> None:
     """Delete a picture that no other meme shares, and what its task wrote down of it."""
-    result = picture.parent / "result.json"
-    if result.is_file():
-        said = json.loads(result.read_text(encoding="utf-8"))
+    folder, _, name = str(picture).rpartition("/")
+    result = storage.join(storage.given(folder), "result.json")
+    content = storage.read(result)
+    if content is not None:
+        said = json.loads(content)
         said["pictures"] = [each for each in said.get("pictures", ()) if each["meme_id"] != search.identifier]
-        replace(result, json.dumps(said).encode())
-        if any(each.get("file") == picture.name for each in said["pictures"]):
+        storage.write(result, json.dumps(said).encode())
+        if any(each.get("file") == name for each in said["pictures"]):
             return
-    if picture.is_file():
-        picture.unlink()
+    if storage.delete(picture):
         found.purged.append(str(picture))
 
 

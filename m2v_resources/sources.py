@@ -6,6 +6,7 @@ import dagster as dg
 
 from m2v.catalog.entries import Dataset, Source
 from m2v.datasets import sources
+from m2v.storage import Place
 
 
 class Sources(dg.ConfigurableResource):
@@ -21,6 +22,6 @@ class Sources(dg.ConfigurableResource):
         """The sha256 of every file of the source by name."""
         return sources.digests(self.find(source))
 
-    def media(self, dataset: Dataset, source: Source) -> Path:
-        """The folder that the dataset's pictures or videos lie below."""
+    def media(self, dataset: Dataset, source: Source) -> Place:
+        """The folder or address that the dataset's pictures or videos lie below."""
         return sources.media(dataset, source, home=Path(self.home))

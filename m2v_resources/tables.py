@@ -11,7 +11,7 @@ from pydantic import PrivateAttr
 
 from m2v.findings import Finding
 from m2v.schemas import Table
-from m2v_resources.store import TableStore, Version
+from m2v_resources.store import TableStore, Version, open_store
 
 N_PREVIEW_ROWS = 5
 # Findings name every offender; beyond this many, an event log is no place for them.
@@ -28,7 +28,7 @@ class Tables(dg.ConfigurableResource):
     @property
     def store(self) -> TableStore:
         """The store itself."""
-        return TableStore(Path(self.home) / "tables")
+        return open_store(Path(self.home))
 
     def read(self, table: Table, variant: str) -> pl.DataFrame:
         """The version's rows."""
@@ -66,7 +66,7 @@ class Tables(dg.ConfigurableResource):
                 "dagster/row_count": frame.height,
                 "dagster/column_schema": _column_schema(table),
                 "version": version.name,
-                "path": dg.MetadataValue.path(str(self.store.path(version))),
+                "path": dg.MetadataValue.path(self.store.place(version)),
                 "preview": dg.MetadataValue.md(preview(frame, table)),
                 **(metadata or {}),
             },

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import polars as pl
 
-from m2v import schemas
+from m2v import schemas, storage
 from m2v.errors import BadInput, StoreError
-from m2v.programfiles import MANIFEST, sha256
+from m2v.programfiles import MANIFEST
 from m2v_resources.record import Record, node
 from m2v_resources.rows import rows_hash
-from m2v_resources.store import TableStore, Version, claim_digest
+from m2v_resources.store import TableStore, Version, claim_digest, open_store
 from m2v_resources.stories import Stories
 
 UNPROVABLE = (
@@ -40,7 +40,7 @@ class Problem:
 class _File:
     """A file and the sha256 that it must have; ``name`` is what a problem calls it."""
 
-    path: Path
+    path: storage.Place
     digest: str
     name: str
     what: str = "its sha256 is not the recorded one"
@@ -58,7 +58,7 @@ def verify(
             that was recorded wrongly; it takes much longer.
         listen: Told how many bytes of how many were hashed.
     """
-    store = TableStore(home / "tables")
+    store = open_store(home)
     problems: list[Problem] = []
     whole: dict[str, Version] = {}
     with _Hashing() as hashing:
@@ -87,41 +87,42 @@ def verify(
             for problem in _rows(store, version)
         ]
         problems += _pictures(home, store, whole)
-    n_claims = len(list(store.root.glob("*/*/versions/[0-9]*.json")))
+    n_claims = sum(map(len, store.all_numbers().values()))
     return n_claims + len(hashing.digests), sorted(set(problems), key=lambda each: (each.where, each.what))
 
 
 def _claims(store: TableStore, whole: dict[str, Version]) -> Iterator[Problem | _File]:
     """What is wrong with the claims, and the files that they claim; ``whole`` gets the versions that can be read."""
-    for folder in sorted(path.parent for path in store.root.glob("*/*/versions")):
-        place = f"{folder.parent.name}/{folder.name}"
-        numbers = store.numbers(folder.parent.name, folder.name)
+    for (table, variant), numbers in store.all_numbers().items():
         gaps = sorted(set(range(1, max(numbers, default=0))) - set(numbers))
-        yield from (Problem(f"{place}@{gap}", "the version is gone, though a later one is there") for gap in gaps)
+        for gap in gaps:
+            yield Problem(f"{table}/{variant}@{gap}", "the version is gone, though a later one is there")
         for number in numbers:
-            claim = folder / "versions" / f"{number}.json"
+            claim, content = store.claim(table, variant, number)
             try:
-                version = store.version(folder.parent.name, folder.name, number=number)
+                version = store.version(table, variant, number=number)
             except StoreError:
-                yield Problem(str(claim), "it is damaged and cannot be read")
+                yield Problem(claim, "it is damaged and cannot be read")
                 continue
             whole[version.name] = version
-            content = claim.read_bytes()
             said = json.loads(content)
             if version.claim_sha256 not in {"", claim_digest(said)}:
-                yield Problem(str(claim), "what it claims does not match its own sha256")
+                yield Problem(claim, "what it claims does not match its own sha256")
             if content != json.dumps(said, indent=1, sort_keys=True).encode():
-                yield Problem(str(claim), "its bytes are not as the store writes them")
-            if (version.table, version.variant) != (folder.parent.name, folder.name):
-                yield Problem(str(claim), f"it claims to be of {version.table}/{version.variant}")
+                yield Problem(claim, "its bytes are not as the store writes them")
+            if (version.table, version.variant) != (table, variant):
+                yield Problem(claim, f"it claims to be of {version.table}/{version.variant}")
             elif not store.purged(version):
                 yield _File(
-                    store.path(version), version.file_sha256, _called(store, version), "its sha256 is not its name"
+                    storage.given(store.place(version)),
+                    version.file_sha256,
+                    _called(store, version),
+                    "its sha256 is not its name",
                 )
 
 
 def _called(store: TableStore, version: Version) -> str:
-    return f"{version.name}: {store.path(version)}"
+    return f"{version.name}: {store.place(version)}"
 
 
 def _inputs(version: Version, whole: dict[str, Version]) -> Iterator[Problem]:
@@ -157,7 +158,8 @@ def _frames(home: Path, store: TableStore, whole: dict[str, Version]) -> Iterato
     """Frames that the latest versions of video features name."""
     for version, rows in _latest(store, whole, schemas.VIDEO_FEATURES, "frames", "frame_sha256"):
         for path, digest in rows.explode("frames", "frame_sha256").drop_nulls().unique().sort("frames").iter_rows():
-            yield _File(home / path, digest, f"{version.name}: {home / path}")
+            place = storage.place(home, path)
+            yield _File(place, digest, f"{version.name}: {place}")
 
 
 def _pictures(home: Path, store: TableStore, whole: dict[str, Version]) -> Iterator[Problem]:
@@ -166,13 +168,14 @@ def _pictures(home: Path, store: TableStore, whole: dict[str, Version]) -> Itera
 
     for version, rows in _latest(store, whole, schemas.MEME_IMAGES, "path", "pixels_sha256"):
         for path, digest in rows.drop_nulls().unique().sort("path").iter_rows():
+            place = storage.place(home, path)
             try:
-                found = images.read(home / path).pixels_sha256
+                found = images.read(storage.local(place, changes=True)).pixels_sha256
             except (images.NoPicture, OSError):
                 found = None
             if found != digest:
                 what = "it is missing, or its pixels are not the recorded ones"
-                yield Problem(f"{version.name}: {home / path}", what)
+                yield Problem(f"{version.name}: {place}", what)
 
 
 def _latest(
@@ -182,7 +185,7 @@ def _latest(
     latest = {version.variant: version for version in whole.values() if version.table == table.name}
     for version in latest.values():
         # What cannot be read is a problem of its own, found by its hash.
-        with suppress(OSError, pl.exceptions.PolarsError):
+        with suppress(OSError, StoreError, pl.exceptions.PolarsError):
             yield version, pl.read_parquet(store.path(version), columns=list(columns))
 
 
@@ -215,7 +218,7 @@ class _Hashing:
 
     def __init__(self) -> None:
         self.files: list[_File] = []
-        self.digests: dict[Path, Future[str | None]] = {}
+        self.digests: dict[storage.Place, Future[str | None]] = {}
 
     def __enter__(self) -> "_Hashing":
         self.pool = ThreadPoolExecutor(2 * (os.cpu_count() or 1))
@@ -232,7 +235,8 @@ class _Hashing:
 
     def problems(self, listen: Callable[[int, int], None]) -> Iterator[Problem]:
         """What does not have its sha256."""
-        sizes = {path: path.stat().st_size if path.is_file() else 0 for path in self.digests}
+        # Of objects it is not known before they are read.
+        sizes = {path: path.stat().st_size if isinstance(path, Path) and path.is_file() else 0 for path in self.digests}
         done, total = 0, sum(sizes.values())
         for path, digest in self.digests.items():
             digest.result()
@@ -246,9 +250,9 @@ class _Hashing:
                 yield Problem(each.name, each.what)
 
 
-def _digest(path: Path) -> str | None:
+def _digest(path: storage.Place) -> str | None:
     try:
-        return sha256(path)
+        return storage.sha256(path)
     except OSError:
         return None
 
@@ -256,7 +260,7 @@ def _digest(path: Path) -> str | None:
 def _rows(store: TableStore, version: Version) -> Iterator[Problem]:
     try:
         frame = pl.read_parquet(store.path(version))
-    except (OSError, pl.exceptions.PolarsError):
+    except (OSError, StoreError, pl.exceptions.PolarsError):
         yield Problem(_called(store, version), "it cannot be read as parquet")
         return
     if frame.height != version.n_rows:

@@ -10,12 +10,13 @@ import yaml
 from m2v.catalog.entries import Entry, MemeDataset, Source, VideoDataset
 from m2v.catalog.variants import StudyPlan
 from m2v.errors import M2VError
+from m2v.storage import Place
 
 DatasetT = TypeVar("DatasetT", MemeDataset, VideoDataset)
 
 
 def copy_study(
-    plan: StudyPlan, *, folder: Path, files: Mapping[str, Mapping[str, Path]], media: Mapping[str, Path]
+    plan: StudyPlan, *, folder: Path, files: Mapping[str, Mapping[str, Path]], media: Mapping[str, Place]
 ) -> Path:
     """Write the study, its datasets' and sources' entries and their files into a new folder; give the study's YAML.
 
@@ -44,8 +45,9 @@ def copy_study(
     return folder / "study.yaml"
 
 
-def _shown(dataset: DatasetT, media: Path | None, *, plan: StudyPlan, folder: Path) -> DatasetT:
-    if media is None:
+def _shown(dataset: DatasetT, media: Place | None, *, plan: StudyPlan, folder: Path) -> DatasetT:
+    if not isinstance(media, Path):
+        # Media in object storage are where M2V_MEDIA says, for the copy too.
         return dataset
     source = plan.source(dataset)
     if not source.generator:

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from m2v import storage
 from m2v.catalog.entries import Dataset, Source
 from m2v.datasets import sample, sample_media
 from m2v.errors import BadInput, ChecksumMismatch, MissingSource, StoreError
@@ -60,15 +61,22 @@ def find(source: Source, *, home: Path) -> dict[str, Path]:
     raise MissingSource(_places(source, [*folders, kept]))
 
 
-def media(dataset: Dataset, source: Source, *, home: Path) -> Path:
-    """The folder that the dataset's pictures or videos lie below.
+def media(dataset: Dataset, source: Source, *, home: Path) -> storage.Place:
+    """The folder that the dataset's pictures or videos lie below, or its address (``s3://bucket/prefix``).
 
     ``M2V_MEDIA`` comes first, then what the dataset's YAML names; a generated source has its media made.
 
     Raises:
         MissingSource: There is none; the message says how to supply it.
     """
-    if named := os.environ.get("M2V_MEDIA"):
+    named = os.environ.get("M2V_MEDIA")
+    if named and storage.is_remote(named):
+        if storage.is_empty(named):
+            raise MissingSource(
+                f"Nothing lies below {named}, which M2V_MEDIA is. Upload the media there, or correct it."
+            )
+        return named
+    if named:
         if not Path(named).is_dir():
             raise MissingSource(f"M2V_MEDIA is {named}, which is no folder. Point it to the folder with the media.")
         return Path(named)

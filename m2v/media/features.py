@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from m2v import programfiles, progress, schemas
+from m2v import programfiles, progress, schemas, storage
 from m2v.catalog.entries import FramePlan, Perceiver
 from m2v.media import audio, frames, perception, work
 from m2v.media.images import NoPicture, below
@@ -30,27 +30,30 @@ def main() -> None:
     if programfiles.complete(out):
         return
     began = time.monotonic()
-    plan, media, home = FramePlan.model_validate(spec["frames"]), Path(spec["media"]), Path(spec["home"])
+    plan, media, home = FramePlan.model_validate(spec["frames"]), storage.given(spec["media"]), Path(spec["home"])
     clip, whisper = (Perceiver.model_validate(spec[kind]) if spec[kind] else None for kind in ("clip", "whisper"))
     videos = {
         row["video_id"]: row
         for row in pl.read_parquet(spec["videos"]).unique("video_id").sort("video_id").iter_rows(named=True)
     }
-    tasks = {name: _task(row, plan=plan, media=media, version=spec["version"]) for name, row in videos.items()}
+    stamps = work.stamps(media)
+    tasks = {
+        name: _task(row, plan=plan, media=media, stamps=stamps, version=spec["version"]) for name, row in videos.items()
+    }
     places = {name: f"{PLACE}/{work.key(task)}" for name, task in tasks.items()}
     with progress.reporting() as report:
-        found = work.results(tasks, features, folder=home / PLACE, report=report, unit="videos")
+        found = work.results(tasks, features, folder=storage.place(home, PLACE), report=report, unit="videos")
         embedded, spoken = {}, {}
         if clip:
             files = {
-                frame["sha256"]: home / places[name] / frame["file"]
+                frame["sha256"]: storage.place(home, f"{places[name]}/{frame['file']}")
                 for name, each in found.items()
                 for frame in each.get("frames", ())
             }
             embedded = perception.embed(files, model=clip, home=home, report=report)
         if whisper:
             silent = [name for name, task in tasks.items() if not task["has_text"]]
-            sounds = {name: Path(found[name]["sound"]) for name in silent if "sound" in found[name]}
+            sounds = {name: _sound(tasks[name], found[name]) for name in silent if "sound" in found[name]}
             digests = {name: programfiles.sha256(path) for name, path in sounds.items()}
             heard = perception.transcribe(
                 {digest: sounds[name] for name, digest in digests.items()}, model=whisper, home=home, report=report
@@ -96,7 +99,7 @@ def features(task: dict[str, Any], place: Path) -> dict[str, Any]:
             found.setdefault("audio_problem", error.reason)
         else:
             found |= {each: list(sound[each]) for each in STATISTICS}  # pyright: ignore[reportArgumentType]
-            found["sound"] = str(path)
+            found["sound"] = name
             found.setdefault("duration_s", sound["duration_s"])
             found.pop("audio_problem", None)
             break
@@ -115,25 +118,27 @@ def _saved(frame: frames.Frame, place: Path) -> dict[str, Any]:
 def _file(task: dict[str, Any], name: str) -> Path:
     if task[name] is None:
         raise NoPicture("missing")
-    return below(Path(task["media"]), task[name])
+    return below(storage.given(task["media"]), task[name])
 
 
-def _task(row: dict[str, Any], *, plan: FramePlan, media: Path, version: str) -> dict[str, Any]:
+def _sound(task: dict[str, Any], found: dict[str, Any]) -> Path:
+    # Older code wrote down the file itself.
+    return _file(task, found["sound"]) if found["sound"] in task else Path(found["sound"])
+
+
+def _task(
+    row: dict[str, Any], *, plan: FramePlan, media: storage.Place, stamps: work.Stamps, version: str
+) -> dict[str, Any]:
     task = {
         "video": row["video"],
         "audio": row["audio"],
-        "media": str(media.resolve()),
+        "media": storage.absolute(media),
         "frames": plan.model_dump(mode="json"),
         "has_text": bool(row["text"].strip()),
         "version": version,
     }
-    stamps = {}
-    for name in ("video", "audio"):
-        try:
-            stamps[name] = work.stamp(_file(task, name))
-        except NoPicture:
-            stamps[name] = None
-    return {**task, "stamps": stamps}
+    stamped = {name: stamps(task[name]) if task[name] is not None else None for name in ("video", "audio")}
+    return {**task, "stamps": stamped}
 
 
 def _row(

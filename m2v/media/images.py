@@ -7,6 +7,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from m2v import buckets, storage
+
 # A picture of more than this is more likely an attack on memory than a meme.
 MAX_PIXELS = 64_000_000
 # The largest that a model here takes whole: four tiles of 560.
@@ -37,18 +39,31 @@ class NoPicture(Exception):
         self.reason = reason
 
 
-def below(root: Path, name: str) -> Path:
-    """The file that a table names, below the media folder.
+def below(root: storage.Place, name: str) -> Path:
+    """The file that a table names, below the place of media; a local copy of one in object storage.
 
     Raises:
-        NoPicture: The name leads out of the folder, also by a link, or there is no such file.
+        NoPicture: The name leads out of the place, also by a link, or there is no such file.
+        StorageError: The object cannot be had.
     """
+    if not isinstance(root, Path):
+        return _object(root, name)
     path = (root / name).resolve()
     if not path.is_relative_to(root.resolve()):
         raise NoPicture("outside")
     if not path.is_file():
         raise NoPicture("missing")
     return path
+
+
+def _object(root: str, name: str) -> Path:
+    address = buckets.inside(root, name)
+    if address is None:
+        raise NoPicture("outside")
+    try:
+        return storage.local(address, changes=True)
+    except FileNotFoundError:
+        raise NoPicture("missing") from None
 
 
 def read(path: Path) -> Picture:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from m2v import shards
+from m2v import shards, storage
 from m2v.catalog import weights
 from m2v.catalog.entries import Perceiver
 from m2v.media import audio
@@ -19,7 +19,9 @@ EMBEDDINGS = {"frame_sha256": pl.String, "embedding": pl.List(pl.Float64)}
 TRANSCRIPTS = {"sound_sha256": pl.String, "transcript": pl.String}
 
 
-def embed(frames: Mapping[str, Path], *, model: Perceiver, home: Path, report: Report) -> dict[str, list[float]]:
+def embed(
+    frames: Mapping[str, storage.Place], *, model: Perceiver, home: Path, report: Report
+) -> dict[str, list[float]]:
     """CLIP's embedding of each frame, (dimensions,) at unit length, by its sha256.
 
     Args:
@@ -48,7 +50,7 @@ def pooled(vectors: list[list[float]]) -> list[float]:
 
 
 def _kept(
-    files: Mapping[str, Path],
+    files: Mapping[str, Any],
     root: Path,
     schema: shards.Schema,
     compute: Callable[..., None],
@@ -68,7 +70,7 @@ def _kept(
     return {digest: found[digest] for digest in files}
 
 
-def _embed(frames: Mapping[str, Path], keep: shards.Keep, *, model: Path, report: Report) -> None:
+def _embed(frames: Mapping[str, storage.Place], keep: shards.Keep, *, model: Path, report: Report) -> None:
     import torch
     import transformers
     from PIL import Image
@@ -82,7 +84,7 @@ def _embed(frames: Mapping[str, Path], keep: shards.Keep, *, model: Path, report
     with torch.inference_mode():
         for start in range(0, len(items), BATCH):
             batch = items[start : start + BATCH]
-            pictures = [Image.open(path).convert("RGB") for _, path in batch]
+            pictures = [Image.open(storage.local(path)).convert("RGB") for _, path in batch]
             found = clip(**processor(pictures, return_tensors="pt").to(device)).image_embeds.float()
             found = (found / found.norm(dim=1, keepdim=True)).cpu().tolist()
             for (digest, _), vector in zip(batch, found, strict=True):

@@ -1,6 +1,6 @@
 """Program: memes' pictures, decoded once.
 
-The spec says ``memes`` (parquet with ``meme_id`` and ``image``), ``media`` (the folder that images lie below), ``home``
+The spec says ``memes`` (parquet with ``meme_id`` and ``image``), ``media`` (the place that images lie below), ``home``
 (the platform's) and ``version`` (which, when it changes, makes known results be found anew). The folder gets
 ``pictures.parquet``: rows of ``meme_images``, their paths relative to the home.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from m2v import programfiles, progress, schemas
+from m2v import programfiles, progress, schemas, storage
 from m2v.media import images, work
 
 PLACE = "media/pictures"
@@ -25,11 +25,16 @@ def main() -> None:
         return
     began = time.monotonic()
     rows = pl.read_parquet(spec["memes"]).sort("meme_id")
-    media, home = Path(spec["media"]), Path(spec["home"])
+    media, home = storage.given(spec["media"]), Path(spec["home"])
+    stamps = work.stamps(media)
     chunks = [rows.slice(start, CHUNK).rows() for start in range(0, rows.height, CHUNK)]
-    tasks = {str(number): _task(chunk, media, version=spec["version"]) for number, chunk in enumerate(chunks)}
+    tasks = {
+        str(number): _task(chunk, media, stamps=stamps, version=spec["version"]) for number, chunk in enumerate(chunks)
+    }
     with progress.reporting() as report:
-        found = work.results(tasks, pictures, folder=home / PLACE, report=report, unit="batches of pictures")
+        found = work.results(
+            tasks, pictures, folder=storage.place(home, PLACE), report=report, unit="batches of pictures"
+        )
     made = [row for name, task in tasks.items() for row in _rows(task, found[name])]
     table = pl.DataFrame(made, schema=dict(schemas.MEME_IMAGES.columns)).sort("meme_id")
     table.write_parquet(out / "pictures.parquet")
@@ -51,7 +56,7 @@ def pictures(task: dict[str, Any], place: Path) -> dict[str, Any]:
         try:
             if name is None:
                 raise images.NoPicture("missing")
-            path = images.below(Path(task["media"]), name)
+            path = images.below(storage.given(task["media"]), name)
             picture = images.read(path)
         except images.NoPicture as error:
             found.append({"meme_id": meme_id, "problem": error.reason})
@@ -73,15 +78,9 @@ def pictures(task: dict[str, Any], place: Path) -> dict[str, Any]:
     return {"pictures": found}
 
 
-def _task(chunk: list[tuple[Any, ...]], media: Path, *, version: str) -> dict[str, Any]:
-    listed = []
-    for meme_id, name in chunk:
-        try:
-            about = work.stamp(images.below(media, name)) if name else None
-        except images.NoPicture:
-            about = None
-        listed.append([meme_id, name, about])
-    return {"pictures": listed, "media": str(media.resolve()), "side": images.SIDE, "version": version}
+def _task(chunk: list[tuple[Any, ...]], media: storage.Place, *, stamps: work.Stamps, version: str) -> dict[str, Any]:
+    listed = [[meme_id, name, stamps(name) if name else None] for meme_id, name in chunk]
+    return {"pictures": listed, "media": storage.absolute(media), "side": images.SIDE, "version": version}
 
 
 def _rows(task: dict[str, Any], result: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,23 +4,27 @@ import hashlib
 import json
 import multiprocessing
 import os
+import posixpath
 import resource
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from m2v.programfiles import replace
+from m2v import storage
+from m2v.media import images
 from m2v.progress import Report
 
 Work = Callable[[dict[str, Any], Path], dict[str, Any]]
+Stamps = Callable[[str], list[int | str] | None]
 # Of address space, for each worker: decoding 8K takes 2 GiB; a hostile header asks for hundreds.
 WORKER_GIB = 8
+RESULT = "result.json"
 
 
 def results(
-    tasks: Mapping[str, dict[str, Any]], work: Work, *, folder: Path, report: Report, unit: str
+    tasks: Mapping[str, dict[str, Any]], work: Work, *, folder: storage.Place, report: Report, unit: str
 ) -> dict[str, dict[str, Any]]:
     """Each task's result by name, computed unless it is known.
 
@@ -31,8 +35,10 @@ def results(
         work: A function of a module; gets a task and a folder of its own, which exists only if the result does.
         folder: For results of all programs.
     """
-    places = {name: folder / key(task) for name, task in tasks.items()}
-    found = {name: known for name, place in places.items() if (known := _known(place)) is not None}
+    places = {name: storage.join(folder, key(task)) for name, task in tasks.items()}
+    with ThreadPoolExecutor(storage.N_AT_ONCE) as pool:
+        known = dict(zip(places, pool.map(_known, places.values()), strict=True))
+    found = {name: result for name, result in known.items() if result is not None}
     todo = {name: task for name, task in tasks.items() if name not in found}
     n_workers = min(len(todo), os.cpu_count() or 1)
     n_done = len(found)
@@ -68,10 +74,21 @@ def key(task: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(task, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def stamp(path: Path) -> list[int]:
-    """What changes when a file does, without reading it."""
-    about = path.stat()
-    return [about.st_size, about.st_mtime_ns]
+def stamps(media: storage.Place) -> Stamps:
+    """What changes when a file below the place does, without reading it, by name; None where there is no such file."""
+    if storage.is_remote(media):
+        # One list of all: asking for each takes longer than reading them.
+        known = storage.files(media)
+        return lambda name: list(known[clean]) if (clean := posixpath.normpath(name)) in known else None
+
+    def look(name: str) -> list[int | str] | None:
+        try:
+            about = images.below(media, name).stat()
+        except images.NoPicture:
+            return None
+        return [about.st_size, about.st_mtime_ns]
+
+    return look
 
 
 def _limit() -> None:
@@ -81,18 +98,20 @@ def _limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
 
 
-def _worked(work: Work, task: dict[str, Any], place: Path) -> dict[str, Any]:
-    place.mkdir(parents=True, exist_ok=True)
-    try:
-        found = work(task, place)
-    except MemoryError:
-        found = {"problem": "too_large"}
-    replace(place / "result.json", json.dumps(found).encode())
+def _worked(work: Work, task: dict[str, Any], place: storage.Place) -> dict[str, Any]:
+    with storage.filled(place) as folder:
+        try:
+            found = work(task, folder)
+        except MemoryError:
+            found = {"problem": "too_large"}
+    # Last: what has one is complete.
+    storage.write(storage.join(place, RESULT), json.dumps(found).encode())
     return found
 
 
-def _known(place: Path) -> dict[str, Any] | None:
+def _known(place: storage.Place) -> dict[str, Any] | None:
+    content = storage.read(storage.join(place, RESULT))
     try:
-        return json.loads((place / "result.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return json.loads(content) if content is not None else None
+    except ValueError:
         return None

@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from m2v import mapping, programfiles, progress, shards
+from m2v import mapping, programfiles, progress, shards, storage
 from m2v.catalog.entries import Vlm
 from m2v.errors import StoreError
 from m2v.prediction import prompts, served
@@ -89,6 +89,9 @@ def ask(
     Args:
         names: The items' ids by request, for errors.
     """
+    storage.fetch(
+        path for each in [*items.values(), *(each.shown for each in demonstrations)] for path in each.pictures
+    )
     if task.server:
         # A server cuts what it must: only it knows the tokens.
         questions = {

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from m2v import storage
 from m2v.catalog.entries import LabelDefinition
 from m2v.errors import M2VError
 from m2v.prediction import parsing
@@ -366,7 +367,7 @@ def media(pictures: Sequence[Sequence[Shown]], *, loaded: Loaded) -> dict[str, A
 
 
 def _opened(path: str) -> Image.Image:
-    with Image.open(path) as image:
+    with Image.open(storage.local(path)) as image:
         return image.convert("RGB")
 
 

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from m2v import storage
 from m2v.catalog.entries import LabelDefinition, Server
 from m2v.errors import M2VError
 from m2v.prediction import parsing, prompts
@@ -153,7 +154,7 @@ def with_pictures(asked: prompts.Asked) -> list[dict[str, Any]]:
         parts: list[dict[str, Any]] = []
         holders = [part for part in message["content"] if part["type"] != "text"]
         shown: Sequence[str] = next(pictures).pictures if message["role"] == "user" and holders else ()
-        parts += [{"type": "image_url", "image_url": {"url": _data_url(Path(path))}} for path in shown]
+        parts += [{"type": "image_url", "image_url": {"url": _data_url(storage.local(path))}} for path in shown]
         parts += [part for part in message["content"] if part["type"] == "text"]
         # Some servers take an assistant's words only as a string.
         is_plain = message["role"] == "assistant"

@@ -19,7 +19,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from pydantic import BaseModel, ConfigDict
 
-from m2v import programfiles, progress
+from m2v import programfiles, progress, storage
 from m2v.catalog import weights
 from m2v.catalog.entries import LabelDefinition, Prompt, Vlm, VlmLora
 from m2v.prediction import models, predict, prompts, scoring
@@ -129,6 +129,8 @@ class Conversations:
             lesson(predict.shown(row), label=row["label"], task=task, loaded=self.loaded, cut=cut)
             for row in rows.iter_rows(named=True)
         ]
+        # Before the loader forks its workers.
+        storage.fetch(path for each in lessons for path in each.shown.pictures)
         self.n_cut = cut.n_cut
         self.examples = Lessons(lessons)
         kinds = {each: place for place, each in enumerate(sorted({_kind(each.shown) for each in lessons}))}

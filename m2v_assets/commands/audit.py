@@ -135,10 +135,10 @@ def verify(
 def _stories(with_text: bool) -> "Stories":
     from m2v_resources.home import home
     from m2v_resources.record import Record
-    from m2v_resources.store import TableStore
+    from m2v_resources.store import open_store
     from m2v_resources.stories import Stories
 
-    return Stories(Record(TableStore(home() / "tables")), with_text=with_text)
+    return Stories(Record(open_store(home())), with_text=with_text)
 
 
 def _tell(stories: "Stories", story: dict[str, Any], output: list[Path] | None, as_json: bool) -> None:

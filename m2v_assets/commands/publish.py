@@ -41,12 +41,12 @@ def dataset(
     from m2v.catalog import open_study
     from m2v_assets import publishing
     from m2v_resources.home import home
-    from m2v_resources.store import TableStore
+    from m2v_resources.store import open_store
 
     plan = open_study(study)
     alignments = [plan.alignment(name) for name in dict.fromkeys(names)]
     repo = to or publishing.repository(alignments[0].name, namespace=_namespace(plan))
-    release = publishing.dataset_release(alignments, plan, TableStore(home() / "tables"), repo=repo)
+    release = publishing.dataset_release(alignments, plan, open_store(home()), repo=repo)
     _publish(
         release,
         plan,
@@ -64,12 +64,12 @@ def adapter(run: str, to: To = None, dry_run: Dry = False, study: Study = "publi
     from m2v.catalog import open_study
     from m2v_assets import publishing
     from m2v_resources.home import home
-    from m2v_resources.store import TableStore
+    from m2v_resources.store import open_store
 
     plan = open_study(study)
     trained = plan.run(run)
     repo = to or publishing.repository(trained.name, namespace=_namespace(plan))
-    release = publishing.adapter_release(trained, plan, TableStore(home() / "tables"), repo=repo, home=home())
+    release = publishing.adapter_release(trained, plan, open_store(home()), repo=repo, home=home())
     _publish(release, plan, schemas.ADAPTER_RELEASES, names=[trained.name], dry_run=dry_run, as_json=as_json)
 
 
@@ -126,9 +126,9 @@ def _publish(
     from m2v_assets import publishing
     from m2v_resources.home import home
     from m2v_resources.releases import Releases, recorded
-    from m2v_resources.store import TableStore
+    from m2v_resources.store import open_store
 
-    releases, store = Releases(home=str(home())), TableStore(home() / "tables")
+    releases, store = Releases(home=str(home())), open_store(home())
     private = plan.study.publish.private if plan.study.publish else True
     if dry_run:
         _show_preview(releases.preview(release, private=private), as_json)

@@ -176,10 +176,10 @@ def _show(plan: "StudyPlan", home: Path, *, as_json: bool) -> None:
     from m2v_assets import console
     from m2v_resources.annotators import standing
     from m2v_resources.ledger import Ledger
-    from m2v_resources.store import TableStore
+    from m2v_resources.store import open_store
 
     shown = {}
-    store = TableStore(home / "tables")
+    store = open_store(home)
     for alignment in plan.alignments:
         now = standing(Ledger(home, alignment.name))
         conflicts = store.read("conflicts", alignment.name) if store.latest("conflicts", alignment.name) else None

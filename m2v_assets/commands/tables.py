@@ -96,9 +96,9 @@ def diff(
 
 def _store() -> "TableStore":
     from m2v_resources.home import home
-    from m2v_resources.store import TableStore
+    from m2v_resources.store import open_store
 
-    return TableStore(home() / "tables")
+    return open_store(home())
 
 
 def _version(name: str) -> tuple["TableStore", "Version"]:

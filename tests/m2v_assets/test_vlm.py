@@ -7,11 +7,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from m2v import schemas
+from m2v import schemas, storage
 from m2v.catalog import open_study
 from m2v_assets import requirements
 from m2v_assets.definitions import assets
-from m2v_resources.store import TableStore
+from m2v_resources.store import TableStore, open_store
+from tests.buckets import Server
 from tests.m2v_assets.conftest import Run, as_json, command
 
 LLAVA = "tiny_llava_video_lora_vid_rm_ft_veggie_garden_s0"
@@ -102,6 +103,36 @@ def _asked(home: Path) -> tuple[int, int]:
         (home / "programs/predict/veggie_garden").glob("*/manifest.json"), key=lambda path: path.stat().st_mtime
     )
     return len(said), json.loads(said[-1].read_text(encoding="utf-8"))["n_asked"]
+
+
+def test_rows_are_equal_wherever_tables_and_media_lie(
+    made: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder,) = (made / "sources").glob("*-media-*")
+    with Server() as server:
+        settings = {
+            **server.environment,
+            "M2V_STORAGE": server.new(),
+            "M2V_MEDIA": server.new(),
+            "M2V_CACHE": str(tmp_path / "cache"),
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        for path in folder.rglob("*.*"):
+            storage.upload(Path(shutil.copy(path, tmp_path)), f"{settings['M2V_MEDIA']}/{path.relative_to(folder)}")
+        m2v = command(home)
+        done = as_json(m2v("run", "--study", "sample", "--select", "predictions/veggie_garden", "--json", **settings))
+        assert (done["failed"], done["materialised"]) == (0, 6)
+        ours, theirs = TableStore(made / "tables"), open_store(home)
+        # Other media have other folders of what was decoded, and only that differs.
+        for name, paths in {"meme_images/veggie": "path", "video_features/garden": "frames"}.items():
+            assert theirs.read(*name.split("/")).drop(paths).equals(rows(made, name).drop(paths))
+        for name in ("memes/veggie", "videos/garden", "demonstrations/garden", "predictions/veggie_garden"):
+            table, variant = name.split("/")
+            assert theirs.version(table, variant).rows_hash == ours.version(table, variant).rows_hash, name
+        assert not (home / "tables").exists()
+        assert not (home / "media/pictures").exists()
+        assert as_json(m2v("audit", "verify", "--rows", "--json", **settings))["problems"] == []
 
 
 def test_scores_say_which_model_and_whether_it_was_trained(made: Path) -> None:

@@ -7,20 +7,46 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from m2v import schemas
+from m2v import schemas, storage
 from m2v.errors import InvalidRows, StoreError, UnknownName
+from m2v.storage import Place
 from m2v_resources.store import TableStore
 from tests import tables
+from tests.buckets import Server
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> TableStore:
-    return TableStore(tmp_path / "tables")
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture(params=["disk", "objects"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TableStore:
+    """A store on a local disk, and one in object storage."""
+    if request.param == "disk":
+        return TableStore(tmp_path / "tables")
+    server: Server = request.getfixturevalue("server")
+    for name, value in {**server.environment, "M2V_CACHE": str(tmp_path / "cache")}.items():
+        monkeypatch.setenv(name, value)
+    return TableStore(f"{server.new()}/tables")
+
+
+def change(place: str, how: Callable[[bytes], bytes | None]) -> None:
+    """Do something to a file or an object behind the store's back."""
+    content = storage.read(storage.given(place))
+    assert content is not None
+    changed = how(content)
+    if changed is None:
+        storage.delete(storage.given(place))
+    else:
+        storage.write(storage.given(place), changed)
 
 
 def memes(*labels: bool) -> pl.DataFrame:
@@ -59,16 +85,18 @@ def test_invalid_rows_leave_the_last_version_in_place(store: TableStore) -> None
     assert store.numbers("memes", "fhm") == [1]
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+DAMAGE = {"flip": flipped, "truncate": lambda content: content[:-9], "delete": lambda content: None}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_file_is_named_and_writing_the_rows_again_mends_it(store: TableStore, damage: str) -> None:
     version = store.write(memes(True), schemas.MEMES, "fhm")
-    path = store.path(version)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    if damage == "delete":
-        path.unlink()
-    else:
-        path.write_bytes(content if damage == "flip" else content[:-9])
+    change(store.place(version), DAMAGE[damage])
     with pytest.raises(StoreError, match=r"memes/fhm@1: .*m2v run --force --select memes/fhm"):
         store.read("memes", "fhm")
     assert store.write(memes(True), schemas.MEMES, "fhm") == version
@@ -77,8 +105,7 @@ def test_a_damaged_file_is_named_and_writing_the_rows_again_mends_it(store: Tabl
 
 def test_a_damaged_claim_is_named_with_the_way_out(store: TableStore) -> None:
     store.write(memes(True), schemas.MEMES, "fhm")
-    claim = store.root / "memes" / "fhm" / "versions" / "1.json"
-    claim.write_text(claim.read_text()[:20])
+    change(store.claim("memes", "fhm", 1)[0], lambda content: content[:20])
     with pytest.raises(StoreError, match=r"1\.json is damaged.*Delete it"):
         store.read("memes", "fhm")
 
@@ -97,7 +124,26 @@ def test_a_variant_never_leaves_the_root(store: TableStore, variant: str) -> Non
         store.write(memes(True), schemas.MEMES, variant)
 
 
-def write_versions(root: Path, writer: int, n: int) -> None:
+def test_a_purged_version_says_why_and_later_ones_stay(store: TableStore) -> None:
+    first = store.write(memes(True), schemas.MEMES, "fhm")
+    with pytest.raises(StoreError, match="only earlier ones are purged"):
+        store.purge(first, why="take-down")
+    store.write(memes(False), schemas.MEMES, "fhm")
+    store.purge(first, why="take-down")
+    with pytest.raises(StoreError, match="memes/fhm@1 was purged: take-down"):
+        store.read("memes", "fhm", number=1)
+    assert storage.read(storage.given(store.place(first))) is None
+    assert (store.numbers("memes", "fhm"), store.read("memes", "fhm").height) == ([1, 2], 1)
+
+
+def test_every_table_and_its_versions_are_listed(store: TableStore) -> None:
+    for variant, labels in (("fhm", (True,)), ("fhm", (False,)), ("mami", (True, False))):
+        store.write(memes(*labels), schemas.MEMES, variant)
+    assert store.all_numbers() == {("memes", "fhm"): [1, 2], ("memes", "mami"): [1]}
+    assert [each.name for each in store.all_latest()] == ["memes/fhm@2", "memes/mami@1"]
+
+
+def write_versions(root: Place, writer: int, n: int) -> None:
     for number in range(n):
         rows = tables.memes({"meme_id": f"w{writer}n{number}"})
         TableStore(root).write(rows, schemas.MEMES, "fhm")
@@ -121,7 +167,7 @@ WRITER = """
     import sys
     from pathlib import Path
     import polars as pl
-    from m2v import schemas
+    from m2v import schemas, storage
     from m2v_resources.store import TableStore
 
     rows = {name: [None] * 20_000 for name in schemas.MEMES.columns}
@@ -129,14 +175,14 @@ WRITER = """
         meme_id=pl.int_range(pl.len()).cast(pl.String), split=pl.lit("train", schemas.SPLITS), label=True,
         text_sha256=pl.lit("0"),
     )
-    store = TableStore(Path(sys.argv[1]))
+    store = TableStore(storage.given(sys.argv[1]))
     print("ready", flush=True)
     for number in range(10_000):
         store.write(frame.with_columns(text=pl.lit(f"leek {number}")), schemas.MEMES, "fhm")
 """
 
 
-def test_kill_9_at_any_moment_leaves_every_version_whole(store: TableStore) -> None:
+def test_kill_9_at_any_moment_leaves_every_version_whole(store: TableStore, tmp_path: Path) -> None:
     moment = random.Random(7)  # noqa: S311
     for _ in range(12):
         command = [sys.executable, "-c", textwrap.dedent(WRITER), str(store.root)]
@@ -149,7 +195,7 @@ def test_kill_9_at_any_moment_leaves_every_version_whole(store: TableStore) -> N
             assert store.read("memes", "fhm", number=number).height == 20_000
     assert store.numbers("memes", "fhm")
     store.write(memes(True), schemas.MEMES, "fhm")
-    assert not list(store.root.rglob("*.tmp")), "the next writer sweeps what the killed ones left"
+    assert not list(tmp_path.rglob("*.tmp")), "the next writer sweeps what the killed ones left"
 
 
 def test_a_sweep_spares_a_writer_that_is_alive(store: TableStore) -> None:
