@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from m2v import mapping, programfiles, shards
+from m2v import mapping, programfiles, shards, storage
 from m2v.prediction import models, prompts, scoring
 from m2v.prediction.served import Keep
 from m2v.prediction.task import ANSWERS, Task
@@ -118,6 +118,9 @@ class Copy:
     def __call__(self, shard: dict[str, Any]) -> dict[str, Any]:
         """Ask about a shard's batches."""
         batches = unpacked(shard)
+        # Here, where they are looked at; the program that plans needs none.
+        given = (shown for batch in batches for each in batch.questions for shown in each.all_pictures)
+        storage.fetch(path for shown in given for path in shown.pictures)
         digests = [each.item for batch in batches for each in batch.questions]
         before = self.asker.counts()
         with shards.part(self.folder, ANSWERS, name=programfiles.digest("".join(digests))) as (known, add):

@@ -89,9 +89,9 @@ def ask(
     Args:
         names: The items' ids by request, for errors.
     """
-    storage.fetch(
-        path for each in [*items.values(), *(each.shown for each in demonstrations)] for path in each.pictures
-    )
+    if not mapping.is_spread():
+        given = [*items.values(), *(each.shown for each in demonstrations)]
+        storage.fetch(path for each in given for path in each.pictures)
     if task.server:
         # A server cuts what it must: only it knows the tokens.
         questions = {
