@@ -1,9 +1,9 @@
 """What tables cost in object storage over a local disk: votes written as a new version, and read back verified.
 
 The server is moto's, in Python on this machine, and answers one request at a time. So what is measured is our client,
-hashing and this server over loopback, without a network. A real store adds its latency for each request (five to write a
-version, four to read one, six where the host has it not yet) and the time that the bytes take. Both disks alternate in
-one run; the fastest of five counts.
+hashing and this server over loopback, without a network. A real store adds its latency for each request (five to write
+a version, four to read one, six where the host has it not yet) and the time that the bytes take. Both disks alternate
+in one run; the fastest of five counts.
 """
 
 import os

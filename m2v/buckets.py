@@ -27,6 +27,9 @@ LATER = (
 )
 NEEDED = "s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject"
 
+# Processes that use the library: this one, or the one that it was forked from.
+_used_by: set[int] = set()
+
 # Size in bytes, and what changes when the object does.
 Facts = tuple[int, str]
 
@@ -50,7 +53,7 @@ class Bucket:
     """Objects below a prefix; names are relative to it, with slashes, and lead nowhere else."""
 
     def __init__(self, address: str) -> None:
-        self.address, self.is_proved, self._pid = address, False, os.getpid()
+        self.address, self.is_proved = address, False
         with _translated(address, "listed"):
             next(iter(self._library().list(self._opened(*FIRST), chunk_size=1)), None)
         self._store = self._opened(*LATER)
@@ -81,9 +84,13 @@ class Bucket:
             except FileNotFoundError as error:
                 _refuse_absent_bucket(error)
                 return None
-            for piece in found.stream(min_chunk_size=PIECE_BYTES):
-                file.write(piece)
-            return _tag(found.meta)
+            pieces = iter(found.stream(min_chunk_size=PIECE_BYTES))
+        while True:
+            with _translated(self.where(name), "read"):
+                piece = next(pieces, None)
+            if piece is None:
+                return _tag(found.meta)
+            file.write(piece)
 
     def put(self, name: str, content: bytes | Path) -> str:
         """Write an object whole, whatever was there; give what changes when it does."""
@@ -146,15 +153,18 @@ class Bucket:
         return S3Store(name, prefix=prefix or None, client_options={**client, **allowed}, retry_config=retry)  # pyright: ignore[reportArgumentType]
 
     def _library(self) -> Any:
-        if os.getpid() != self._pid:
+        if _used_by and os.getpid() not in _used_by:
             # The library's threads are not in a fork, which would wait for them for ever.
-            raise StorageError(f"{self.address} was opened before this process was forked; fetch files before a fork.")
+            raise StorageError(
+                f"{self.address} cannot be used in a process that was forked; fetch files before a fork."
+            )
         try:
             import obstore
         except ImportError as error:
             raise StorageError(
                 f"{self.address} is in object storage, which needs obstore: `pip install 'm2v[cluster]'`."
             ) from error
+        _used_by.add(os.getpid())
         return obstore
 
 
@@ -198,7 +208,8 @@ def _translated(address: str, verb: str) -> Iterator[None]:
     except StorageError:
         raise
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in {"obstore", "builtins"} or "S3" not in str(error) + "S3":
+        # Some of the library's are Python's own: a missing object, a name that it cannot take.
+        if not isinstance(error, OSError | ValueError) and not type(error).__module__.startswith("obstore"):
             raise
         raise StorageError(f"{address} could not be {verb}: {_why(str(error), address)}") from None
 

@@ -22,8 +22,8 @@ class Server:
     """A running server; its buckets are in its memory, and gone when it ends.
 
     Args:
-        fault: "ignores conditions", or "loses answers": of the first conditional put of a key it does what it was asked
-            and says that it failed.
+        fault: "ignores conditions", or "loses an answer": of the first claim of a first version it does what it was
+            asked and says that it failed.
     """
 
     def __init__(self, fault: str = "") -> None:
@@ -94,15 +94,16 @@ def main(fault: str) -> None:
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
-    application, turn, lost = DomainDispatcherApplication(create_backend_app), threading.Lock(), set[str]()
+    application, turn, lost = DomainDispatcherApplication(create_backend_app), threading.Lock(), list[str]()
 
     def one_at_a_time(environ: dict[str, Any], start: Any) -> Any:
         is_conditional = environ.get("HTTP_IF_NONE_MATCH") == "*"
         if fault == "ignores conditions":
             environ.pop("HTTP_IF_NONE_MATCH", None)
         with turn:
-            if fault == "loses answers" and is_conditional and environ["PATH_INFO"] not in lost:
-                lost.add(environ["PATH_INFO"])
+            path = environ["PATH_INFO"]
+            if fault == "loses an answer" and is_conditional and path.endswith("/versions/1.json") and not lost:
+                lost.append(path)
                 b"".join(application(environ, lambda *_: None))
                 start("500 Internal Server Error", [])
                 return []

@@ -96,13 +96,44 @@ def test_a_name_from_data_never_leaves_its_root(name: str, address: str | None) 
     assert buckets.inside("s3://garden/a/", name) == address
 
 
+@pytest.mark.parametrize("name", ["a leek.png", "ü/größe 100%.png", "a#b?c=[d]*~.png", "leek+beet&.png"])
+def test_names_may_have_any_letters(root: str, name: str) -> None:
+    place = buckets.inside(root, name)
+    assert place is not None
+    storage.write(place, b"a leek")
+    assert storage.local(place, changes=True).read_bytes() == b"a leek"
+    assert list(storage.files(root)) == [name]
+
+
+FORKED = """
+    import os, sys
+    from m2v.buckets import bucket
+    from m2v.errors import StorageError
+    bucket(sys.argv[1])
+    if os.fork() == 0:
+        try:
+            bucket(sys.argv[1] + sys.argv[2]).get("leek")
+        except StorageError as error:
+            print(error, flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.mark.parametrize("more", ["", "/more"])
+def test_a_forked_process_is_told_instead_of_waiting_for_ever(root: str, more: str) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(FORKED), root, more]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert "cannot be used in a process that was forked" in done.stdout
+
+
 def test_no_object_is_named_out_of_its_bucket(root: str) -> None:
     with pytest.raises(StorageError, match="cannot name an object"):
         buckets.bucket(root).put("../leek", b"")
 
 
 def test_a_claim_whose_answer_was_lost_is_not_claimed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Server("loses answers") as server:
+    with Server("loses an answer") as server:
         use(monkeypatch, {**server.environment, "M2V_CACHE": str(tmp_path)})
         store = TableStore(f"{server.new()}/tables")
         for number in range(2):
