@@ -30,10 +30,10 @@ class Record:
         return Graph(self._nodes)
 
     def _read(self) -> Iterator[Node]:
-        for folder in sorted(path.parent for path in self.store.root.glob("*/*/versions")):
-            for number in self.store.numbers(folder.parent.name, folder.name):
+        for place, numbers in self.store.all_numbers().items():
+            for number in numbers:
                 try:
-                    yield node(self.store.version(folder.parent.name, folder.name, number=number))
+                    yield node(self.store.version(*place, number=number))
                 except StoreError as error:
                     self.damaged.append(str(error))
 
@@ -56,7 +56,7 @@ class Record:
             why = self.store.purged(self.store.version(version.table, version.variant, number=version.number))
             if why is not None:
                 raise StoreError(f"{version.name} was purged: {why}.")
-        path = self.store.root / version.table / version.variant / f"{version.file_sha256}.parquet"
+        path = self.store.path(version)
         if not path.is_file():
             raise StoreError(
                 f"{version.name}: {path} is missing. Restore it from a backup; `m2v audit verify` says more."

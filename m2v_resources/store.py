@@ -1,27 +1,25 @@
 """The table store: immutable parquet files named by their content, and numbered versions that point at them.
 
 ``<root>/<table>/<variant>/<sha256>.parquet`` holds rows; ``…/versions/<number>.json`` claims a version of them. A
-version is claimed last, by a hard link that fails if the number is taken, so that a writer killed at any moment leaves
-every version whole and concurrent writers never overwrite each other.
+version is claimed last, by an operation that fails if the number is taken, so that a writer killed at any moment leaves
+every version whole and concurrent writers never overwrite each other. What does these operations is a disk.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
-import os
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
 
 from m2v.errors import StoreError, UnknownName
+from m2v.lineage.graph import Node
 from m2v.schemas import Table
+from m2v_resources import disks
 from m2v_resources.rows import rows_hash
 
 
@@ -56,10 +54,14 @@ class Version:
 
 
 class TableStore:
-    """Versions of tables below one folder, on a local disk."""
+    """Versions of tables below one folder on a local disk.
+
+    Attributes:
+        home: The platform's, with its programs' folders.
+    """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self.home, self.disk = root, root.parent, disks.LocalDisk(root)
 
     def write(
         self, frame: pl.DataFrame, table: Table, variant: str, *, provenance: Mapping[str, Any] | None = None
@@ -74,22 +76,15 @@ class TableStore:
         folder = self._folder(table.name, variant)
         latest = self.latest(table.name, variant)
         try:
-            (folder / "versions").mkdir(parents=True, exist_ok=True)
-            _sweep(folder)
             # Hashing and writing take about equally long and share no state: at five million rows, side by side is what
             # keeps the store within 1.3 × plain Polars (benchmarks/store.py).
-            with _scratch(folder) as (path, file), ThreadPoolExecutor(1) as pool:
+            with self.disk.scratch(folder) as written, ThreadPoolExecutor(1) as pool:
                 digest = pool.submit(rows_hash, frame)
                 # Row-group statistics cost a fifth of the write and we look rows up by reading one column.
-                frame.write_parquet(path, statistics=False)
+                frame.write_parquet(written[0], statistics=False)
                 if latest and latest.rows_hash == digest.result() and self.is_whole(latest):
                     return latest
-                _flush(file)
-                file_sha256 = _digest(path)
-                n_bytes = path.stat().st_size
-                # Replaces a file of that name that was damaged; of equal content otherwise.
-                path.replace(folder / f"{file_sha256}.parquet")
-            _sync_folder(folder)
+                file_sha256, n_bytes = self.disk.keep(written, folder)
             if latest and latest.file_sha256 == file_sha256:
                 return latest
             return self._claim(
@@ -120,21 +115,23 @@ class TableStore:
             StoreError: The file is missing or damaged.
         """
         version = self.version(table, variant, number=number)
-        path = self.path(version)
-        if self.purged(version):
-            raise StoreError(f"{version.name} was purged: {self.purged(version)}. Read a later version.")
-        if not self.is_whole(version):
+        if why := self.purged(version):
+            raise StoreError(f"{version.name} was purged: {why}. Read a later version.")
+        path = self.disk.verified(self._file(version))
+        if path is None:
             raise StoreError(
-                f"{version.name}: {path} is missing or damaged (its sha256 is not its name). Restore that file from a "
-                f"backup, or make the table anew: `m2v run --force --select {table}/{variant}`."
+                f"{version.name}: {self.place(version)} is missing or damaged (its sha256 is not its name). Restore "
+                f"that file from a backup, or make the table anew: `m2v run --force --select {table}/{variant}`."
             )
         return pl.read_parquet(path)
 
     def version(self, table: str, variant: str, *, number: int | None = None) -> Version:
         """A version by number, or the latest."""
-        if number and (self._folder(table, variant) / "versions" / f"{number}.json").is_file():
+        if number:
             # Without listing the others: whoever walks through all versions would list them once for each.
-            return self._load(table, variant, number)
+            claim = self.disk.get(f"{self._folder(table, variant)}/versions/{number}.json")
+            if claim is not None:
+                return self._parsed(claim, table, variant, number)
         numbers = self.numbers(table, variant)
         if not numbers:
             known = [f"{each.table}/{each.variant}" for each in self.all_latest()]
@@ -150,25 +147,36 @@ class TableStore:
 
     def all_latest(self) -> list[Version]:
         """The latest version of every table, sorted by name."""
-        folders = sorted(folder.parent for folder in self.root.glob("*/*/versions"))
-        found = (self.latest(folder.parent.name, folder.name) for folder in folders)
-        return [version for version in found if version]
+        return [self._load(*place, numbers[-1]) for place, numbers in self.all_numbers().items() if numbers]
 
     def numbers(self, table: str, variant: str) -> list[int]:
         """Numbers of the complete versions, ascending."""
-        claims = (self._folder(table, variant) / "versions").glob("[0-9]*.json")
-        return sorted(int(path.stem) for path in claims)
+        return disks.numbers(self.disk.names(f"{self._folder(table, variant)}/versions"))
 
-    def path(self, version: Version) -> Path:
-        """The parquet file of a version."""
-        return self._folder(version.table, version.variant) / f"{version.file_sha256}.parquet"
+    def all_numbers(self) -> dict[tuple[str, str], list[int]]:
+        """Numbers of the complete versions by table and variant, sorted."""
+        return {
+            (table, variant): disks.numbers(names)
+            for folder, names in self.disk.folders("versions")
+            for table, variant, _ in [folder.split("/")]
+        }
+
+    def path(self, version: Version | Node) -> Path:
+        """A version's parquet file, as a local one."""
+        return self.disk.path(self._file(version))
+
+    def place(self, version: Version | Node) -> str:
+        """Where a version's parquet file lies."""
+        return self.disk.where(self._file(version))
+
+    def claim(self, table: str, variant: str, number: int) -> tuple[str, bytes]:
+        """Where the claim of a version lies, and its bytes as they are."""
+        name = f"{self._folder(table, variant)}/versions/{number}.json"
+        return self.disk.where(name), self.disk.get(name) or b""
 
     def is_whole(self, version: Version) -> bool:
         """Whether the version's file is there and its content has the sha256 that it is named by."""
-        try:
-            return _digest(self.path(version)) == version.file_sha256
-        except FileNotFoundError:
-            return False
+        return self.disk.verified(self._file(version)) is not None
 
     def purge(self, version: Version, *, why: str) -> None:
         """Delete a version's rows for good; its claim stays, so that what was made of it can still name it.
@@ -179,51 +187,45 @@ class TableStore:
         latest = self.latest(version.table, version.variant)
         if latest and latest.file_sha256 == version.file_sha256:
             raise StoreError(f"{version.name} holds the rows of the latest version; only earlier ones are purged.")
-        marker = self._purge_marker(version)
         try:
-            marker.write_text(why, encoding="utf-8")
-            _sync_folder(marker.parent)
-            self.path(version).unlink(missing_ok=True)
+            self.disk.put(self._purge_marker(version), why.encode())
+            self.disk.delete(self._file(version))
         except OSError as error:
             raise StoreError(f"{version.name} could not be purged: {_reason(error)}.") from error
 
     def purged(self, version: Version) -> str | None:
         """Why a version's rows are gone, where they were deleted on purpose."""
-        marker = self._purge_marker(version)
-        return marker.read_text(encoding="utf-8") if marker.is_file() else None
+        marker = self.disk.get(self._purge_marker(version))
+        return marker.decode() if marker is not None else None
 
-    def _purge_marker(self, version: Version) -> Path:
-        return self._folder(version.table, version.variant) / "versions" / f"purged-{version.number}.txt"
+    def _purge_marker(self, version: Version) -> str:
+        return f"{self._folder(version.table, version.variant)}/versions/purged-{version.number}.txt"
 
-    def _folder(self, table: str, variant: str) -> Path:
+    def _file(self, version: Version | Node) -> str:
+        return f"{self._folder(version.table, version.variant)}/{version.file_sha256}.parquet"
+
+    def _folder(self, table: str, variant: str) -> str:
         for part in (table, variant):
             if not part.replace("_", "").isalnum():
                 raise StoreError(f"{part!r} cannot name a table or variant; use letters, digits and underscores.")
-        return self.root / table / variant
+        return f"{table}/{variant}"
 
     def _load(self, table: str, variant: str, number: int) -> Version:
-        path = self._folder(table, variant) / "versions" / f"{number}.json"
+        return self._parsed(self.claim(table, variant, number)[1], table, variant, number)
+
+    def _parsed(self, claim: bytes, table: str, variant: str, number: int) -> Version:
         try:
-            return Version(number=number, **json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            return Version(number=number, **json.loads(claim))
+        except (ValueError, TypeError) as error:
             raise StoreError(
-                f"{path} is damaged and cannot be read. Delete it: the version before it becomes the latest, and "
-                f"`m2v run --force --select {table}/{variant}` makes a new one."
+                f"{self.claim(table, variant, number)[0]} is damaged and cannot be read. Delete it: the version before "
+                f"it becomes the latest, and `m2v run --force --select {table}/{variant}` makes a new one."
             ) from error
 
-    def _claim(self, folder: Path, claim: dict[str, Any]) -> Version:
+    def _claim(self, folder: str, claim: dict[str, Any]) -> Version:
         claim = {**claim, "claim_sha256": claim_digest(claim)}
-        with _scratch(folder) as (path, file):
-            file.write(json.dumps(claim, indent=1, sort_keys=True).encode())
-            _flush(file)
-            while True:
-                number = max(self.numbers(folder.parent.name, folder.name), default=0) + 1
-                try:
-                    os.link(path, folder / "versions" / f"{number}.json")
-                except FileExistsError:
-                    continue  # another writer took the number between the look and the link
-                _sync_folder(folder / "versions")
-                return Version(number=number, **claim)
+        content = json.dumps(claim, indent=1, sort_keys=True).encode()
+        return Version(number=self.disk.create(f"{folder}/versions", content), **claim)
 
 
 def claim_digest(claim: Mapping[str, Any]) -> str:
@@ -235,51 +237,6 @@ def claim_digest(claim: Mapping[str, Any]) -> str:
 def as_dict(version: Version) -> dict[str, Any]:
     """The version as plain data."""
     return {"name": version.name, **asdict(version)}
-
-
-@contextlib.contextmanager
-def _scratch(folder: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    """An empty file that nobody else touches; gone afterwards, and swept by the next writer if we are killed.
-
-    We hold a lock on it as long as we live, which tells a sweeper, without clocks or process ids, whose it is not.
-    """
-    while True:
-        path = folder / f".{uuid.uuid4().hex}.tmp"
-        with path.open("w+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if not path.exists():
-                continue  # a sweeper took it for a dead writer's before we held the lock
-            try:
-                yield path, file
-            finally:
-                path.unlink(missing_ok=True)
-            return
-
-
-def _sweep(folder: Path) -> None:
-    """Delete what killed writers left behind."""
-    for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _reason(error: Exception) -> str:

@@ -232,7 +232,7 @@ class Stories:
 
     def _asked(self, predictions: Node) -> dict[str, Any] | None:
         """How a model was asked for all of these predictions, where a program here did; its own record says it."""
-        programs = self.record.store.root.parent / "programs" / "predict" / predictions.variant
+        programs = self.record.store.home / "programs" / "predict" / predictions.variant
         manifests = sorted(programs.glob(f"*/{MANIFEST}"))
         try:
             wanted = set(self.record.rows(predictions)["request_sha256"]) if manifests else set()

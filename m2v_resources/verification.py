@@ -87,33 +87,31 @@ def verify(
             for problem in _rows(store, version)
         ]
         problems += _pictures(home, store, whole)
-    n_claims = len(list(store.root.glob("*/*/versions/[0-9]*.json")))
+    n_claims = sum(map(len, store.all_numbers().values()))
     return n_claims + len(hashing.digests), sorted(set(problems), key=lambda each: (each.where, each.what))
 
 
 def _claims(store: TableStore, whole: dict[str, Version]) -> Iterator[Problem | _File]:
     """What is wrong with the claims, and the files that they claim; ``whole`` gets the versions that can be read."""
-    for folder in sorted(path.parent for path in store.root.glob("*/*/versions")):
-        place = f"{folder.parent.name}/{folder.name}"
-        numbers = store.numbers(folder.parent.name, folder.name)
+    for (table, variant), numbers in store.all_numbers().items():
         gaps = sorted(set(range(1, max(numbers, default=0))) - set(numbers))
-        yield from (Problem(f"{place}@{gap}", "the version is gone, though a later one is there") for gap in gaps)
+        for gap in gaps:
+            yield Problem(f"{table}/{variant}@{gap}", "the version is gone, though a later one is there")
         for number in numbers:
-            claim = folder / "versions" / f"{number}.json"
+            claim, content = store.claim(table, variant, number)
             try:
-                version = store.version(folder.parent.name, folder.name, number=number)
+                version = store.version(table, variant, number=number)
             except StoreError:
-                yield Problem(str(claim), "it is damaged and cannot be read")
+                yield Problem(claim, "it is damaged and cannot be read")
                 continue
             whole[version.name] = version
-            content = claim.read_bytes()
             said = json.loads(content)
             if version.claim_sha256 not in {"", claim_digest(said)}:
-                yield Problem(str(claim), "what it claims does not match its own sha256")
+                yield Problem(claim, "what it claims does not match its own sha256")
             if content != json.dumps(said, indent=1, sort_keys=True).encode():
-                yield Problem(str(claim), "its bytes are not as the store writes them")
-            if (version.table, version.variant) != (folder.parent.name, folder.name):
-                yield Problem(str(claim), f"it claims to be of {version.table}/{version.variant}")
+                yield Problem(claim, "its bytes are not as the store writes them")
+            if (version.table, version.variant) != (table, variant):
+                yield Problem(claim, f"it claims to be of {version.table}/{version.variant}")
             elif not store.purged(version):
                 yield _File(
                     store.path(version), version.file_sha256, _called(store, version), "its sha256 is not its name"
@@ -121,7 +119,7 @@ def _claims(store: TableStore, whole: dict[str, Version]) -> Iterator[Problem | 
 
 
 def _called(store: TableStore, version: Version) -> str:
-    return f"{version.name}: {store.path(version)}"
+    return f"{version.name}: {store.place(version)}"
 
 
 def _inputs(version: Version, whole: dict[str, Version]) -> Iterator[Problem]:

@@ -1,0 +1,51 @@
+"""Scratch files: nobody else's while we live, swept by the next writer when we were killed."""
+
+import contextlib
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+
+@contextlib.contextmanager
+def scratch(folder: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """An empty file that nobody else touches; gone afterwards, and swept by the next writer if we are killed.
+
+    We hold a lock on it as long as we live, which tells a sweeper, without clocks or process ids, whose it is not.
+    """
+    while True:
+        path = folder / f".{uuid.uuid4().hex}.tmp"
+        with path.open("w+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not path.exists():
+                continue  # a sweeper took it for a dead writer's before we held the lock
+            try:
+                yield path, file
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def sweep(folder: Path) -> None:
+    """Delete what killed writers left behind."""
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+def flush(file: IO[bytes]) -> None:
+    """Have the disk hold what was written."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the disk hold the folder's names."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
