@@ -1,0 +1,86 @@
+"""What breaks first as a corpus grows, tried with synthetic rows: the figures of docs/scale.md.
+
+A hundred million votes through the table store (``scale_votes.py``, against Polars' own streaming sink), ten thousand
+assets planned (``scale_plan.py``) and a million tasks in the rounds' ledger (``scale_ledger.py``). Each part is a
+process of its own, whose highest resident size counts.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import scale_ledger
+import scale_plan
+import scale_votes
+
+from figure import report, scratch_folder
+
+
+def part(name: str, folder: Path) -> dict[str, Any]:
+    """What a part measures of itself, in a process of its own."""
+    done = subprocess.run([sys.executable, __file__, name, str(folder)], check=True, stdout=subprocess.PIPE, text=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    sys.stderr.write(f"{name}: {found}\n")
+    return found
+
+
+def say(title: str, figure: float, unit: str, most: float | None = None) -> None:
+    target = "–" if most is None else f"≤ {most:,g}"
+    report(f"scale: {title}", figure, unit=unit, target=target, holds=most is None or figure <= most)
+
+
+def votes(folder: Path) -> None:
+    found = {way: part(f"votes {way}", folder) for way in scale_votes.WAYS}
+    store, plain, alone = (found[way] for way in ("store", "plain", "votes alone"))
+    say("100 M votes, size of their frame", alone["frame_mib"], "MiB")
+    say("100 M votes, voted and nothing written", alone["seconds"], "s")
+    say("100 M votes, voted and written in parts", store["seconds"], "s")
+    say("100 M votes, over a plain streaming sink and sha256", store["seconds"] / plain["seconds"], "×", 1.5)
+    say("100 M votes, peak memory of the write", store["peak_mib"], "MiB", 1024)
+    say("100 M votes, peak memory of the plain sink", plain["peak_mib"], "MiB")
+    say("100 M votes, verified and counted by a scan", found["scan"]["seconds"], "s", 30)
+    say("100 M votes, peak memory of the scan", found["scan"]["peak_mib"], "MiB", 1024)
+
+
+def plan(folder: Path) -> None:
+    found = part("plan planned", folder)
+    say(f"{found['n_assets']:,} assets built", found["building"], "s", 30)
+    say(f"{found['n_assets']:,} assets planned, cold", found["cold"], "s", 5)
+    say(f"{found['n_assets']:,} assets planned, warm", found["warm"], "s", 5)
+    say(f"{found['n_assets']:,} assets, a process readied for its first run", found["readying"], "s")
+    say(f"{found['n_assets']:,} assets, peak memory", found["peak_mib"], "MiB", 1024)
+    log = part("plan logged", folder / "home")
+    say("event-log rows per asset made", log["rows"], "rows")
+    say("event-log bytes per asset made", log["bytes"] / 1000, "kB")
+
+
+def ledger(folder: Path) -> None:
+    found = {step: part(f"ledger {step}", folder) for step in scale_ledger.STEPS}
+    for step, title in scale_ledger.STEPS.items():
+        say(f"1 M tasks, {title}", found[step]["seconds"], "s", 60)
+    say("1 M tasks, highest peak memory of a step", max(each["peak_mib"] for each in found.values()), "MiB", 4096)
+
+
+def measured(name: str, folder: Path) -> dict[str, Any]:
+    kind, _, what = name.partition(" ")
+    if kind == "votes":
+        return scale_votes.measured(what, folder)
+    if kind == "ledger":
+        return scale_ledger.measured(what, folder)
+    return scale_plan.planned(folder) if what == "planned" else scale_plan.logged(folder)
+
+
+def main() -> None:
+    for each in (votes, plan, ledger):
+        with tempfile.TemporaryDirectory(dir=scratch_folder()) as folder:
+            each(Path(folder))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(json.dumps(measured(sys.argv[1], Path(sys.argv[2]))))
+    else:
+        main()
