@@ -1,8 +1,9 @@
 """What breaks first as a corpus grows, tried with synthetic rows: the figures of docs/scale.md.
 
 A hundred million votes through the table store (``scale_votes.py``, against Polars' own streaming sink), ten thousand
-assets planned (``scale_plan.py``) and a million tasks in the rounds' ledger (``scale_ledger.py``). Each part is a
-process of its own, whose highest resident size counts.
+assets planned (``scale_plan.py``) and a million tasks in the rounds' ledger (``scale_ledger.py``); then what grows by
+the item, the file and the version (``scale_rates.py``). Each part is a process of its own, whose highest resident size
+counts.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any
 
 import scale_ledger
 import scale_plan
+import scale_rates
 import scale_votes
 
 from figure import report, scratch_folder
@@ -61,7 +63,27 @@ def ledger(folder: Path) -> None:
     found = {step: part(f"ledger {step}", folder) for step in scale_ledger.STEPS}
     for step, title in scale_ledger.STEPS.items():
         say(f"1 M tasks, {title}", found[step]["seconds"], "s", 60)
+    place = next(folder.glob("rounds/*/*"))
+    say("1 M tasks, bytes of an item", (place / "items.parquet").stat().st_size / scale_ledger.N_ITEMS, "bytes")
+    n_answers = scale_ledger.N_ITEMS * scale_ledger.N_PEOPLE
+    say("1 M tasks, bytes of an answer", (place / "annotations.parquet").stat().st_size / n_answers, "bytes")
     say("1 M tasks, highest peak memory of a step", max(each["peak_mib"] for each in found.values()), "MiB", 4096)
+
+
+def rates(folder: Path) -> None:
+    found = {what: part(f"rates {what}", folder / what) for what in scale_rates.WHATS}
+    kept, asked, walked, known, written, decoded = (found[what] for what in scale_rates.WHATS)
+    say("1 M kept answers of a model read", kept["seconds"], "s")
+    say("1 M kept answers of a model, on disk", kept["bytes"] / 2**20, "MiB")
+    say("1 M kept answers of a model, memory to read them", kept["grown_mib"], "MiB")
+    per_item = 1e6 / scale_rates.N_ITEMS
+    say("an item's request hashed", asked["seconds"] * per_item, "µs")
+    say("an item's request held by the program that asks", asked["grown_mib"] * 2**20 / scale_rates.N_ITEMS, "bytes")
+    say("a source file looked at", walked["seconds"] * 1e6 / scale_rates.N_FILES, "µs")
+    say("a video's kept result looked up", known["seconds"] * 1e6 / scale_rates.N_TASKS, "µs")
+    say("a version of a small table written", written["seconds"] * 1e3 / scale_rates.N_VERSIONS, "ms")
+    say("a video of 144 s in 720p decoded", decoded["seconds"], "s")
+    say("a version of a small table, on disk", written["bytes"] / scale_rates.N_VERSIONS, "bytes")
 
 
 def measured(name: str, folder: Path) -> dict[str, Any]:
@@ -70,11 +92,14 @@ def measured(name: str, folder: Path) -> dict[str, Any]:
         return scale_votes.measured(what, folder)
     if kind == "ledger":
         return scale_ledger.measured(what, folder)
+    if kind == "rates":
+        folder.mkdir()
+        return scale_rates.measured(what, folder)
     return scale_plan.planned(folder) if what == "planned" else scale_plan.logged(folder)
 
 
 def main() -> None:
-    for each in (votes, plan, ledger):
+    for each in (votes, plan, ledger, rates):
         with tempfile.TemporaryDirectory(dir=scratch_folder()) as folder:
             each(Path(folder))
 
