@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +67,14 @@ def logged(folder: Path) -> dict[str, Any]:
 def size(folder: Path) -> dict[str, int]:
     """Rows of event logs, bytes and files below Dagster's folder."""
     files = [path for path in folder.rglob("*") if path.is_file()]
-    rows = 0
+    n_bytes, rows = sum(path.stat().st_size for path in files), 0
     for path in files:
         if path.suffix == ".db" or path.name == ".db":
-            with sqlite3.connect(path) as connection:
+            with closing(sqlite3.connect(path)) as connection:
                 names = {name for (name,) in connection.execute("select name from sqlite_master")}
                 if "event_logs" in names:
                     rows += connection.execute("select count(*) from event_logs").fetchone()[0]
-    return {"rows": rows, "bytes": sum(path.stat().st_size for path in files), "files": len(files)}
+    return {"rows": rows, "bytes": n_bytes, "files": len(files)}
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
