@@ -72,7 +72,7 @@ def ledger(folder: Path) -> None:
 
 def rates(folder: Path) -> None:
     found = {what: part(f"rates {what}", folder / what) for what in scale_rates.WHATS}
-    kept, asked, walked, known, written, decoded = (found[what] for what in scale_rates.WHATS)
+    kept, asked, walked, known, written, decoded, voted = (found[what] for what in scale_rates.WHATS)
     say("1 M kept answers of a model read", kept["seconds"], "s")
     say("1 M kept answers of a model, on disk", kept["bytes"] / 2**20, "MiB")
     say("1 M kept answers of a model, memory to read them", kept["grown_mib"], "MiB")
@@ -82,6 +82,7 @@ def rates(folder: Path) -> None:
     say("a source file looked at", walked["seconds"] * 1e6 / scale_rates.N_FILES, "µs")
     say("a video's kept result looked up", known["seconds"] * 1e6 / scale_rates.N_TASKS, "µs")
     say("a version of a small table written", written["seconds"] * 1e3 / scale_rates.N_VERSIONS, "ms")
+    say("final labels of 1 M memes made whole, memory", voted["grown_mib"], "MiB")
     say("a video of 144 s in 720p decoded", decoded["seconds"], "s")
     say("a version of a small table, on disk", written["bytes"] / scale_rates.N_VERSIONS, "bytes")
 
