@@ -40,15 +40,15 @@ RATES = {
     "epochs": Rate(5, "epochs", "assumed", "the paper's recipe"),
     "gpu_tflops": Rate(312, "TFLOP/s", "assumed", "an A100's data sheet, bfloat16"),
     "utilisation": Rate(0.25, "of that", "assumed", "as in docs/vision-language.md; no GPU was at hand"),
-    "meme_bytes": Rate(77.4, "bytes", "measured", "a row of `memes`, published study"),
-    "prediction_bytes": Rate(83, "bytes", "measured", "a kept answer, `scale`; a row of `predictions` too"),
+    "meme_bytes": Rate(77, "bytes", "measured", "a row of `memes`, published study"),
+    "prediction_bytes": Rate(37, "bytes", "measured", "a kept answer, `scale`; a row of `predictions` too"),
     "vote_bytes": Rate(3.9, "bytes", "measured", "a row of `voted_labels`, published study"),
     "item_bytes": Rate(73, "bytes", "measured", "an item of a round's ledger, `scale`"),
     "answer_bytes": Rate(41, "bytes", "measured", "an answer in the ledger, `scale`; in `human_labels` too"),
     "picture_mb": Rate(1.0, "MB", "computed", "a decoded picture, docs/vision-language.md"),
     "video_mb": Rate(3.2, "MB", "computed", "16 frames of 0.2 MB, docs/vision-language.md"),
     "video_row_kb": Rate(64, "kB", "computed", "a row of `video_features`: 17 vectors of 768 float32, text"),
-    "picture_files": Rate(1 + 1 / 64, "files", "measured", "a PNG a meme, a `result.json` for 64"),
+    "picture_files": Rate(1 + 1 / 64, "files", "computed", "a PNG a meme, a `result.json` for 64"),
     "video_files": Rate(17, "files", "measured", "16 JPEGs and a `result.json`"),
     "decode_s": Rate(5.1, "s of a core", "measured", "a video of 144 s in 720p, rule `shots`, `scale`"),
     "prefix_items": Rate(8, "memes", "computed", "the demonstrations, which each of Ray's shards encodes anew"),
@@ -60,11 +60,11 @@ RATES = {
     "answer_price": Rate(0.10, "$", "assumed", "20 s at $18 an hour"),
 }  # fmt: skip
 
-# GPUs that one program is given by each launcher; local is one GPU in this machine, a cluster eight hosts of eight.
+# GPUs to label and to train with and cores to decode with, for one program: of one machine, or of eight hosts.
 LAUNCHERS = {
-    "local": {"label": 1, "train": 1, "who": "the machine is busy; one run waits for the other"},
-    "ray": {"label": 64, "train": 8, "who": "nobody: items are shared by copies on all hosts; a training has one host"},
-    "slurm": {"label": 1, "train": 64, "who": "the queue, once a program; a training has all hosts of its allocation"},
+    "local": {"label": 1, "train": 1, "cores": 16},
+    "ray": {"label": 64, "train": 8, "cores": 64},
+    "slurm": {"label": 1, "train": 64, "cores": 64},
 }
 SHARDS_PER_COPY, LARGEST_SHARD = 8, 512
 
@@ -84,6 +84,16 @@ def labelling(n_memes: int) -> float:
 
 def training(n_examples: int) -> float:
     return gpu_hours(n_examples * rate("epochs"), rate("train_tflop"))
+
+
+def decoding(n_videos: int) -> float:
+    """Hours of one core."""
+    return n_videos * rate("decode_s") / 3600
+
+
+def seeing(n_videos: int) -> float:
+    """By CLIP and Whisper."""
+    return gpu_hours(n_videos, rate("features_tflop"))
 
 
 def answers(n_memes: int) -> float:
@@ -120,7 +130,7 @@ def rates_table() -> list[str]:
 def memes_table() -> list[str]:
     head = [
         "| memes | labelled by LLaMA 11B, GPU h (c) | one LLaVA 7B trained on them, GPU h (c) | answers (m, a) "
-        "| a person's hours (a) | tables, one version (m) | pictures (c) | files (m) |",
+        "| a person's hours (a) | tables, one version (m) | pictures (c) | files (c) |",
         "|---|---|---|---|---|---|---|---|",
     ]
     rows = (
@@ -135,20 +145,17 @@ def memes_table() -> list[str]:
 def videos_table() -> list[str]:
     head = [
         "| videos | decoded, core h (m) | CLIP and Whisper, GPU h (c) | LLaVA 7B trained on them, GPU h (c) "
-        "| scored once, GPU h (c) | frames and tables (c) | files (m) | GPU and cores, $ (a) | disk, $ a month (a) |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| scored once, GPU h (c) | frames and tables (c) | files (m) |",
+        "|---|---|---|---|---|---|---|",
     ]
     return [*head, *(video_row(n) for n in VIDEOS)]
 
 
 def video_row(n: int) -> str:
-    cores, seen, scored = (
-        n * rate("decode_s") / 3600, gpu_hours(n, rate("features_tflop")), gpu_hours(n, rate("score_tflop")),
-    )  # fmt: skip
-    dollars = (seen + scored + training(n)) * rate("gpu_price") + cores * rate("core_price")
+    scored = gpu_hours(n, rate("score_tflop"))
     return (
-        f"| {n:,} | {short(cores)} | {short(seen)} | {short(training(n))} | {short(scored)} | {size(video_gb(n))} "
-        f"| {short(n * rate('video_files'))} | {short(dollars)} | {short(video_gb(n) * rate('disk_price'))} |"
+        f"| {n:,} | {short(decoding(n))} | {short(seeing(n))} | {short(training(n))} | {short(scored)} "
+        f"| {size(video_gb(n))} | {short(n * rate('video_files'))} |"
     )
 
 
@@ -174,6 +181,28 @@ def launcher_row(n: int, launcher: str) -> str:
     )
 
 
+def launched_videos_table() -> list[str]:
+    head = [
+        "| videos | launcher | cores, GPUs to train | decoded in (a) | seen and heard in (c) | trained in (c) "
+        "| GPUs and cores, $ (a) | storage, $ a month (a) |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    return [*head, *(launched_video_row(n, launcher) for n in VIDEOS for launcher in LAUNCHERS)]
+
+
+def launched_video_row(n: int, launcher: str) -> str:
+    about = LAUNCHERS[launcher]
+    waits = rate("queue_s") / 3600 if launcher == "slurm" else 0
+    starts = rate("load_s") / 3600 + waits
+    scored = gpu_hours(n, rate("score_tflop"))
+    dollars = (seeing(n) + training(n) + scored) * rate("gpu_price") + decoding(n) * rate("core_price")
+    return (
+        f"| {n:,} | {launcher} | {about['cores']}, {about['train']} | {time(decoding(n) / about['cores'] + waits)} "
+        f"| {time(seeing(n) + starts)} | {time(training(n) / about['train'] + starts)} | {short(dollars)} "
+        f"| {short(video_gb(n) * rate('disk_price'))} |"
+    )
+
+
 def short(number: float) -> str:
     """Two digits that count."""
     for unit, name in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
@@ -196,7 +225,13 @@ def time(hours: float) -> str:
     )
 
 
-TABLES = {"rates": rates_table, "memes": memes_table, "videos": videos_table, "launchers": launchers_table}
+TABLES = {
+    "rates": rates_table,
+    "memes": memes_table,
+    "videos": videos_table,
+    "launchers": launchers_table,
+    "launched videos": launched_videos_table,
+}
 
 
 def filled(page: str) -> str:
