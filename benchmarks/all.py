@@ -10,7 +10,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
-NAMES = ["load", "plan", "store", "voting", "rounds", "audit", "frames", "labelling", "training", "rerun"]
+NAMES = ["load", "plan", "store", "voting", "rounds", "audit", "frames", "labelling", "training", "rerun", "scale"]
 
 
 def figures(name: str) -> list[dict]:

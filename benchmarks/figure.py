@@ -15,3 +15,10 @@ def scratch_folder() -> Path:
     folder = Path(__file__).parent.parent / "var"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def peak_mib() -> float:
+    """The highest resident size of this process so far."""
+    # Not ru_maxrss, which a process inherits from the one that started it.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))

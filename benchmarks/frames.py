@@ -21,7 +21,7 @@ TARGETS = {("even", 60): 10.0, ("even", 250): 3.0, ("keyframe", 60): 10.0, ("key
 def main() -> None:
     with tempfile.TemporaryDirectory(dir=scratch_folder()) as folder:
         for gop in (60, 250):
-            path = _film(Path(folder) / f"{gop}.mp4", gop=gop, seconds=SECONDS, size=SIZE)
+            path = film(Path(folder) / f"{gop}.mp4", gop=gop, seconds=SECONDS, size=SIZE)
             plain = [_timed(lambda path=path: whole_file(path, N)) for _ in range(N_PAIRS)]
             for rule in ("even", "keyframe", "shots"):
                 ours = [
@@ -40,7 +40,7 @@ def main() -> None:
                 )
         slowest = 0.0
         for seconds, size, gop in ((1, (320, 240), 250), (3, (640, 360), 30), (10, (1280, 720), 250)):
-            path = _film(Path(folder) / f"{seconds}.mp4", gop=gop, seconds=seconds, size=size)
+            path = film(Path(folder) / f"{seconds}.mp4", gop=gop, seconds=seconds, size=size)
             for rule in ("even", "keyframe", "shots"):
                 pairs = [
                     _timed(lambda path=path, rule=rule: frames.sample(path, N, rule=rule, side=SIDE))
@@ -78,7 +78,7 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _film(path: Path, *, gop: int, seconds: int, size: tuple[int, int]) -> Path:
+def film(path: Path, *, gop: int, seconds: int, size: tuple[int, int]) -> Path:
     """Moving shapes and noise, H.264 as a camera's."""
     random = np.random.default_rng(0)
     width, height = size

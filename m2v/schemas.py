@@ -5,7 +5,7 @@ allowed, unique keys. The validator is our own because it must name the offendin
 rows (docs/adr/0004).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -51,12 +51,26 @@ class Table:
             InvalidRows: Names the table, the column and the first offending row (counted from 0).
         """
         self._validate_columns(frame)
-        for column in self.columns:
-            if column not in self.nullable and frame[column].null_count():
-                row = frame[column].is_null().arg_max()
-                raise InvalidRows(f"{self.name}: column {column!r} is null in row {row}; it must have a value.")
+        self._validate_nulls(frame)
         self._validate_key(frame)
         return frame
+
+    def validate_parts(self, parts: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """The parts themselves, as they come, as long as together they are this table's rows in the order of its key.
+
+        The order, which ``validate`` does not ask for, shows repeated keys without a look at the parts before the last.
+
+        Raises:
+            InvalidRows: As ``validate``, when the part comes; rows are counted over all parts.
+        """
+        n_before, last = 0, self.empty().select(self.key)
+        for part in parts:
+            self._validate_columns(part)
+            self._validate_nulls(part, n_before=n_before)
+            self._validate_order(pl.concat([last, part.select(self.key)]), n_before=n_before - last.height)
+            n_before += part.height
+            last = part.select(self.key).tail(1) if part.height else last
+            yield part
 
     def _validate_columns(self, frame: pl.DataFrame) -> None:
         if frame.columns != list(self.columns):
@@ -67,6 +81,32 @@ class Table:
         for column, dtype in self.columns.items():
             if frame.schema[column] != dtype:
                 raise InvalidRows(f"{self.name}: column {column!r} is {frame.schema[column]}, it must be {dtype}.")
+
+    def _validate_nulls(self, frame: pl.DataFrame, *, n_before: int = 0) -> None:
+        for column in self.columns:
+            if column not in self.nullable and frame[column].null_count():
+                row = n_before + (frame[column].is_null().arg_max() or 0)
+                raise InvalidRows(f"{self.name}: column {column!r} is null in row {row}; it must have a value.")
+
+    def _validate_order(self, key: pl.DataFrame, *, n_before: int) -> None:
+        is_equal, is_after = pl.lit(True), pl.lit(False)
+        for name in self.key:
+            here, before = pl.col(name), pl.col(name).shift()
+            # Nulls come first, as sorting has them.
+            is_higher = pl.when(here.is_null()).then(pl.lit(False)).when(before.is_null()).then(pl.lit(True))
+            is_after |= is_equal & is_higher.otherwise(here > before)
+            is_equal &= here.eq_missing(before)
+        wrong = ~key.select(is_after.alias("fine")).to_series()[1:]
+        if not wrong.any():
+            return
+        row = wrong.arg_max() or 0
+        here, before = key.row(row + 1, named=True), key.row(row, named=True)
+        what = f"stands in rows {n_before + row} and {n_before + row + 1}; {', '.join(self.key)} must be unique"
+        if here != before:
+            what = (
+                f"comes after {before} in row {n_before + row + 1}; rows that come in parts must be in the key's order"
+            )
+        raise InvalidRows(f"{self.name}: key {here} {what}.")
 
     def _validate_key(self, frame: pl.DataFrame) -> None:
         key = frame.select(self.key)

@@ -125,8 +125,8 @@ def run(
         listen: Told of each event as it happens: ``wave``, ``start``, ``progress``, ``done``, ``failed``.
     """
     began = time.monotonic()
-    defs = build(plan, loggers={"listener": _logger(listen)})
     made = list(assets(plan))
+    defs = build(plan, made=made, loggers={"listener": _logger(listen)})
     graph = staleness.Graph(made)
     chosen = select(graph, made, selection)
     wanted = graph.ancestors(chosen)

@@ -6,8 +6,8 @@ versions, so a data version needs a hash of its own.
 
 import json
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -27,20 +27,49 @@ def rows_hash(frame: pl.DataFrame) -> str:
     Raises:
         TypeError: For dtypes that no table of ours uses (structs, objects).
     """
-    names = [_dtype_name(dtype) for dtype in frame.dtypes]
-    header = json.dumps([frame.height, list(zip(frame.columns, names, strict=True))]).encode()
-    # Not more threads than cores: each holds a slice of a column.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        digests = list(pool.map(_column_digest, frame.get_columns()))
-    return blake3(header + b"".join(digests)).hexdigest()
+    rows = RowsHash(frame.schema)
+    rows.update(frame)
+    return rows.hexdigest()
 
 
-def _column_digest(column: pl.Series) -> bytes:
-    digest = blake3()
-    bounds = [*range(0, len(column), SLICE_ROWS), len(column)]
-    for start, end in pairwise(bounds):
-        _feed(digest, column[start:end])
-    return digest.digest()
+class RowsHash:
+    """``rows_hash`` of rows that come in parts, wherever they are cut; it holds the last part and less than a slice."""
+
+    def __init__(self, schema: Mapping[str, pl.DataType]) -> None:
+        self.n_rows = 0
+        self._names = [(name, _dtype_name(dtype)) for name, dtype in schema.items()]
+        self._digests = [blake3() for _ in self._names]
+        # What fills no slice yet.
+        self._rest: list[pl.DataFrame] = []
+        self._n_rest = 0
+
+    def update(self, part: pl.DataFrame) -> None:
+        """Add rows of the schema."""
+        self.n_rows += part.height
+        self._rest.append(part)
+        self._n_rest += part.height
+        if self._n_rest < SLICE_ROWS:
+            return
+        rows = pl.concat(self._rest, rechunk=False) if len(self._rest) > 1 else part
+        n_whole = rows.height - rows.height % SLICE_ROWS
+        # Not more threads than cores: each holds a slice of a column.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(_feed_slices, self._digests, rows.head(n_whole).get_columns()))
+        self._rest, self._n_rest = [rows.slice(n_whole)], rows.height - n_whole
+
+    def hexdigest(self) -> str:
+        """Of the rows so far."""
+        digests = [digest.copy() for digest in self._digests]
+        if self._n_rest:
+            for digest, column in zip(digests, pl.concat(self._rest).get_columns(), strict=True):
+                _feed(digest, column)
+        header = json.dumps([self.n_rows, self._names]).encode()
+        return blake3(header + b"".join(digest.digest() for digest in digests)).hexdigest()
+
+
+def _feed_slices(digest: blake3, column: pl.Series) -> None:
+    for start in range(0, len(column), SLICE_ROWS):
+        _feed(digest, column[start : start + SLICE_ROWS])
 
 
 def _feed(digest: blake3, values: pl.Series) -> None:

@@ -7,21 +7,23 @@ every version whole and concurrent writers never overwrite each other. What does
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from m2v import storage
 from m2v.errors import StoreError, UnknownName
 from m2v.lineage.graph import Node
 from m2v.schemas import Table
 from m2v_resources import disks
-from m2v_resources.rows import rows_hash
+from m2v_resources.rows import RowsHash, rows_hash
 
 
 @dataclass(frozen=True)
@@ -80,16 +82,34 @@ class TableStore:
             StoreError: The disk is full or refuses; every earlier version stands.
         """
         table.validate(frame)
+        return self._write(partial(_write_whole, frame), table, variant, provenance)
+
+    def write_parts(
+        self, parts: Iterable[pl.DataFrame], table: Table, variant: str, *, provenance: Mapping[str, Any] | None = None
+    ) -> Version:
+        """As ``write``, for rows that come in parts, in the order of the table's key; holds a few of them at a time.
+
+        Equal rows are the same version, whether they came whole or in parts.
+
+        Raises:
+            InvalidRows: The rows are not the table's, or a key does not come after the one before; nothing is written.
+            StoreError: The disk is full or refuses; every earlier version stands.
+        """
+        return self._write(partial(_write_parts, parts, table), table, variant, provenance)
+
+    def _write(
+        self,
+        write: Callable[[Path], tuple[str, int]],
+        table: Table,
+        variant: str,
+        provenance: Mapping[str, Any] | None,
+    ) -> Version:
         folder = self._folder(table.name, variant)
         latest = self.latest(table.name, variant)
         try:
-            # Hashing and writing take about equally long and share no state: at five million rows, side by side is what
-            # keeps the store within 1.3 × plain Polars (benchmarks/store.py).
-            with self.disk.scratch(folder) as written, ThreadPoolExecutor(1) as pool:
-                digest = pool.submit(rows_hash, frame)
-                # Row-group statistics cost a fifth of the write and we look rows up by reading one column.
-                frame.write_parquet(written[0], statistics=False)
-                if latest and latest.rows_hash == digest.result() and self.is_whole(latest):
+            with self.disk.scratch(folder) as written:
+                digest, n_rows = write(written[0])
+                if latest and latest.rows_hash == digest and self.is_whole(latest):
                     return latest
                 file_sha256, n_bytes = self.disk.keep(written, folder)
             if latest and latest.file_sha256 == file_sha256:
@@ -100,8 +120,8 @@ class TableStore:
                     "table": table.name,
                     "variant": variant,
                     "file_sha256": file_sha256,
-                    "rows_hash": digest.result(),
-                    "n_rows": frame.height,
+                    "rows_hash": digest,
+                    "n_rows": n_rows,
                     "n_bytes": n_bytes,
                     "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
                     "provenance": dict(provenance or {}),
@@ -121,6 +141,13 @@ class TableStore:
             UnknownName: No such table, variant or version.
             StoreError: The file is missing or damaged.
         """
+        return pl.read_parquet(self._verified(table, variant, number))
+
+    def scan(self, table: str, variant: str, *, number: int | None = None) -> pl.LazyFrame:
+        """As ``read``, verified at once, but the rows are read when they are asked for, and only those."""
+        return pl.scan_parquet(self._verified(table, variant, number))
+
+    def _verified(self, table: str, variant: str, number: int | None) -> Path:
         version = self.version(table, variant, number=number)
         if why := self.purged(version):
             raise StoreError(f"{version.name} was purged: {why}. Read a later version.")
@@ -130,7 +157,7 @@ class TableStore:
                 f"{version.name}: {self.place(version)} is missing or damaged (its sha256 is not its name). Restore "
                 f"that file from a backup, or make the table anew: `m2v run --force --select {table}/{variant}`."
             )
-        return pl.read_parquet(path)
+        return path
 
     def version(self, table: str, variant: str, *, number: int | None = None) -> Version:
         """A version by number, or the latest."""
@@ -252,6 +279,35 @@ def claim_digest(claim: Mapping[str, Any]) -> str:
 def as_dict(version: Version) -> dict[str, Any]:
     """The version as plain data."""
     return {"name": version.name, **asdict(version)}
+
+
+def _write_whole(frame: pl.DataFrame, path: Path) -> tuple[str, int]:
+    """Write the rows; give their hash and number."""
+    # Hashing and writing take about equally long and share no state: at five million rows, side by side is what
+    # keeps the store within 1.3 × plain Polars (benchmarks/store.py).
+    with ThreadPoolExecutor(1) as pool:
+        digest = pool.submit(rows_hash, frame)
+        # Row-group statistics cost a fifth of the write and we look rows up by reading one column.
+        frame.write_parquet(path, statistics=False)
+        return digest.result(), frame.height
+
+
+def _write_parts(parts: Iterable[pl.DataFrame], table: Table, path: Path) -> tuple[str, int]:
+    """Write rows that come in parts, checked and hashed as they pass; give their hash and number."""
+    schema = table.empty().schema
+    rows = RowsHash(schema)
+
+    def passing(*_: object) -> Iterator[pl.DataFrame]:
+        with ThreadPoolExecutor(1) as pool:
+            hashed = pool.submit(rows.update, table.empty())
+            for part in table.validate_parts(parts):
+                hashed.result()
+                hashed = pool.submit(rows.update, part)
+                yield part
+            hashed.result()
+
+    register_io_source(passing, schema=schema).sink_parquet(path, statistics=False)
+    return rows.hexdigest(), rows.n_rows
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from m2v import schemas
 from m2v.errors import InvalidRows, UnknownName
@@ -62,6 +64,58 @@ def test_a_key_of_two_columns_may_repeat_one_of_them() -> None:
     assert schemas.VIDEOS.validate(videos).height == 2
     with pytest.raises(InvalidRows, match="video_id, split must be unique"):
         schemas.VIDEOS.validate(pl.concat([videos, videos]))
+
+
+def memes(*ids: str) -> pl.DataFrame:
+    return pl.concat([tables.memes({"meme_id": each}) for each in ids])
+
+
+def test_parts_in_the_order_of_the_key_pass_unchanged() -> None:
+    parts = [memes("1", "2"), schemas.MEMES.empty(), memes("3")]
+    found = list(schemas.MEMES.validate_parts(parts))
+    assert [one is other for one, other in zip(found, parts, strict=True)] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([memes("1", "1")], r"key \{'meme_id': '1'\} stands in rows 0 and 1; meme_id must be unique"),
+        ([memes("1", "2"), schemas.MEMES.empty(), memes("2", "3")], r"'2'\} stands in rows 1 and 2"),  # across parts
+        (
+            [memes("3", "4"), memes("2")],
+            r"'2'\} comes after \{'meme_id': '4'\} in row 2; .* must be in the key's order",
+        ),
+        ([memes("1", "2"), memes("3", "4").with_columns(label=None).cast({"label": pl.Boolean})], r"null in row 2"),
+        ([memes("1"), memes("2").drop("label")], r"missing \['label'\]"),
+    ],
+)
+def test_what_breaks_the_schema_in_a_part_is_named(parts: list[pl.DataFrame], message: str) -> None:
+    with pytest.raises(InvalidRows, match=message):
+        list(schemas.MEMES.validate_parts(parts))
+
+
+def embeddings(*keys: tuple[str, str, str | None]) -> pl.DataFrame:
+    rows = [{"role": role, "item_id": item, "split": split} for role, item, split in keys]
+    return tables.frame(schemas.TEXT_FEATURES, rows, text_sha256="0", embedding=[1.0])
+
+
+KEYS = st.tuples(
+    st.sampled_from(["item", "positive_definition"]), st.sampled_from("ab"), st.sampled_from(["train", "test", None])
+)
+
+
+@given(st.lists(KEYS, unique=True), st.integers(1, 3))
+def test_sorted_rows_pass_in_any_parts_and_unsorted_ones_in_none(keys: list[tuple], n_rows: int) -> None:
+    frame = embeddings(*keys)
+    ordered = frame.sort(schemas.TEXT_FEATURES.key)
+    assert pl.concat([schemas.TEXT_FEATURES.empty(), *checked(ordered, n_rows)]).equals(ordered)
+    if not frame.equals(ordered):
+        with pytest.raises(InvalidRows, match="must be in the key's order"):
+            checked(frame, n_rows)
+
+
+def checked(frame: pl.DataFrame, n_rows: int) -> list[pl.DataFrame]:
+    return list(schemas.TEXT_FEATURES.validate_parts(frame.iter_slices(n_rows)))
 
 
 def test_an_unknown_table_offers_the_nearest() -> None:

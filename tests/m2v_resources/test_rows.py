@@ -1,10 +1,12 @@
+from itertools import pairwise
+
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing.parametric import column, dataframes
 
 from m2v_resources import rows
-from m2v_resources.rows import rows_hash
+from m2v_resources.rows import RowsHash, rows_hash
 
 FRAMES = dataframes(
     cols=[
@@ -68,3 +70,29 @@ def test_rows_past_the_first_slice_count() -> None:
     frame = pl.DataFrame({"a": range(n), "b": ["leek"] * n})
     changed = frame.with_columns(b=pl.when(pl.col("a") == n - 1).then(pl.lit("beet")).otherwise("b"))
     assert rows_hash(frame) != rows_hash(changed)
+
+
+ROWS = rows.SLICE_ROWS + 30_000
+LONG = pl.select(n=pl.int_range(ROWS)).select(
+    text=pl.when(pl.col("n") % 7 > 0).then(pl.format("leek {}", "n")),
+    is_hateful=pl.when(pl.col("n") % 5 > 0).then(pl.col("n") % 3 == 0),
+)
+LONG_HASH = rows_hash(LONG)
+
+
+@given(st.lists(st.integers(0, ROWS), max_size=4))
+@settings(max_examples=40)
+def test_parts_have_the_hash_of_the_whole_wherever_it_is_cut(cuts: list[int]) -> None:
+    digest = RowsHash(LONG.schema)
+    for start, end in pairwise([0, *sorted(cuts), ROWS]):
+        digest.update(LONG[start:end])
+        digest.hexdigest()  # asking changes nothing
+    assert digest.hexdigest() == LONG_HASH
+
+
+@given(FRAMES, st.integers(1, 5))
+def test_small_parts_of_every_type_have_the_hash_of_the_whole(frame: pl.DataFrame, n_rows: int) -> None:
+    digest = RowsHash(frame.schema)
+    for part in frame.iter_slices(n_rows):
+        digest.update(part)
+    assert digest.hexdigest() == rows_hash(frame)

@@ -226,9 +226,12 @@ ON_A_SMALL_DISK = """
     small = tables.memes({{"meme_id": "1"}})
     big = tables.memes(*({{"meme_id": f"{{n:06}}", "text": f"{{n * 7919 % 100003}} leeks"}} for n in range(30_000)))
     found = {{}}
-    for name, frame in (("small", small), ("big", big)):
+    for name, frame in (("small", small), ("big", big), ("parts", big)):
         try:
-            found[name] = store.write(frame, schemas.MEMES, "fhm").name
+            if name == "parts":
+                found[name] = store.write_parts(frame.iter_slices(5_000), schemas.MEMES, "fhm").name
+            else:
+                found[name] = store.write(frame, schemas.MEMES, "fhm").name
         except StoreError as error:
             found[name] = str(error)
     found["left"] = [path.name for path in Path(sys.argv[1]).rglob("*.tmp")]
@@ -255,6 +258,7 @@ def test_a_full_disk_is_an_error_that_leaves_the_last_version(tmp_path: Path) ->
     assert found["small"] == "memes/fhm@1"
     assert "No space left on device" in found["big"]
     assert "memes/fhm@1 stands" in found["big"]
+    assert found["parts"] == found["big"]
     assert (found["read"], found["left"]) == (1, [])
 
 
