@@ -1,11 +1,6 @@
 """Tables that are written in parts and scanned."""
 
 import random
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -19,11 +14,7 @@ from m2v import schemas
 from m2v.errors import InvalidRows, StoreError, UnknownName
 from m2v_resources.store import TableStore
 from tests import tables
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> TableStore:
-    return TableStore(tmp_path / "tables")
+from tests.m2v_resources.test_store import change, killed
 
 
 def memes(*labels: bool) -> pl.DataFrame:
@@ -62,13 +53,15 @@ def test_changed_rows_in_parts_are_the_next_version(store: TableStore) -> None:
 
 
 @pytest.mark.parametrize("last", [rows(3)[1:], rows(1), rows(4)[3:].drop("label")])
-def test_a_wrong_part_leaves_the_last_version_and_nothing_half_written(store: TableStore, last: pl.DataFrame) -> None:
+def test_a_wrong_part_leaves_the_last_version_and_nothing_half_written(
+    store: TableStore, last: pl.DataFrame, tmp_path: Path
+) -> None:
     first = store.write(rows(2), schemas.MEMES, "fhm")
     with pytest.raises(InvalidRows, match="memes: "):
         store.write_parts([rows(2), last], schemas.MEMES, "fhm")
     assert store.latest("memes", "fhm") == first
-    assert [path.name for path in store.path(first).parent.glob("*.parquet")] == [store.path(first).name]
-    assert not list(Path(store.root).rglob("*.tmp"))
+    assert store.read("memes", "fhm").equals(rows(2))
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def failing(error: Exception) -> Iterator[pl.DataFrame]:
@@ -84,7 +77,7 @@ def test_what_fails_while_making_a_part_is_raised_as_it_is(store: TableStore) ->
 
 def test_a_damaged_file_is_not_scanned(store: TableStore) -> None:
     version = store.write(rows(2), schemas.MEMES, "fhm")
-    store.path(version).write_bytes(store.path(version).read_bytes()[:-1])
+    change(store.place(version), lambda content: content[:-1])
     with pytest.raises(StoreError, match="memes/fhm@1"):
         store.scan("memes", "fhm")
 
@@ -93,7 +86,7 @@ WRITER = """
     import sys
     from pathlib import Path
     import polars as pl
-    from m2v import schemas
+    from m2v import schemas, storage
     from m2v_resources.store import TableStore
 
     rows = {name: [None] * 20_000 for name in schemas.MEMES.columns}
@@ -101,25 +94,20 @@ WRITER = """
         meme_id=pl.int_range(pl.len()).cast(pl.String).str.zfill(5), split=pl.lit("train", schemas.SPLITS), label=True,
         text_sha256=pl.lit("0"),
     )
-    store = TableStore(Path(sys.argv[1]))
+    store = TableStore(storage.given(sys.argv[1]))
     print("ready", flush=True)
     for number in range(10_000):
         rows = frame.with_columns(text=pl.lit(f"leek {number}"))
-        store.write_parts(rows.iter_slices(5_000), schemas.MEMES, "fhm")
+        print(store.write_parts(rows.iter_slices(5_000), schemas.MEMES, "fhm").name, flush=True)
 """
 
 
-def test_kill_9_between_any_parts_leaves_every_version_whole(store: TableStore) -> None:
+def test_kill_9_between_any_parts_leaves_every_version_whole(store: TableStore, tmp_path: Path) -> None:
     moment = random.Random(7)  # noqa: S311
     for _ in range(8):
-        command = [sys.executable, "-c", textwrap.dedent(WRITER), str(store.root)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
-            assert writer.stdout is not None
-            assert writer.stdout.readline() == b"ready\n"
-            time.sleep(moment.uniform(0.005, 0.12))
-            writer.send_signal(signal.SIGKILL)
+        killed(WRITER, store, moment=moment)
         for number in store.numbers("memes", "fhm"):
             assert store.read("memes", "fhm", number=number).height == 20_000
     assert store.numbers("memes", "fhm")
     store.write_parts([memes(True)], schemas.MEMES, "fhm")
-    assert not list(Path(store.root).rglob("*.tmp")), "the next writer sweeps what the killed ones left"
+    assert not list(tmp_path.rglob("*.tmp")), "the next writer sweeps what the killed ones left"

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -18,24 +18,6 @@ from m2v.errors import InvalidRows, StoreError, UnknownName
 from m2v.storage import Place
 from m2v_resources.store import TableStore
 from tests import tables
-from tests.buckets import Server
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server() as server:
-        yield server
-
-
-@pytest.fixture(params=["disk", "objects"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TableStore:
-    """A store on a local disk, and one in object storage."""
-    if request.param == "disk":
-        return TableStore(tmp_path / "tables")
-    server: Server = request.getfixturevalue("server")
-    for name, value in {**server.environment, "M2V_CACHE": str(tmp_path / "cache")}.items():
-        monkeypatch.setenv(name, value)
-    return TableStore(f"{server.new()}/tables")
 
 
 def change(place: str, how: Callable[[bytes], bytes | None]) -> None:
@@ -178,19 +160,25 @@ WRITER = """
     store = TableStore(storage.given(sys.argv[1]))
     print("ready", flush=True)
     for number in range(10_000):
-        store.write(frame.with_columns(text=pl.lit(f"leek {number}")), schemas.MEMES, "fhm")
+        print(store.write(frame.with_columns(text=pl.lit(f"leek {number}")), schemas.MEMES, "fhm").name, flush=True)
 """
+
+
+def killed(program: str, store: TableStore, *, moment: random.Random) -> None:
+    """Start a writer that says when it is ready, and each version that it wrote; kill it while it writes another."""
+    command = [sys.executable, "-c", textwrap.dedent(program), str(store.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        for _ in range(moment.randint(1, 3)):
+            assert writer.stdout.readline()
+        time.sleep(moment.uniform(0.0, 0.06))
+        writer.send_signal(signal.SIGKILL)
 
 
 def test_kill_9_at_any_moment_leaves_every_version_whole(store: TableStore, tmp_path: Path) -> None:
     moment = random.Random(7)  # noqa: S311
     for _ in range(12):
-        command = [sys.executable, "-c", textwrap.dedent(WRITER), str(store.root)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
-            assert writer.stdout is not None
-            assert writer.stdout.readline() == b"ready\n"
-            time.sleep(moment.uniform(0.005, 0.12))
-            writer.send_signal(signal.SIGKILL)
+        killed(WRITER, store, moment=moment)
         for number in store.numbers("memes", "fhm"):
             assert store.read("memes", "fhm", number=number).height == 20_000
     assert store.numbers("memes", "fhm")
