@@ -5,6 +5,7 @@ both could win, which no real server lets happen. Here one request is answered a
 """
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -28,7 +29,9 @@ class Server:
 
     def __init__(self, fault: str = "") -> None:
         command = [sys.executable, "-m", "tests.buckets", fault]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         assert self.process.stdout is not None
         self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
         self.n_buckets = 0
@@ -79,7 +82,9 @@ class Server:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.kill()
+        assert self.process.stdin is not None
         assert self.process.stdout is not None
+        self.process.stdin.close()
         self.process.stdout.close()
 
 
@@ -90,7 +95,7 @@ def parts(address: str) -> tuple[str, str]:
 
 
 def main(fault: str) -> None:
-    """Serve until somebody ends us; the port goes to standard output."""
+    """Serve until somebody ends us, or whoever started us is gone; the port goes to standard output."""
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
@@ -111,6 +116,7 @@ def main(fault: str) -> None:
 
     server = make_server("127.0.0.1", 0, one_at_a_time, threaded=True)
     print(server.server_port, flush=True)  # noqa: T201
+    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
     server.serve_forever()
 
 
