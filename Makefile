@@ -19,7 +19,7 @@ TO ?= backup
 export M2V_HOME := $(abspath $(or $(M2V_HOME),var))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check ui bench clean browser services label-studio secrets up down backup restore
+.PHONY: help demo test lint check ui bench clean browser services label-studio cluster secrets up down backup restore
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,8 @@ ui: $(STAMP) ## Dagster's UI and daemon on 127.0.0.1:3000
 
 label-studio: $(STAMP) $(LABEL_STUDIO) ## Label Studio on 127.0.0.1:8080, for annotation rounds
 	@$(BIN)/m2v rounds serve --port $(PORT)
+
+cluster: $(SCALE) ## what hosts of a cluster need besides, into .venv: Ray, object storage (docs/cluster.md)
 
 secrets: ## passwords for the team's machine, those that are missing, into ./secrets
 	@mkdir -p $(SECRETS) && chmod 700 $(SECRETS)

@@ -10,7 +10,8 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
-NAMES = ["load", "plan", "store", "voting", "rounds", "audit", "frames", "labelling", "training", "rerun", "scale"]
+NAMES = ["load", "plan", "store", "voting", "rounds", "audit", "frames", "labelling", "training", "rerun"]
+NAMES += ["hosts", "hosts_storage", "hosts_ray", "scale"]
 
 
 def figures(name: str) -> list[dict]:
