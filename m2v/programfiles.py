@@ -1,15 +1,18 @@
 """The files every program shares: its command line, its spec, and the manifest that makes its folder complete."""
 
 import argparse
+import functools
 import hashlib
 import json
 import os
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
+# Whose version decides what a program computes, or how its processes find each other.
+ENGINES = ("torch", "transformers", "deepspeed", "ray")
 
 
 def arguments(description: str) -> tuple[dict[str, Any], Path]:
@@ -59,3 +62,25 @@ def replace(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)
+
+
+@functools.cache
+def code_digest() -> str:
+    """The sha256 of what a host would run: this package's files, and the versions of the engines that it has.
+
+    Two hosts that work together must agree on it. Which build of an engine it is (``+cpu``, ``+cu126``) does not count.
+    """
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(each for each in package.rglob("*") if each.suffix in {".py", ".yaml"}):
+        digest.update(f"{path.relative_to(package).as_posix()}\0{sha256(path)}\n".encode())
+    for engine in ENGINES:
+        digest.update(f"{engine} {_installed(engine)}\n".encode())
+    return digest.hexdigest()
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package).partition("+")[0]
+    except PackageNotFoundError:
+        return "none"
