@@ -1,7 +1,7 @@
 """What the team's machine costs over the plain command: the queue.
 
-The same seven assets by ``m2v run`` and by a run that the webserver puts into the queue, the daemon takes off it and the
-code location works on, all with their stores in a real Postgres; as in docker-compose.yml, started without Docker.
+The same seven assets by ``m2v run`` and by a run that the webserver puts into the queue, the daemon takes off it and
+the code location works on, all with their stores in a real Postgres; as in docker-compose.yml, started without Docker.
 """
 
 import json
@@ -41,8 +41,12 @@ def direct(folder: Path) -> tuple[float, list[str]]:
 
 def queued(url: str, assets: list[str]) -> float:
     """Seconds from asking for a run of these assets to its end."""
-    selector = {"repositoryName": "__repository__", "repositoryLocationName": "m2v", "jobName": "__ASSET_JOB"}
-    selector["assetSelection"] = [{"path": asset.split("/")} for asset in assets]
+    selector = {
+        "repositoryName": "__repository__",
+        "repositoryLocationName": "m2v",
+        "jobName": "__ASSET_JOB",
+        "assetSelection": [{"path": asset.split("/")} for asset in assets],
+    }
     began = time.perf_counter()
     said = ask(url, LAUNCH, params={"selector": selector, "mode": "default"})["launchPipelineExecution"]
     run = said["run"]["runId"]
