@@ -1,7 +1,10 @@
 """The processes that train together: how they join, how DeepSpeed shares the work among them."""
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import deepspeed
@@ -11,8 +14,25 @@ import transformers
 
 from m2v.catalog.entries import Adapted
 from m2v.errors import InvalidCatalog, ProgramFailed
+from m2v.training import hosts
 
 ALONE = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+
+
+@contextlib.contextmanager
+def joined(out: Path) -> Iterator[None]:
+    """Be one of the processes that train together, for as long as they do.
+
+    Args:
+        out: The program's folder, which all hosts must see.
+
+    Raises:
+        HostsDiffer: They run different code, or do not share the folder's disk.
+    """
+    join()
+    with hosts.together(out):
+        yield
+    torch.distributed.destroy_process_group()
 
 
 def join() -> None:
