@@ -1,0 +1,157 @@
+"""Training over two hosts: what one host learns, and nothing waits for a host that is gone or does not fit."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from safetensors.numpy import load_file
+
+from m2v.catalog import CHECKOUT
+from m2v.training import adapters
+from tests import encoders
+from tests.cluster.namespaces import Network
+from tests.m2v.training.test_finetune import TRAIN, VALIDATION, Garden, losses, manifest
+
+# The first one holds the rendezvous; torchrun counts processes by the names of hosts, so that the other one trains first.
+FIRST, OTHER = "leek", "carrot"
+GROUP = f"--nnodes=2 --rdzv-backend=c10d --rdzv-endpoint={FIRST}:29500 --rdzv-id=vegetables"
+ENTRY = {"n_processes": 2, "epochs": 4}
+WAIT_S = 240
+
+
+@pytest.fixture(scope="module")
+def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
+    folder = tmp_path_factory.mktemp("garden")
+    for name, rows in (("train", TRAIN), ("validation", VALIDATION)):
+        pl.DataFrame(rows, schema=["text", "label"], orient="row").write_parquet(folder / f"{name}.parquet")
+    return Garden(folder, encoders.tiny(folder))
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with Network(tmp_path_factory.mktemp("network"), FIRST, OTHER) as network:
+        yield network
+
+
+@pytest.fixture(scope="module")
+def one_host(garden: Garden) -> Callable[[int], Path]:
+    """What one host with two processes makes, by ZeRO's stage."""
+
+    def trained(stage: int) -> Path:
+        folder = garden.folder / f"one_host_{stage}"
+        if not folder.exists():
+            result = encoders.run(garden.command(folder.name, entry={**ENTRY, "zero_stage": stage}), garden.folder)
+            assert result.returncode == 0, result.stderr
+        return folder
+
+    return trained
+
+
+class Training:
+    """A training by torchrun on both hosts, one process on each; what they say is in ``<name>.<host>.log``."""
+
+    def __init__(self, network: Network, garden: Garden, name: str, *, save_steps: int = 50, **entry: Any) -> None:
+        self.network, self.garden, self.out = network, garden, garden.folder / name
+        command = garden.command(name, entry={**ENTRY, **entry}, save_steps=save_steps)
+        torchrun = ["-m", "torch.distributed.run", *GROUP.split(), "--nproc-per-node=1"]
+        self.command = [sys.executable, *torchrun, *command[command.index("m2v.training.finetune") - 1 :]]
+        self.processes: dict[str, subprocess.Popen[str]] = {}
+
+    def start(self, *, environments: Mapping[str, Mapping[str, str]] | None = None) -> "Training":
+        for host in self.network.hosts.values():
+            environment = encoders.environment(self.garden.folder) | dict((environments or {}).get(host.name, {}))
+            with self.log(host.name).open("w") as log:
+                self.processes[host.name] = host.start(self.command, env=environment, stderr=log, stdout=log)
+        return self
+
+    def log(self, host: str) -> Path:
+        return self.out.with_name(f"{self.out.name}.{host}.log")
+
+    def said(self, host: str) -> str:
+        return self.log(host).read_text(encoding="utf-8")
+
+    def codes(self, *, seconds: float = WAIT_S) -> list[int]:
+        deadline = time.monotonic() + seconds
+        return [each.wait(deadline - time.monotonic()) for each in self.processes.values()]
+
+    def until_there_is(self, state: str) -> None:
+        while not (self.out / "state" / state / "complete").exists():
+            assert self.processes[FIRST].poll() is None, self.said(FIRST)
+            time.sleep(0.01)
+
+
+def assert_same(found: Path, expected: Path) -> None:
+    """Losses as exact as two processes on one host repeat them, and the very same weights."""
+    assert_frame_equal(losses(found), losses(expected), abs_tol=1e-6)
+    saved, reference = (load_file(folder / adapters.ADAPTER) for folder in (found, expected))
+    assert saved.keys() == reference.keys()
+    assert all((weights == reference[name]).all() for name, weights in saved.items())
+    assert manifest(found)["selection"] == manifest(expected)["selection"]
+    assert manifest(found)["n_processes"] == 2
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_two_hosts_learn_what_one_learns(
+    network: Network, garden: Garden, one_host: Callable[[int], Path], stage: int
+) -> None:
+    training = Training(network, garden, f"two_hosts_{stage}", zero_stage=stage).start()
+    assert training.codes() == [0, 0], training.said(FIRST)
+    assert_same(training.out, one_host(stage))
+    # The first process speaks, and it is on the other host.
+    assert "16 of 16 steps" in training.said(OTHER)
+    assert "16 of 16 steps" not in training.said(FIRST)
+
+
+@pytest.mark.parametrize(
+    ("is_unplugged", "message"),
+    [
+        (False, f"m2v.errors.HostLost: {OTHER}, where process 0 of 2 worked, has ended; its own log says why"),
+        (True, f"m2v.errors.HostLost: {OTHER}, where process 0 of 2 worked, does not answer any more (Connection"),
+    ],
+)
+def test_a_host_that_is_gone_ends_the_other_and_both_go_on_with_the_same_losses(
+    network: Network, garden: Garden, one_host: Callable[[int], Path], is_unplugged: bool, message: str
+) -> None:
+    training = Training(network, garden, f"gone_{is_unplugged}", save_steps=3).start()
+    training.until_there_is("checkpoint-6")
+    if is_unplugged:
+        network.unplug(OTHER)
+    network.hosts[OTHER].end()
+    assert training.processes[FIRST].wait(60) == 1
+    assert message in training.said(FIRST)
+    assert not (training.out / "manifest.json").exists()
+    network.start(OTHER)
+    assert training.start().codes() == [0, 0], training.said(FIRST)
+    assert_same(training.out, one_host(2))
+
+
+def test_other_code_on_one_host_is_refused_by_both(tmp_path: Path, network: Network, garden: Garden) -> None:
+    shutil.copytree(CHECKOUT / "m2v", tmp_path / "m2v", ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "m2v" / "progress.py").open("a", encoding="utf-8") as file:
+        file.write("# A version of one's own.\n")
+    other = {"PYTHONPATH": f"{tmp_path}:{garden.folder}", "PYTHONSAFEPATH": "1"}
+    training = Training(network, garden, "other_code").start(environments={OTHER: other})
+    assert training.codes() == [1, 1]
+    for host in (FIRST, OTHER):
+        assert f"m2v.errors.HostsDiffer: {FIRST} has other code of M2V (" in training.said(host)
+        assert "Install the same on all hosts." in training.said(host)
+    assert not (training.out / "state").exists()
+
+
+def test_a_disk_that_is_not_shared_is_refused_by_both(network: Network, garden: Garden) -> None:
+    training = Training(network, garden, "own_disk")
+    training.out.mkdir()
+    network.hosts[FIRST].do("mount", "-t", "tmpfs", "none", str(training.out))
+    assert training.start().codes() == [1, 1]
+    for host in (FIRST, OTHER):
+        assert f"m2v.errors.HostsDiffer: {FIRST} cannot see what {OTHER} writes to {training.out}" in training.said(
+            host
+        )
+    assert not [*training.out.iterdir()]
