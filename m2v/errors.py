@@ -82,6 +82,10 @@ class HostError(M2VError):
     """A service of the team's machine that lacks what it needs; it has not started."""
 
 
+class ClusterError(M2VError):
+    """A cluster that does not answer, refuses, or has a host that lacks what a program needs; what was kept stands."""
+
+
 class LicenceError(M2VError):
     """A licence that lets nothing, or not this column, be published; nothing was written."""
 

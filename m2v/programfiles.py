@@ -5,24 +5,35 @@ import functools
 import hashlib
 import json
 import os
+import socket
+import uuid
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from m2v.errors import ClusterError
+
 MANIFEST = "manifest.json"
 # Whose version decides what a program computes, or how its processes find each other.
 ENGINES = ("torch", "transformers", "deepspeed", "ray")
+# The environment variable with the digest of whoever started us on another host.
+CODE = "M2V_CODE"
 
 
 def arguments(description: str) -> tuple[dict[str, Any], Path]:
-    """The spec and the output folder, from ``--spec spec.json --out FOLDER``; the folder is made."""
+    """The spec and the output folder, from ``--spec spec.json --out FOLDER``; the folder is made.
+
+    Raises:
+        ClusterError: We were started from a host that has other code.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--spec", type=Path, required=True, help="JSON that says what to do")
     parser.add_argument(
         "--out", type=Path, required=True, help="folder to write to; complete once it has manifest.json"
     )
     parsed = parser.parse_args()
+    refuse_other_code()
     parsed.out.mkdir(parents=True, exist_ok=True)
     return json.loads(parsed.spec.read_text(encoding="utf-8")), parsed.out
 
@@ -56,12 +67,32 @@ def sha256(path: Path) -> str:
 
 def replace(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Not named by a process: two hosts that share a disk have the same numbers.
+    scratch = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     with scratch.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)
+
+
+def refuse_other_code() -> None:
+    """Nothing, where this host runs the code of the host that started us, or nobody said which that is.
+
+    Raises:
+        ClusterError: It does not: results would be a mixture of two versions.
+    """
+    if os.environ.get(CODE) not in {None, code_digest()}:
+        engines = ", ".join(f"{engine} {_installed(engine)}" for engine in ENGINES)
+        raise ClusterError(
+            f"The host {socket.gethostname()} has other code than the one that started this: another version of M2V, "
+            f"or of its engines (here {engines}). Install the same commit and constraints.txt on every host."
+        )
+
+
+def digest(text: str) -> str:
+    """The sha256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @functools.cache

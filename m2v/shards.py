@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import os
-import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,46 +64,70 @@ def append(folder: Path, rows: pl.DataFrame, schema: Schema) -> None:
 @contextmanager
 def journal(folder: Path, schema: Schema) -> Iterator[Keep]:
     """A function that keeps rows one by one, as they come; however that ends, they are in a shard then."""
-    file = _opened(folder)
+    with part(folder, schema, name=uuid.uuid4().hex) as (_, keep):
+        yield keep
+
+
+@contextmanager
+def part(folder: Path, schema: Schema, *, name: str) -> Iterator[tuple[set[str], Keep]]:
+    """A journal of one part of a plan, by name: whoever gets the part after a host died goes on where that one ended.
+
+    Yields:
+        The keys that the journal has already, and a function that keeps another row.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.jsonl"
+    file = _locked(path)
     try:
+        kept = _lines(file)
 
         def keep(**row: Any) -> None:
             file.write(json.dumps(row) + "\n")
             file.flush()
 
-        yield keep
+        yield {row[next(iter(schema))] for row in kept}, keep
     finally:
         file.close()
-        absorb(folder, schema)
+        _absorb(path, schema)
 
 
 def absorb(folder: Path, schema: Schema) -> None:
     """Turn the journals of programs that ended, or were killed, into shards."""
     for path in sorted(folder.glob("*.jsonl")):
-        with suppress(FileNotFoundError), path.open("r+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                # Somebody writes it.
-                continue
-            # A line that a kill cut off has no end.
-            rows = [json.loads(line) for line in file if line.endswith("\n")]
-            if rows:
-                append(folder, pl.DataFrame(rows, schema=dict(schema)), schema)
-            path.unlink(missing_ok=True)
+        _absorb(path, schema)
 
 
-def _opened(folder: Path) -> TextIO:
-    """A new journal, locked as long as we live: whoever finds one free takes over what a killed program left."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _absorb(path: Path, schema: Schema) -> None:
+    with suppress(FileNotFoundError), path.open("r+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Somebody writes it.
+            return
+        if rows := _lines(file):
+            append(path.parent, pl.DataFrame(rows, schema=dict(schema)), schema)
+        path.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> TextIO:
+    """A journal, locked as long as we live: whoever finds one free takes over what a killed program left."""
     while True:
-        path = folder / f"{os.getpid()}-{time.time_ns()}.jsonl"
-        file = path.open("a", encoding="utf-8")
+        file = path.open("a+", encoding="utf-8")
         fcntl.flock(file, fcntl.LOCK_EX)
-        # Before it was locked, another program may have found it free, empty, and taken it away.
-        if path.exists():
+        # Before it was locked, another program may have found it free, and taken it away.
+        if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
             return file
         file.close()
+
+
+def _lines(file: TextIO) -> list[dict[str, Any]]:
+    """A journal's rows, and the place to go on; a line that a kill cut off has no end, and goes."""
+    file.seek(0)
+    text = file.read()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        file.truncate(len(whole.encode()))
+    return [json.loads(line) for line in whole.split("\n")[:-1]]
 
 
 def _shard(path: Path) -> pl.DataFrame:

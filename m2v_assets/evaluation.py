@@ -71,6 +71,7 @@ def lora_test_predictions(run: Run) -> dg.AssetsDefinition:
                 "texts": str(programs.input(items, out / "texts.parquet")),
             },
             out=out,
+            gpus=run.base.gpus,
         )
         found = pl.read_parquet(out / "probabilities.parquet").rename({"item_id": "video_id"})
         rows = videos.select("video_id", "label").join(found, on="video_id").sort("video_id")

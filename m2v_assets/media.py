@@ -57,6 +57,7 @@ def text_features(encoder: Encoder, dataset: MemeDataset | VideoDataset) -> dg.A
                 "cache": str(Path(programs.home) / "encodings"),
             },
             out=out,
+            gpus=encoder.gpus,
         )
         embeddings = pl.read_parquet(out / "embeddings.parquet")
         counts = {name: manifest[name] for name in ("n_texts", "n_encoded", "n_cached", "n_cut")}
@@ -172,6 +173,7 @@ def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinitio
                 **{kind: each.model_dump(mode="json") if each else None for kind, each in perceivers.items()},
             },
             out=out,
+            gpus=max((each.gpus for each in perceivers.values() if each), default=0),
         )
         rows = pl.read_parquet(out / "features.parquet")
         findings = integrity.feature_findings(rows, variant=name)

@@ -58,6 +58,7 @@ def ask(
             "demonstrations": str(programs.input(at_home(examples, home), out / "demonstrations.parquet")),
         },
         out=out,
+        gpus=model.gpus,
     )
     return pl.read_parquet(out / "answers.parquet"), manifest
 

@@ -161,6 +161,7 @@ def lora_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
             },
             out=folder,
             n_processes=model.n_processes,
+            gpus=run.base.gpus,
         )
         return _write(tables, run, manifest=manifest, folder=folder, home=programs.home, n_train=manifest["n_train"])
 
@@ -229,6 +230,7 @@ def vlm_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
             },
             out=folder,
             n_processes=model.n_processes,
+            gpus=run.base.gpus,
         )
         return _write(tables, run, manifest=manifest, folder=folder, home=programs.home, n_train=manifest["n_train"])
 

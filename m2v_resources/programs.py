@@ -3,23 +3,20 @@
 import contextlib
 import fcntl
 import json
-import os
 import re
-import shlex
 import signal
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from m2v.catalog import CHECKOUT
 from m2v.errors import ProgramFailed, RunInProgress, StoreError
 from m2v.programfiles import complete
+from m2v_resources import launchers
 from m2v_resources.files import replacing
 
 POLL_S = 0.5
@@ -50,13 +47,16 @@ class Programs(dg.ConfigurableResource):
         spec: Mapping[str, Any],
         out: Path,
         n_processes: int | None = None,
+        gpus: float = 0,
     ) -> dict[str, Any]:
         """Run ``python -m module --spec … --out …`` to its manifest, or find that it is there; give the manifest.
 
         Args:
             n_processes: Start by torchrun with this many; None starts one plain process.
+            gpus: That one process of it takes on a cluster.
 
         Raises:
+            ClusterError: The cluster that ``M2V_LAUNCHER`` names does not answer, or lacks what the program needs.
             ProgramFailed: Names the program, its exit code, the exception and the log.
             RunInProgress: Another run works in the same folder.
         """
@@ -69,31 +69,36 @@ class Programs(dg.ConfigurableResource):
             if found is None:
                 with replacing(out / "spec.json") as scratch:
                     scratch.write_text(json.dumps(spec, indent=1, sort_keys=True), encoding="utf-8")
-                self._start(context, module, out, n_processes)
+                self._start(context, launchers.Program(module, out, {}, n_processes, gpus))
                 found = complete(out)
             if found is None:
                 raise ProgramFailed(f"{module} ended without a manifest in {out}. Its log: {out / 'log.txt'}.")
             return found
 
-    def _start(self, context: dg.AssetExecutionContext, module: str, out: Path, n_processes: int | None) -> None:
-        files = ["--spec", str(out / "spec.json"), "--out", str(out)]
-        program = [sys.executable, *launcher(module, n_processes), *files]
+    def _start(self, context: dg.AssetExecutionContext, program: launchers.Program) -> None:
+        engine = launchers.chosen()
+        # Named, and not ours alone: whoever finds the job that a killed run left hears what it says from now on.
+        injector = dg.PipesFileContextInjector(str(program.out / ".pipes-context.json"))
+        reader = dg.PipesFileMessageReader(str(program.out / ".pipes-messages"))
+        log = program.out / launchers.LOG
+        n_bytes_before = log.stat().st_size if log.exists() else 0
         with (
             warnings.catch_warnings(action="ignore", category=dg.PreviewWarning),  # Pipes' own, about itself
-            dg.open_pipes_session(
-                context, dg.PipesTempFileContextInjector(), dg.PipesTempFileMessageReader()
-            ) as session,
-            (out / "log.txt").open("ab") as log,
+            dg.open_pipes_session(context, injector, reader) as session,
         ):
-            n_bytes_before = log.tell()
             progress = Progress(context, session)
-            code = _watched(program, log=log, environment=session.get_bootstrap_env_vars(), progress=progress)
+            job = engine.find(program) or engine.start(replace(program, environment=session.get_bootstrap_env_vars()))
+            try:
+                while (code := job.wait(POLL_S)) is None:
+                    progress.pass_on()
+            finally:
+                job.stop()
         progress.pass_on()
         if code:
-            with (out / "log.txt").open("rb") as log:
-                log.seek(n_bytes_before)
-                said = reason(log.read().decode(errors="replace"), code=code)
-            raise ProgramFailed(f"{module} ended with exit code {code}: {said} Its log: {out / 'log.txt'}.")
+            with log.open("rb") as file:
+                file.seek(n_bytes_before)
+                said = reason(file.read().decode(errors="replace"), code=code)
+            raise ProgramFailed(f"{program.module} ended with exit code {code}: {said} Its log: {log}.")
 
 
 class Progress:
@@ -116,53 +121,6 @@ class Progress:
                 )
             )
         self.n_seen = len(messages)
-
-
-def launcher(module: str, n_processes: int | None) -> list[str]:
-    """The arguments of Python that start a program: plainly, or in several processes on this machine.
-
-    ``M2V_HOSTFILE`` names DeepSpeed's list of machines instead, which it reaches by ssh; ``M2V_TORCHRUN`` holds
-    torchrun's arguments for this machine's part in a group of several. Both need the home on a disk that all share.
-    """
-    if not n_processes:
-        return ["-m", module]
-    if hosts := os.environ.get("M2V_HOSTFILE"):
-        # Named, because DeepSpeed would ask the first machine by ssh even if that is this one.
-        first = Path(hosts).read_text(encoding="utf-8").split()[0]
-        runner = [
-            "-m",
-            "deepspeed.launcher.runner",
-            f"--hostfile={hosts}",
-            f"--master_addr={first}",
-            "--no_ssh_check",
-            "--no_local_rank",
-        ]
-        return [*runner, "--module", module]
-    group = shlex.split(os.environ.get("M2V_TORCHRUN") or "--standalone")
-    return ["-m", "torch.distributed.run", *group, f"--nproc-per-node={n_processes}", "-m", module]
-
-
-def _watched(program: list[str], *, log: IO[bytes], environment: Mapping[str, str], progress: Progress) -> int:
-    """Run a program under the reaper, which takes all of it down when we end; give its exit code."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "m2v_resources.reaper", "--", *program],
-        stdin=subprocess.PIPE,
-        stdout=log,
-        stderr=log,
-        env=os.environ | environment,
-        cwd=CHECKOUT,
-    )
-    try:
-        while process.returncode is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=POLL_S)
-            progress.pass_on()
-    finally:
-        # Closing the pipe is what tells the reaper to end; it waits for nothing else.
-        if process.stdin:
-            process.stdin.close()
-        process.wait()
-    return process.returncode
 
 
 def reason(log: str, *, code: int) -> str:

@@ -211,6 +211,7 @@ class Pretrained(Entry):
         built: Made on the spot from this architecture's config and ``seed`` instead.
         width: Of a built one's states.
         memory_gib: About what its weights take on an accelerator; for people who plan.
+        gpus: What a copy of it takes on a cluster; a fraction lets several share one. Decides nothing else.
     """
 
     hub: str | None = None
@@ -220,6 +221,8 @@ class Pretrained(Entry):
     seed: int = 0
     width: int = 32
     memory_gib: float = Field(default=1.0, gt=0)
+    # Left out of what entries are told apart by: where a model works changes nothing that it finds.
+    gpus: float = Field(default=1, ge=0, exclude=True)
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> Self:
@@ -250,6 +253,7 @@ class Encoder(Entry):
         weights_sha256: Of ``model.safetensors``, checked wherever it comes from.
         max_tokens: Longer texts are cut on the right.
         dimensions: Length of an embedding.
+        gpus: What a copy of it takes on a cluster; a fraction lets several share one. Decides nothing else.
     """
 
     kind: Literal["encoder"]
@@ -259,6 +263,7 @@ class Encoder(Entry):
     weights_sha256: Sha256
     max_tokens: int = Field(gt=0)
     dimensions: int = Field(gt=0)
+    gpus: float = Field(default=0, ge=0, exclude=True)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -6,13 +6,13 @@ folder for all programs). The folder gets ``embeddings.parquet`` with ``text_sha
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from m2v import programfiles, progress, shards
+from m2v import mapping, programfiles, progress, shards
 from m2v.catalog import weights
 from m2v.catalog.entries import Encoder
 
@@ -57,40 +57,77 @@ def main() -> None:
 def encode(texts: pl.DataFrame, *, encoder: Encoder, folder: Path, report: progress.Report) -> int:
     """Encode texts into the cache, a shard at a time; give how many were longer than the encoder reads.
 
-    Mean pooling over tokens and unit length, as sentence-transformers/all-MiniLM-L6-v2 defines itself.
-
     Args:
         texts: Columns ``text_sha256``, ``text``.
     """
-    import torch
     import transformers
 
-    transformers.utils.logging.disable_progress_bar()
-    path = weights.folder(encoder)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(path)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = transformers.AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True).eval().to(device)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(weights.folder(encoder))
     # Without a limit here, so that what is cut can be counted.
     lengths = [len(ids) for ids in tokenizer(texts["text"].to_list(), truncation=False, verbose=False)["input_ids"]]
+    batches = _batches([min(length, encoder.max_tokens) for length in lengths])
+    given = {"encoder": encoder.model_dump(mode="json"), "folder": str(folder)}
     began, done = time.monotonic(), 0
-    with torch.inference_mode():
-        for shard in _shards(_batches([min(length, encoder.max_tokens) for length in lengths])):
-            parts = []
-            for places in shard:
-                batch = tokenizer(
-                    texts["text"].gather(places).to_list(),
+
+    def hear(n_more: int) -> None:
+        nonlocal done
+        done += n_more
+        report.step(done, texts.height, unit="texts", texts_per_s=done / (time.monotonic() - began))
+
+    if mapping.is_spread():
+        cluster = mapping.Cluster()
+        size = mapping.sized(texts.height, n_copies=cluster.n_copies, largest=SHARD_TEXTS)
+        planned = [[texts[places].rows() for places in shard] for shard in _shards(batches, size=size)]
+        for told in cluster.mapped("m2v.media.encode:Copy", given, planned):
+            hear(told["n_texts"])
+    else:
+        copy = Copy(given, hear=hear)
+        for shard in _shards(batches, size=SHARD_TEXTS):
+            copy([texts[places].rows() for places in shard])
+    return sum(length > encoder.max_tokens for length in lengths)
+
+
+class Copy:
+    """A copy of the encoder: mean pooling over tokens and unit length, as all-MiniLM-L6-v2 defines itself.
+
+    Args:
+        given: ``encoder``, a catalog entry, and ``folder``, the cache.
+        hear: Told after each batch how many texts it had.
+    """
+
+    def __init__(self, given: dict[str, Any], *, hear: Callable[[int], None] = lambda n_more: None) -> None:
+        import torch
+        import transformers
+
+        self.hear = hear
+        self.encoder, self.folder = Encoder.model_validate(given["encoder"]), Path(given["folder"])
+        transformers.utils.logging.disable_progress_bar()
+        path = weights.folder(self.encoder)
+        self.tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        model = transformers.AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True)
+        self.model = model.eval().to(self.device)
+
+    def __call__(self, shard: list[list[tuple[str, str]]]) -> dict[str, Any]:
+        """Encode a shard's batches of texts, given with their sha256, and keep them."""
+        import torch
+
+        parts = []
+        with torch.inference_mode():
+            for batch in shard:
+                given = self.tokenizer(
+                    [text for _, text in batch],
                     truncation=True,
-                    max_length=encoder.max_tokens,
+                    max_length=self.encoder.max_tokens,
                     padding=True,
                     return_tensors="pt",
-                ).to(device)
-                parts.append(_pooled(model(**batch).last_hidden_state, batch["attention_mask"]).cpu())
-                done += len(places)
-                report.step(done, texts.height, unit="texts", texts_per_s=done / (time.monotonic() - began))
-            rows = texts.select(pl.col("text_sha256").gather([place for places in shard for place in places]))
-            embeddings = pl.Series("embedding", torch.cat(parts).numpy()).cast(EMBEDDINGS["embedding"])
-            shards.append(folder, rows.with_columns(embeddings), EMBEDDINGS)
-    return sum(length > encoder.max_tokens for length in lengths)
+                ).to(self.device)
+                parts.append(_pooled(self.model(**given).last_hidden_state, given["attention_mask"]).cpu())
+                self.hear(len(batch))
+        rows = pl.DataFrame({"text_sha256": [digest for batch in shard for digest, _ in batch]})
+        embeddings = pl.Series("embedding", torch.cat(parts).numpy()).cast(EMBEDDINGS["embedding"])
+        shards.append(self.folder, rows.with_columns(embeddings), EMBEDDINGS)
+        return {"n_texts": rows.height}
 
 
 def _pooled(states: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
@@ -115,12 +152,12 @@ def _batches(lengths: Sequence[int]) -> list[list[int]]:
     return batches
 
 
-def _shards(batches: Sequence[list[int]]) -> Iterator[list[list[int]]]:
-    """Batches that together hold about as many texts as may be lost."""
+def _shards(batches: Sequence[list[int]], *, size: int) -> Iterator[list[list[int]]]:
+    """Batches that together hold about so many texts."""
     shard: list[list[int]] = []
     for batch in batches:
         shard.append(batch)
-        if sum(map(len, shard)) >= SHARD_TEXTS:
+        if sum(map(len, shard)) >= size:
             yield shard
             shard = []
     if shard:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ class Loaded:
     """A model that can be asked.
 
     Attributes:
-        model: As it is called: the model itself, with an adapter around it, or as DeepSpeed runs it.
+        model: As it is called: the model itself, with an adapter around it, or as DeepSpeed runs it; None of a reader.
         config: Of the model itself.
         dtype: In which it computes.
         media_tokens: Placeholders of images and videos in a rendered conversation.
@@ -66,16 +66,31 @@ def load(entry: Vlm, *, home: Path, adapter: Path | None = None, is_trained: boo
     Raises:
         MissingSource: The weights cannot be had; the message says how to get them.
     """
+    return with_weights(reader(entry, home=home), home=home, adapter=adapter, is_trained=is_trained)
+
+
+def reader(entry: Vlm, *, home: Path) -> Loaded:
+    """What reads conversations as the model does, without its weights.
+
+    Raises:
+        MissingSource: The model cannot be had; the message says how to get it.
+    """
     path = weights.whole(entry, home=home)
     transformers.utils.logging.disable_progress_bar()
     device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+    config = transformers.AutoConfig.from_pretrained(path)
+    return Loaded(entry, None, config, getattr(torch, entry.dtype), device, *processor(path))
+
+
+def with_weights(read: Loaded, *, home: Path, adapter: Path | None = None, is_trained: bool = False) -> Loaded:
+    """The reader with its model, ready to be asked; arguments as of `load`."""
+    entry, device, dtype = read.entry, read.device, read.dtype
     if device.type == "cpu":
         # Keys that several heads share are not copied for each, which took a fifth of the time.
         os.environ.setdefault("TRANSFORMERS_SDPA_FORCE_GQA", "1")
-    dtype = getattr(torch, entry.dtype)
     is_quantised = entry.quantisation != "none"
     model: Any = transformers.AutoModelForImageTextToText.from_pretrained(
-        path,
+        weights.whole(entry, home=home),
         dtype=dtype,
         use_safetensors=True,
         attn_implementation="sdpa",
@@ -89,7 +104,7 @@ def load(entry: Vlm, *, home: Path, adapter: Path | None = None, is_trained: boo
         model = PeftModel.from_pretrained(model, str(adapter))
     if not is_quantised and not is_trained:
         model = model.to(device)
-    return Loaded(entry, model.eval(), config, dtype, device, *processor(path))
+    return replace(read, model=model.eval(), config=config)
 
 
 def _quantised(entry: Vlm, dtype: torch.dtype) -> transformers.BitsAndBytesConfig:

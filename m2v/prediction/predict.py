@@ -13,34 +13,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
 
-from m2v import programfiles, progress, shards
-from m2v.catalog.entries import LabelDefinition, Prompt, Server, Vlm
+from m2v import mapping, programfiles, progress, shards
+from m2v.catalog.entries import Vlm
 from m2v.errors import StoreError
 from m2v.prediction import prompts, served
+from m2v.prediction.task import ANSWERS, Task
 
 ADAPTER = "adapter_model.safetensors"
-ANSWERS = {"request_sha256": pl.String, "probability": pl.Float64, "outcome": pl.String}
-
-
-class Task(BaseModel):
-    """The spec."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: Vlm
-    prompt: Prompt
-    label: LabelDefinition
-    demonstrations: Path
-    items: Path
-    mode: Literal["score", "generate"]
-    adapter: Path | None = None
-    server: Server | None = None
-    home: Path
 
 
 def main() -> None:
@@ -125,35 +108,16 @@ def ask(
             )
         return {}
     # Only now torch is imported: a run that finds everything known takes no second.
-    import torch
+    from m2v.prediction import copies, models
 
-    from m2v.prediction import models, scoring
-
+    planned = copies.plan(items, names=names, task=task, demonstrations=demonstrations)
+    if mapping.is_spread():
+        return copies.spread(planned, task=task, folder=folder, report=report)
     models.share_cores()
-    loaded = models.load(task.model, home=task.home, adapter=task.adapter)
-    cut = scoring.Cutter(loaded)
-    asked = {
-        digest: prompts.ask(item, prompt=task.prompt, label=task.label, demonstrations=demonstrations, cut=cut)
-        for digest, item in items.items()
-    }
-    questions = scoring.questions([(digest, each, names[digest]) for digest, each in asked.items()], loaded=loaded)
+    copy = copies.Asker(planned.reader, task=task, words=planned.words)
     with _keeping(folder, n_items=len(items), report=report) as keep:
-        if task.mode == "score":
-            first = questions[0]
-            said = scoring.words(first, asked[first.item], label=task.label, loaded=loaded)
-            scorer = scoring.Scorer(loaded, words=said)
-            for digest, probability in scorer.probabilities(questions):
-                keep(digest, probability, "positive" if probability > 0.5 else "negative")
-        else:
-            scorer = scoring.Scorer(loaded, words=None)
-            for digest, outcome in scorer.outcomes(questions, label=task.label):
-                keep(digest, None, outcome)
-    return {
-        "n_cut": cut.n_cut,
-        "n_prefixes": scorer.counts.n_prefixes,
-        "n_halved": scorer.counts.n_halved,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-    }
+        copy.ask(planned.batches, keep=keep)
+    return {"n_cut": planned.n_cut, **copy.counts()}
 
 
 @contextmanager

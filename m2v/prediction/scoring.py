@@ -57,6 +57,18 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Questions that are asked together.
+
+    Attributes:
+        before: What all of them begin with and what is computed once; empty where nothing is.
+    """
+
+    before: str
+    questions: tuple[Question, ...]
+
+
+@dataclass(frozen=True)
 class Words:
     """Where the two answers part.
 
@@ -178,7 +190,7 @@ class Scorer:
     Args:
         words: What to score; None where the model is only to write.
         shares_prefix: False computes every conversation whole, which gives the same labels and takes longer.
-        largest: Batch; it is found by doubling until memory runs out.
+        largest: Batch; where memory runs out, a batch is asked in halves.
     """
 
     def __init__(
@@ -187,40 +199,56 @@ class Scorer:
         self.loaded, self.words, self.largest = loaded, words, largest
         self.shares_prefix = loaded.shares_prefix if shares_prefix is None else shares_prefix
         self.counts = Counts()
+        self._before, self._shared, self._ceiling = "", None, largest
+
+    def plan(self, asked: Iterable[Question]) -> list[Batch]:
+        """Batches of questions that begin alike, or of any where the model is to write; short ones first."""
+        shares = self.shares_prefix and self.words is not None
+        return batches(asked, loaded=self.loaded, shares_prefix=shares, largest=self.largest)
 
     def probabilities(self, asked: Sequence[Question]) -> Iterator[tuple[str, float]]:
         """The positive word's probability against the negative one's, by item, as batches are done."""
-        for before, group in _by_beginning(
-            asked, self.shares_prefix, needs_picture=self.loaded.architecture == "mllama"
-        ):
-            prefix = self._prefix(group[0]) if before else None
-            for batch in self._fitting(group, lambda batch, prefix=prefix: self._forward(batch, prefix)):
-                yield from batch
+        yield from self.scored(self.plan(asked))
+
+    def scored(self, planned: Iterable[Batch]) -> Iterator[tuple[str, float]]:
+        """The same for batches that were planned, here or elsewhere."""
+        for batch in planned:
+            if batch.before != self._before:
+                # The one before is freed first.
+                self._shared, self._ceiling = None, self.largest
+                self._shared = self._prefix(batch.questions[0]) if batch.before else None
+                self._before = batch.before
+            for part in self._fitting(batch.questions, lambda part: self._forward(part, self._shared)):
+                yield from part
 
     def outcomes(self, asked: Sequence[Question], *, label: LabelDefinition) -> Iterator[tuple[str, parsing.Outcome]]:
         """What the model says when it writes, by item, as batches are done; greedy, so always the same."""
-        for batch in self._fitting(sorted(asked, key=_length), self._generate):
-            for item, text in batch:
-                yield item, parsing.parsed(text, label=label)
+        yield from self.written(self.plan(asked), label=label)
 
-    def _fitting(self, group: Sequence[Question], run: Callable[[Sequence[Question]], Any]) -> Iterator[Any]:
-        """Batches as large as memory allows."""
-        size, start, ceiling = min(FIRST_BATCH, self.largest), 0, self.largest
-        while start < len(group):
-            batch = group[start : start + size]
+    def written(self, planned: Iterable[Batch], *, label: LabelDefinition) -> Iterator[tuple[str, parsing.Outcome]]:
+        """The same for batches that were planned, here or elsewhere."""
+        for batch in planned:
+            for part in self._fitting(batch.questions, self._generate):
+                for item, text in part:
+                    yield item, parsing.parsed(text, label=label)
+
+    def _fitting(self, batch: Sequence[Question], run: Callable[[Sequence[Question]], Any]) -> Iterator[Any]:
+        """A batch in as few parts as memory allows."""
+        start = 0
+        while start < len(batch):
+            part = batch[start : start + self._ceiling]
             try:
-                done = run(batch)
+                done = run(part)
             except torch.OutOfMemoryError:
-                if len(batch) == 1:
-                    raise self._no_memory(batch[0]) from None
-                ceiling = size = max(1, len(batch) // 2)
+                if len(part) == 1:
+                    raise self._no_memory(part[0]) from None
+                self._ceiling = max(1, len(part) // 2)
                 self.counts.n_halved += 1
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
                 continue
             yield done
-            start += len(batch)
-            size = min(2 * size, ceiling)
+            start += len(part)
 
     def _no_memory(self, question: Question) -> M2VError:
         return M2VError(
@@ -342,23 +370,34 @@ def _opened(path: str) -> Image.Image:
         return image.convert("RGB")
 
 
-def _by_beginning(
-    asked: Sequence[Question], shares_prefix: bool, *, needs_picture: bool
-) -> Iterator[tuple[str, list[Question]]]:
-    """Questions that can be in one batch: alike in their beginning and in how many pictures they have, short first.
+def batches(
+    asked: Iterable[Question], *, loaded: Loaded, shares_prefix: bool | None = None, largest: int = LARGEST_BATCH
+) -> list[Batch]:
+    """Questions that can be asked together: alike in their beginning and in how many pictures they have, short first.
+
+    Batches grow, so that memory that is too small is found out early. Which question is in which batch follows from
+    the questions alone, wherever they are asked, because a batch's padding moves the last digits of its answers.
 
     Args:
-        needs_picture: Nothing is shared with an item that has none, nor of a beginning that has none: Mllama's tokens
-            see the last picture before them, and where there is none a little of all of them, the item's own too.
+        shares_prefix: What they begin with is computed once; default: where the architecture allows.
     """
+    shares = loaded.shares_prefix if shares_prefix is None else shares_prefix
+    # Nothing is shared with an item that has no picture, nor of a beginning that has none: Mllama's tokens see the last
+    # picture before them, and where there is none a little of all of them, the item's own too.
+    needs_picture = loaded.architecture == "mllama"
     groups: dict[tuple[str, int, int], list[Question]] = {}
     for each in asked:
-        is_shared = shares_prefix and (not needs_picture or bool(each.pictures_before and each.pictures))
+        is_shared = shares and (not needs_picture or bool(each.pictures_before and each.pictures))
         alike = (each.before if is_shared else "", len(each.pictures_before), sum(len(p.parts) for p in each.pictures))
         groups.setdefault(alike, []).append(each)
+    found = []
     for (before, _, _), group in groups.items():
-        # Of one alone nothing is shared.
-        yield before if len(group) > 1 else "", sorted(group, key=_length)
+        ordered, start, size = sorted(group, key=_length), 0, min(FIRST_BATCH, largest)
+        while start < len(ordered):
+            # Of one alone nothing is shared.
+            found.append(Batch(before if len(group) > 1 else "", tuple(ordered[start : start + size])))
+            start, size = start + size, min(2 * size, largest)
+    return found
 
 
 def _length(question: Question) -> int:

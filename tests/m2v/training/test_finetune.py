@@ -23,7 +23,7 @@ from safetensors.numpy import load_file
 from m2v.catalog.entries import Encoder, Lora
 from m2v.errors import StoreError
 from m2v.training import adapters, infer
-from m2v_resources import programs
+from m2v_resources import launchers
 from m2v_resources.reaper import descendants
 from tests import encoders
 
@@ -281,7 +281,7 @@ def test_two_nodes_learn_what_one_machine_learns(garden: Garden, zero_2: Path, m
     for rank in range(2):
         group = f"--nnodes 2 --node-rank {rank} --master-addr 127.0.0.1 --master-port {port}"
         monkeypatch.setenv("M2V_TORCHRUN", group)
-        program = [sys.executable, *programs.launcher("m2v.training.finetune", 1), *arguments]
+        program = [sys.executable, *launchers.distributed("m2v.training.finetune", 1), *arguments]
         processes.append(subprocess.Popen(program, env=encoders.environment(garden.folder), stderr=subprocess.DEVNULL))
     assert [each.wait(timeout=300) for each in processes] == [0, 0]
     assert manifest(garden.folder / "nodes")["n_processes"] == 2
@@ -295,7 +295,7 @@ def test_deepspeeds_hostfile_starts_as_many_processes_as_it_lists(
     hosts.write_text("localhost slots=2\n", encoding="utf-8")
     monkeypatch.setenv("M2V_HOSTFILE", str(hosts))
     command = garden.command("hosts", entry={"n_processes": 2, "zero_stage": 2})
-    program = [sys.executable, *programs.launcher("m2v.training.finetune", 2), *command[command.index("--spec") :]]
+    program = [sys.executable, *launchers.distributed("m2v.training.finetune", 2), *command[command.index("--spec") :]]
     result = encoders.run(program, garden.folder)
     assert result.returncode == 0, result.stderr[-3000:]
     assert_frame_equal(losses(garden.folder / "hosts"), losses(zero_2), abs_tol=1e-6)

@@ -1,0 +1,126 @@
+"""Shards of items, worked on by copies of a model on every host of a Ray cluster.
+
+A program that knows how to spread its items asks ``is_spread``; its launcher decides. It plans the shards, hands each
+as JSON to whichever copy is free, and hears what came of it. What a copy finds it keeps itself, so that a host that
+dies costs what it was working on and nothing is asked twice. Ray Data gives out the shards, starts copies anew and
+gives a dead host's shards to others.
+"""
+
+import importlib
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from m2v.errors import ClusterError, M2VError
+from m2v.programfiles import refuse_other_code
+
+# A copy that is slow to load is not to find all shards taken; a host that dies is to cost little.
+SHARDS_PER_COPY = 8
+
+
+class Copy(Protocol):
+    """A copy of a model on some host: made from plain data, called with a shard; what it gives is plain data."""
+
+    def __call__(self, shard: Any) -> dict[str, Any]:
+        """Work on it; give counts."""
+        ...
+
+
+def is_spread() -> bool:
+    """Whether this program's launcher wants its items spread over a cluster."""
+    return os.environ.get("M2V_SPREAD") == "ray"
+
+
+class Cluster:
+    """The Ray cluster that this program is a job of.
+
+    Raises:
+        ClusterError: It cannot be reached, or has no host on which a copy fits.
+    """
+
+    def __init__(self) -> None:
+        import ray
+
+        self.gpus = float(os.environ.get("M2V_GPUS") or 0)
+        try:
+            ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError) as error:
+            raise ClusterError(
+                f"The Ray cluster of this job cannot be reached: {str(error).splitlines()[0]}"
+            ) from error
+        hosts = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        fits = [
+            int(min(host.get("CPU", 0), host.get("GPU", 0) / self.gpus if self.gpus else float("inf")))
+            for host in hosts
+        ]
+        self.n_copies = sum(fits)
+        if not self.n_copies:
+            raise ClusterError(
+                f"No host of the Ray cluster has a CPU and {self.gpus:g} GPUs, which a copy of the model takes. Start "
+                "one that has, or say in the model's YAML what a copy takes (`gpus: 0` is a CPU alone)."
+            )
+
+    def mapped(self, copy: str, given: Any, shards: Sequence[Any]) -> Iterator[dict[str, Any]]:
+        """What came of each shard, as it is done.
+
+        Args:
+            copy: A ``Copy``'s class, as ``module:name``, for every host to import.
+            given: Plain data that a copy is made from.
+
+        Raises:
+            M2VError: What a copy raised, with its host's name.
+        """
+        from ray.data import ActorPoolStrategy, DataContext, from_items
+        from ray.exceptions import RayError
+
+        context = DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        rows = from_items([{"shard": json.dumps(shard)} for shard in shards], override_num_blocks=len(shards)).map(
+            _Actor,  # pyright: ignore[reportArgumentType] (a class, of which each copy has an object)
+            fn_constructor_kwargs={"copy": copy, "given": json.dumps(given)},
+            compute=ActorPoolStrategy(min_size=1, max_size=min(self.n_copies, len(shards))),
+            num_cpus=1,
+            num_gpus=self.gpus or None,
+        )
+        try:
+            for row in rows.iter_rows():
+                yield json.loads(row["told"])
+        except RayError as error:
+            cause = getattr(error, "cause", error)
+            raise ClusterError(str(cause)) from None if isinstance(cause, M2VError) else error
+
+
+def host() -> str:
+    """This host's name."""
+    return socket.gethostname()
+
+
+def sized(n_items: int, *, n_copies: int, largest: int) -> int:
+    """How many items a shard should have: at most so many, and fewer where copies would be idle."""
+    return max(1, min(largest, -(-n_items // (n_copies * SHARDS_PER_COPY))))
+
+
+class _Actor:
+    """A copy as Ray calls it: with a row, and with errors that can travel between hosts."""
+
+    def __init__(self, *, copy: str, given: str) -> None:
+        self.copy: Any = None
+        try:
+            refuse_other_code()
+            module, _, name = copy.partition(":")
+            self.copy = getattr(importlib.import_module(module), name)(json.loads(given))
+        except M2VError as error:
+            # Told by the first shard: of what a constructor raises Ray passes on the text of a traceback only.
+            self.problem = error
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, str]:
+        try:
+            if self.copy is None:
+                raise self.problem
+            return {"told": json.dumps(self.copy(json.loads(row["shard"])))}
+        except M2VError as error:
+            raise ClusterError(f"On the host {host()}: {error}") from None

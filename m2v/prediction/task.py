@@ -1,0 +1,27 @@
+"""What the program that asks is told, and what it keeps of each answer."""
+
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from m2v.catalog.entries import LabelDefinition, Prompt, Server, Vlm
+
+ANSWERS = {"request_sha256": pl.String, "probability": pl.Float64, "outcome": pl.String}
+
+
+class Task(BaseModel):
+    """The spec of ``m2v.prediction.predict``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Vlm
+    prompt: Prompt
+    label: LabelDefinition
+    demonstrations: Path
+    items: Path
+    mode: Literal["score", "generate"]
+    adapter: Path | None = None
+    server: Server | None = None
+    home: Path
