@@ -1,8 +1,8 @@
 """Starts torchrun on each host of DeepSpeed's hostfile, by ssh, and takes all of it down when one of them ends badly.
 
 ``python -m m2v_resources.ssh_hosts HOSTFILE MODULE ARGUMENTS…``, on the first host of the file. On the others the same
-checkout lies at the same path. ``M2V_SSH`` holds the command, with options; without it ``ssh``, which knows hosts, users
-and keys from its own configuration.
+checkout lies at the same path. ``M2V_SSH`` holds the command with options; without it ``ssh``, which knows users and
+keys from its own configuration.
 """
 
 import os
@@ -16,19 +16,14 @@ from pathlib import Path
 
 from m2v.catalog import CHECKOUT
 from m2v.errors import ClusterError
-from m2v_resources.launchers import passed_on
+from m2v_resources.launchers import PASSED_ON
 
 # No passwords; half a minute without an answer ends a connection.
-OPTIONS = [
-    "-o",
-    "BatchMode=yes",
-    "-o",
-    "ConnectTimeout=20",
-    "-o",
-    "ServerAliveInterval=10",
-    "-o",
-    "ServerAliveCountMax=3",
-]
+OPTIONS = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=20"]
+OPTIONS += ["-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"]
+# What the others are told besides, and what not: Dagster listens on the first one.
+NETWORK = ("PYTHONPATH", "NCCL_", "GLOO_")
+DAGSTER = "DAGSTER_PIPES_"
 # What ssh says of its own failures.
 SSH_FAILED = 255
 # The others hear of a lost host by themselves, in half a minute, and say so; then they are taken down.
@@ -95,8 +90,8 @@ def start(host: str, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
     program = [sys.executable, "-m", "m2v_resources.reaper", "--", sys.executable, *arguments]
     if host in {"localhost", socket.gethostname()}:
         return subprocess.Popen(program, stdin=subprocess.PIPE, cwd=CHECKOUT)
-    # Dagster listens on the first host only.
-    given = [f"{name}={value}" for name, value in passed_on().items() if not name.startswith("DAGSTER_PIPES_")]
+    names = [name for name in os.environ if name.startswith((*PASSED_ON, *NETWORK)) and not name.startswith(DAGSTER)]
+    given = [f"{name}={os.environ[name]}" for name in names]
     line = f"cd {shlex.quote(str(CHECKOUT))} && exec env {shlex.join([*given, *program])}"
     ssh = shlex.split(os.environ.get("M2V_SSH") or "ssh")
     return subprocess.Popen([*ssh, *OPTIONS, host, line], stdin=subprocess.PIPE)

@@ -15,7 +15,7 @@ from m2v.catalog import CHECKOUT
 
 UNSHARE = ["unshare", "--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
 # Reads until the pipe from whoever made the host closes; as the first process it collects its orphans.
-INIT = "hostname {name}; mount --bind {hosts} /etc/hosts; echo ready; read -r _"
+INIT = "hostname {name}; mount --bind {hosts} /etc/hosts; mount -t tmpfs none /run; echo ready; read -r _"
 
 
 class Host:
@@ -99,6 +99,8 @@ class Network:
 
     def start(self, name: str) -> Host:
         """Start a host, or start it again, with its cable in the switch."""
+        # What the kernel still holds for connections of one that is gone.
+        self.switch.run("ip", "link", "delete", name)
         host = self.hosts[name] = self._host(name)
         ends = [name, "netns", str(self.switch.init), "type", "veth", "peer", "name", "eth0", "netns", str(host.init)]
         subprocess.run(["ip", "link", "add", *ends], check=True)
@@ -110,6 +112,10 @@ class Network:
     def unplug(self, name: str) -> None:
         """Pull its cable: nobody hears of it again, and nobody is told."""
         self.switch.do("ip", "link", "set", name, "down")
+
+    def plug(self, name: str) -> None:
+        """Put its cable back."""
+        self.switch.do("ip", "link", "set", name, "up")
 
     def _host(self, name: str) -> Host:
         host = Host(name, hosts=self.file)
