@@ -104,8 +104,8 @@ class Slurm:
             )
         except FileNotFoundError as error:
             raise ClusterError(
-                f"There is no {command[0]} on this machine, which M2V_LAUNCHER=slurm needs. Run on a host of the cluster "
-                "(a login node), or install its client programs (Debian's slurm-client)."
+                f"There is no {command[0]} on this machine, which M2V_LAUNCHER=slurm needs. Run on a login node of the "
+                "cluster, or install its client programs (Debian's slurm-client)."
             ) from error
         except subprocess.TimeoutExpired as error:
             raise SilentSlurm(f"{command[0]} has not answered for {COMMAND_S:.0f} s. {LOOK}") from error

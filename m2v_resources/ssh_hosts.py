@@ -5,13 +5,14 @@ checkout lies at the same path. ``M2V_SSH`` holds the command with options; with
 keys from its own configuration.
 """
 
+import math
 import os
 import shlex
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from m2v.catalog import CHECKOUT
@@ -26,30 +27,22 @@ NETWORK = ("PYTHONPATH", "NCCL_", "GLOO_")
 DAGSTER = "DAGSTER_PIPES_"
 # What ssh says of its own failures.
 SSH_FAILED = 255
-# The others hear of a lost host by themselves, in half a minute, and say so; then they are taken down.
-GRACE_S = 40.0
+# Of a process that failed the others hear by themselves, and say so; then they are taken down.
+GRACE_S = 10.0
 POLL_S = 0.2
 
 
 def main(hostfile: Path, module: str, arguments: Sequence[str]) -> int:
-    """Run to the end of all; the exit code of the first that failed."""
+    """Run to the end of all; the exit code of the first that failed.
+
+    Raises:
+        ClusterError: A host cannot be reached.
+    """
     slots = read(hostfile)
     with socket.create_server(("", 0)) as free:
         port = free.getsockname()[1]
     started = {host: start(host, [*group(host, slots, port=port), "-m", module, *arguments]) for host in slots}
-    failed = None
-    deadline = float("inf")
-    while time.monotonic() < deadline and any(each.poll() is None for each in started.values()):
-        time.sleep(POLL_S)
-        if failed is None and (failed := next((host for host, each in started.items() if each.poll()), None)):
-            deadline = time.monotonic() + GRACE_S
-    for process in started.values():
-        # What the reaper there waits for.
-        assert process.stdin
-        process.stdin.close()
-    for process in started.values():
-        process.wait()
-    failed = failed or next((host for host, each in started.items() if each.returncode), None)
+    failed = until_one_fails(started)
     if failed is None:
         return 0
     code = started[failed].returncode
@@ -60,6 +53,22 @@ def main(hostfile: Path, module: str, arguments: Sequence[str]) -> int:
         )
     sys.stderr.write(f"{failed} ended with exit code {code}.\n")
     return code if code > 0 else 128 - code
+
+
+def until_one_fails(started: Mapping[str, "subprocess.Popen[bytes]"]) -> str | None:
+    """Wait for all, or until the others had their time after one has failed, and take down what is left; that one."""
+    failed, deadline = None, math.inf
+    while time.monotonic() < deadline and any(each.poll() is None for each in started.values()):
+        time.sleep(POLL_S)
+        if failed is None and (failed := next((host for host, each in started.items() if each.poll()), None)):
+            deadline = time.monotonic() + (0 if started[failed].returncode == SSH_FAILED else GRACE_S)
+    for process in started.values():
+        # What the reaper there waits for.
+        assert process.stdin
+        process.stdin.close()
+    for process in started.values():
+        process.wait()
+    return failed or next((host for host, each in started.items() if each.returncode), None)
 
 
 def read(hostfile: Path) -> dict[str, int]:

@@ -28,7 +28,7 @@ TaskPlugin=task/none
 MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
-DefMemPerNode=6000
+DefMemPerNode=1500
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
 JobAcctGatherParams=OverMemoryKill
@@ -93,15 +93,21 @@ class Cluster:
     def start_controller(self) -> None:
         self.controller = self._daemon(self.login, "slurmctld", "-D")
 
+    def start_host(self, name: str) -> None:
+        """Start a host again that was ended."""
+        self.start_node(self.network.start(name))
+        self.until_idle()
+
     def stop_controller(self) -> None:
-        """``kill -9``."""
-        self.login.do("pkill", "-KILL", "slurmctld")
+        """As for maintenance; on ``kill -9`` Slurm itself forgets what it did in the last seconds."""
+        self.login.do("pkill", "-TERM", "slurmctld")
         self.controller.wait()
 
-    def until_idle(self, *, n_nodes: int = 2) -> None:
+    def until_idle(self) -> None:
+        """Wait until every node can take jobs."""
         deadline = time.monotonic() + 60
-        while (said := self.slurm("sinfo", "--noheader", "--Node", "--format=%T")).split().count("idle") < n_nodes:
-            assert time.monotonic() < deadline, said
+        while set(self.slurm("sinfo", "--noheader", "--Node", "--format=%T").split()) - {"idle", "mixed"}:
+            assert time.monotonic() < deadline, self.slurm("sinfo")
             time.sleep(0.2)
 
     def slurm(self, *command: str) -> str:

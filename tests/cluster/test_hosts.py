@@ -134,6 +134,68 @@ def test_a_host_without_a_cable_is_missed(network: Network, garden: Garden) -> N
     network.plug(OTHER)
 
 
+@pytest.fixture(scope="module")
+def ssh(network: Network, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """sshd on the other host, which takes a key made for this test; the command that reaches it."""
+    folder = tmp_path_factory.mktemp("ssh")
+    for name in ("host", "user"):
+        make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+        subprocess.run(make, check=True)
+    host = network.hosts[OTHER]
+    host.do("mkdir", "-p", "/run/sshd")
+    given = {
+        "HostKey": folder / "host",
+        "AuthorizedKeysFile": folder / "user.pub",
+        "PidFile": "none",
+        "StrictModes": "no",
+        "UsePAM": "no",
+        "PasswordAuthentication": "no",
+        "PermitRootLogin": "prohibit-password",
+    }
+    host.do("/usr/sbin/sshd", "-f", "/dev/null", *(f"-o{name}={value}" for name, value in given.items()))
+    known = folder / "known"
+    known.write_text(f"{OTHER} {(folder / 'host.pub').read_text(encoding='utf-8')}", encoding="utf-8")
+    return f"ssh -F none -i {folder / 'user'} -o UserKnownHostsFile={known} -o StrictHostKeyChecking=yes"
+
+
+def by_hostfile(training: Training, text: str, *, ssh: str) -> int:
+    """Run it as ``m2v run`` would on the first host; its exit code."""
+    hosts = training.out.with_suffix(".hosts")
+    hosts.write_text(text, encoding="utf-8")
+    module = training.command.index("m2v.training.finetune")
+    command = [sys.executable, "-m", "m2v_resources.ssh_hosts", str(hosts), *training.command[module:]]
+    environment = encoders.environment(training.garden.folder) | {"M2V_SSH": ssh}
+    with training.log(FIRST).open("w") as log:
+        started = training.network.hosts[FIRST].start(command, env=environment, stderr=log, stdout=log)
+    return started.wait(WAIT_S)
+
+
+def test_a_hostfile_starts_both_by_ssh(
+    network: Network, garden: Garden, one_host: Callable[[int], Path], ssh: str
+) -> None:
+    training = Training(network, garden, "hostfile")
+    code = by_hostfile(training, f"# Two beds\n{FIRST} slots=1\n{OTHER} slots=1\n", ssh=ssh)
+    assert code == 0, training.said(FIRST)
+    assert_same(training.out, one_host(2))
+    assert network.hosts[OTHER].run("pgrep", "-f", "finetune").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("hosts", "message"),
+    [
+        (f"{FIRST} slots=1\nturnip slots=1\n", "ClusterError: turnip of "),  # no such host
+        (f"{FIRST}\n", "Each line: name slots=N"),
+        ("# Nothing grows here.\n", " lists no host. Each line: name slots=N"),
+    ],
+)
+def test_a_hostfile_that_cannot_work_is_an_error(
+    network: Network, garden: Garden, ssh: str, hosts: str, message: str
+) -> None:
+    training = Training(network, garden, "no_hosts")
+    assert by_hostfile(training, hosts, ssh=ssh) == 1
+    assert message in training.said(FIRST)
+
+
 def test_other_code_on_one_host_is_refused_by_both(tmp_path: Path, network: Network, garden: Garden) -> None:
     shutil.copytree(CHECKOUT / "m2v", tmp_path / "m2v", ignore=shutil.ignore_patterns("__pycache__"))
     with (tmp_path / "m2v" / "progress.py").open("a", encoding="utf-8") as file:
