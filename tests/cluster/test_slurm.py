@@ -24,6 +24,7 @@ from tests.m2v.training.test_finetune import TRAIN, VALIDATION, Garden, losses, 
 
 GROWING = "tests.m2v_resources.growing"
 WORKER = "tests.cluster.worker"
+M2V = "from m2v_assets.cli import main; main()"
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +237,7 @@ def test_a_study_made_by_slurm_has_the_rows_of_a_local_one(cluster: Cluster, tmp
     runs = {}
     for launcher in ("slurm", "local"):
         environment = {"M2V_LAUNCHER": launcher, "M2V_HOME": str(tmp_path / launcher), "PYTHONPATH": str(CHECKOUT)}
-        command = ["-m", "m2v_assets.cli", "run", "--study", "sample", "--select", "+meme_images/veggie"]
+        command = ["-c", M2V, "run", "--study", "sample", "--select", "+meme_images/veggie"]
         runs[launcher] = cluster.python(
             *command, environment=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -250,7 +251,7 @@ def test_a_study_made_by_slurm_has_the_rows_of_a_local_one(cluster: Cluster, tmp
 
 
 def rows_hashes(home: Path) -> dict[str, str]:
-    command = [sys.executable, "-m", "m2v_assets.cli", "tables", "list", "--json"]
+    command = [sys.executable, "-c", M2V, "tables", "list", "--json"]
     environment = os.environ | {"M2V_HOME": str(home), "PYTHONPATH": str(CHECKOUT)}
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     return {each["name"]: each["rows_hash"] for each in json.loads(said)}
