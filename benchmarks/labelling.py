@@ -5,6 +5,7 @@ And what labelling 3,000 memes costs when one of them has changed.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import torch
 
 import vlms
 from figure import report, scratch_folder
+from m2v.catalog.entries import Vlm
 from m2v.prediction import demonstrations, models, predict, prompts, scoring
 from m2v.prediction.models import Loaded
 from m2v.prediction.prompts import Asked, Demonstration
@@ -60,9 +62,10 @@ def changed(folder: Path) -> None:
     """Label memes with a tiny model by the program itself, change one, label them again."""
     examples, memes = vlms.items(folder, N_DEMONSTRATIONS, seed=4), vlms.items(folder, N_MEMES, seed=5)
     items = [{"item_id": str(place), **row} for place, row in enumerate(memes)]
-    asked(folder, "first", items, examples)
+    model = vlms.entry("mllama").model_copy(update={"width": 32})
+    asked(folder, "first", items, examples, model=model)
     items[N_MEMES // 2]["text"] += " again"
-    said = asked(folder, "second", items, examples)
+    said = asked(folder, "second", items, examples, model=model)
     report(
         f"labelling: requests for {N_MEMES:,} labelled memes of which one has changed",
         said["n_asked"],
@@ -79,10 +82,10 @@ def changed(folder: Path) -> None:
     )
 
 
-def asked(folder: Path, name: str, items: list[dict], examples: list[dict]) -> dict:
+def asked(folder: Path, name: str, items: list[dict], examples: list[dict], *, model: Vlm, **environment: str) -> dict:
     """Run the program to its manifest."""
     spec = {
-        "model": vlms.entry("mllama").model_copy(update={"width": 32}).model_dump(mode="json"),
+        "model": model.model_dump(mode="json"),
         "prompt": vlms.PROMPT.model_dump(mode="json"),
         "label": vlms.LABEL.model_dump(mode="json"),
         "mode": "score",
@@ -98,7 +101,7 @@ def asked(folder: Path, name: str, items: list[dict], examples: list[dict]) -> d
     path, out = folder / f"{name}.json", folder / name
     path.write_text(json.dumps(spec), encoding="utf-8")
     program = [sys.executable, "-m", "m2v.prediction.predict", "--spec", str(path), "--out", str(out)]
-    subprocess.run(program, check=True, capture_output=True)
+    subprocess.run(program, check=True, capture_output=True, env=os.environ | environment)
     return json.loads((out / "manifest.json").read_text(encoding="utf-8"))
 
 

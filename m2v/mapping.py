@@ -71,7 +71,7 @@ class Cluster:
             given: Plain data that a copy is made from.
 
         Raises:
-            M2VError: What a copy raised, with its host's name.
+            ClusterError: What a copy raised, with its host's name; or Ray found no host for a shard.
         """
         from ray.data import ActorPoolStrategy, DataContext, from_items
         from ray.exceptions import RayError
@@ -79,19 +79,24 @@ class Cluster:
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        rows = from_items([{"shard": json.dumps(shard)} for shard in shards], override_num_blocks=len(shards)).map(
+        # Long texts come last in a plan; given out first, no copy ends much later than the others.
+        rows = from_items(
+            [{"shard": json.dumps(shard)} for shard in reversed(shards)], override_num_blocks=len(shards)
+        ).map(
             _Actor,  # pyright: ignore[reportArgumentType] (a class, of which each copy has an object)
             fn_constructor_kwargs={"copy": copy, "given": json.dumps(given)},
-            compute=ActorPoolStrategy(min_size=1, max_size=min(self.n_copies, len(shards))),
+            compute=ActorPoolStrategy(size=min(self.n_copies, len(shards))),
             num_cpus=1,
             num_gpus=self.gpus or None,
         )
         try:
             for row in rows.iter_rows():
-                yield json.loads(row["told"])
+                told = json.loads(row["told"])
+                if "problem" in told:
+                    raise ClusterError(told["problem"])
+                yield told
         except RayError as error:
-            cause = getattr(error, "cause", error)
-            raise ClusterError(str(cause)) from None if isinstance(cause, M2VError) else error
+            raise ClusterError(f"Ray gave up: {str(error).strip().splitlines()[-1]}") from error
 
 
 def host() -> str:
@@ -105,7 +110,7 @@ def sized(n_items: int, *, n_copies: int, largest: int) -> int:
 
 
 class _Actor:
-    """A copy as Ray calls it: with a row, and with errors that can travel between hosts."""
+    """A copy as Ray calls it: with a row."""
 
     def __init__(self, *, copy: str, given: str) -> None:
         self.copy: Any = None
@@ -114,13 +119,15 @@ class _Actor:
             module, _, name = copy.partition(":")
             self.copy = getattr(importlib.import_module(module), name)(json.loads(given))
         except M2VError as error:
-            # Told by the first shard: of what a constructor raises Ray passes on the text of a traceback only.
+            # Told by the first shard: what a constructor raises stands in Ray's own logs.
             self.problem = error
 
     def __call__(self, row: dict[str, Any]) -> dict[str, str]:
         try:
             if self.copy is None:
                 raise self.problem
-            return {"told": json.dumps(self.copy(json.loads(row["shard"])))}
+            told = self.copy(json.loads(row["shard"]))
         except M2VError as error:
-            raise ClusterError(f"On the host {host()}: {error}") from None
+            # Told, not raised: of what is raised Ray passes on the text of a traceback.
+            told = {"problem": f"On the host {host()}: {error}"}
+        return {"told": json.dumps(told)}

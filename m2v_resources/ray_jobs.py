@@ -6,6 +6,7 @@ Ray into the code location.
 
 import shlex
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,8 +15,11 @@ import httpx
 
 from m2v.catalog import CHECKOUT
 from m2v.errors import ClusterError
+from m2v.programfiles import replace
 from m2v_resources.launchers import LOG, Program
 
+# In a program's folder: the name of the last job that was started for it.
+JOB = ".job"
 # Programs that spread their items over the cluster's hosts themselves; every other one works on one host.
 SPREAD = {"m2v.prediction.predict", "m2v.media.encode"}
 TIMEOUT_S = 15.0
@@ -44,16 +48,15 @@ class Ray:
 
     def find(self, program: Program) -> "RayJob | None":
         """The job for this folder that still works."""
-        job = RayJob(self, program.name, log=program.out / LOG)
-        status = job.status()
-        if status is None or status["status"] not in ENDED:
-            return job if status else None
-        # A name is given once: what ended must be gone before the same folder is made again.
-        self.ask("DELETE", f"/api/jobs/{program.name}")
-        return None
+        try:
+            name = (program.out / JOB).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        job = RayJob(self, name, log=program.out / LOG)
+        return None if job.has_ended() else job
 
     def start(self, program: Program) -> "RayJob":
-        """A job of the cluster, named as the folder."""
+        """A job of the cluster."""
         spreads, n = program.module in SPREAD, program.n_processes or 1
         gpus = program.gpus if spreads else program.gpus * n
         self._refuse_without(gpus, program)
@@ -62,16 +65,20 @@ class Ray:
             environment |= {"M2V_SPREAD": "ray", "M2V_GPUS": str(program.gpus)}
         # What it says stands where it does on one machine, and is there when the cluster is gone.
         log = shlex.quote(str(program.out / LOG))
+        # Ray mixes up two jobs that had one name, even where the first was deleted.
+        name = f"{program.name}-{uuid.uuid4().hex[:8]}"
         body = {
-            "submission_id": program.name,
+            "submission_id": name,
             "entrypoint": f"cd {shlex.quote(str(CHECKOUT))} && exec {shlex.join(program.command)} >> {log} 2>&1",
             "runtime_env": {"env_vars": environment},
             # One that spreads its items only plans and waits.
             "entrypoint_num_cpus": 0 if spreads else n,
             "entrypoint_num_gpus": 0 if spreads else gpus,
         }
+        # Before Ray hears of it: what is named here and unknown there was never started.
+        replace(program.out / JOB, name.encode())
         self.ask("POST", "/api/jobs/", json=body)
-        return RayJob(self, program.name, log=program.out / LOG)
+        return RayJob(self, name, log=program.out / LOG)
 
     def ask(self, method: str, path: str, **given: Any) -> httpx.Response:
         """What the job server answers; 404 is an answer.
@@ -146,14 +153,15 @@ class RayJob:
 
     def stop(self) -> None:
         """Stop it, where it has not ended."""
-        if self._has_ended():
+        if self.has_ended():
             return
         self.ray.ask("POST", f"/api/jobs/{self.name}/stop")
         deadline = time.monotonic() + STOP_S
-        while not self._has_ended() and time.monotonic() < deadline:
+        while not self.has_ended() and time.monotonic() < deadline:
             time.sleep(POLL_S)
 
-    def _has_ended(self) -> bool:
+    def has_ended(self) -> bool:
+        """Whether it works no more, or is not known."""
         said = self.status()
         return said is None or said["status"] in ENDED
 

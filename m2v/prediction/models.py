@@ -156,5 +156,7 @@ def refuse_long(entry: Vlm, lengths: Sequence[int], ids: Sequence[str]) -> None:
 
 
 def share_cores() -> None:
-    """Use every core; torchrun's default of one is for groups."""
-    torch.set_num_threads(os.cpu_count() or 1)
+    """Use every core that we may; torchrun's default of one is for groups."""
+    # Slurm and containers give a program fewer than the machine has.
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    torch.set_num_threads(mine or 1)
