@@ -92,8 +92,14 @@ def _places(board: Store) -> list[Place]:
 
 def _exchanged(board: Store, name: str, mine: str) -> list[str]:
     """What each process says, by rank."""
+    n_processes = int(os.environ["WORLD_SIZE"])
     board.set(f"{name}/{os.environ['RANK']}", mine)
-    return [board.get(f"{name}/{rank}").decode() for rank in range(int(os.environ["WORLD_SIZE"]))]
+    found = [board.get(f"{name}/{rank}").decode() for rank in range(n_processes)]
+    # Who refuses what it has read ends, and with the first host the board does: not before all have read.
+    board.set(f"{name}/read/{os.environ['RANK']}", "")
+    with contextlib.suppress(RuntimeError):
+        board.wait([f"{name}/read/{rank}" for rank in range(n_processes)])
+    return found
 
 
 def _refuse_other_disk(board: Store, places: list[Place], *, out: Path) -> None:
