@@ -126,3 +126,10 @@ services:
 		echo "== Installing what the team's machine is made of: Postgres, Caddy, docker-compose"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 			postgresql postgresql-client caddy docker-compose >/dev/null; }
+	@# Hosts are made of namespaces, Slurm is Debian's.
+	@command -v slurmctld >/dev/null && command -v slurmd >/dev/null && command -v sbatch >/dev/null && command -v munged >/dev/null \
+		&& command -v ssh >/dev/null && command -v ip >/dev/null && command -v nsenter >/dev/null && command -v pkill >/dev/null \
+		&& test -x /usr/sbin/sshd || { \
+		echo "== Installing what a cluster is made of: Slurm, munge, ssh"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			slurmctld slurmd slurm-client munge openssh-server openssh-client iproute2 util-linux procps >/dev/null; }

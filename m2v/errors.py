@@ -70,6 +70,14 @@ class ProgramFailed(M2VError):
     """A program ended with an exit code that is not 0."""
 
 
+class HostsDiffer(M2VError):
+    """Hosts that were started together and cannot work together; nothing was trained."""
+
+
+class HostLost(M2VError):
+    """A host of the group that ended or does not answer any more; the last complete state is there to go on from."""
+
+
 class RunInProgress(M2VError):
     """Another `m2v run` is materialising in the same home."""
 

@@ -99,15 +99,19 @@ def digest(text: str) -> str:
 def code_digest() -> str:
     """The sha256 of what a host would run: this package's files, and the versions of the engines that it has.
 
-    Two hosts that work together must agree on it. Which build of an engine it is (``+cpu``, ``+cu126``) does not count.
+    Two hosts that work together must agree on it.
     """
+    return hashlib.sha256(json.dumps(code_versions(), sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def code_versions() -> dict[str, str]:
+    """What the digest is made of: ``m2v`` (a sha256) and each engine's version, whichever build of it that is."""
     package = Path(__file__).parent
     digest = hashlib.sha256()
     for path in sorted(each for each in package.rglob("*") if each.suffix in {".py", ".yaml"}):
         digest.update(f"{path.relative_to(package).as_posix()}\0{sha256(path)}\n".encode())
-    for engine in ENGINES:
-        digest.update(f"{engine} {_installed(engine)}\n".encode())
-    return digest.hexdigest()
+    return {"m2v": digest.hexdigest()} | {engine: _installed(engine) for engine in ENGINES}
 
 
 def _installed(package: str) -> str:

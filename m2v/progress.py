@@ -53,13 +53,20 @@ class ToDagster(Send):
 
 @contextlib.contextmanager
 def reporting() -> Iterator[Report]:
-    """A report for as long as the program works; only the first process of a group speaks."""
-    if os.environ.get("RANK", "0") != "0":
-        yield Report(Quiet())
-    elif "DAGSTER_PIPES_CONTEXT" in os.environ:
+    """A report for as long as the program works.
+
+    Of a group one process speaks: to Dagster the first one on the host where Dagster listens, which need not be the
+    first one of the group; to the shell the latter.
+    """
+    if "DAGSTER_PIPES_CONTEXT" in os.environ:
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            yield Report(Quiet())
+            return
         from dagster_pipes import open_dagster_pipes
 
         with open_dagster_pipes() as context:
             yield Report(ToDagster(context))
+    elif os.environ.get("RANK", "0") != "0":
+        yield Report(Quiet())
     else:
         yield Report(Send())

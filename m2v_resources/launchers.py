@@ -19,6 +19,7 @@ from m2v.catalog import CHECKOUT
 from m2v.errors import ClusterError
 
 LOG = "log.txt"
+OTHERS = "other-hosts.sh"
 # What a host of a cluster is told; secrets are its own, because Ray shows what a job is given to whoever asks.
 PASSED_ON = ("M2V_", "AWS_ENDPOINT", "AWS_REGION", "AWS_ALLOW_HTTP", "DAGSTER_PIPES_", "HF_HOME", "HF_HUB_OFFLINE")
 
@@ -108,8 +109,13 @@ def chosen() -> Launcher:
         from m2v_resources.ray_jobs import Ray
 
         return Ray(rest)
+    if engine == "slurm":
+        from m2v_resources.slurm import Slurm
+
+        return Slurm(rest)
     raise ClusterError(
-        f"M2V_LAUNCHER is {setting!r}. It must be local, or ray:http://HEAD:8265 with the address of Ray's dashboard."
+        f"M2V_LAUNCHER is {setting!r}. It must be local, ray:http://HEAD:8265 with the address of Ray's dashboard, or "
+        "slurm, with sbatch's arguments behind a colon."
     )
 
 
@@ -121,6 +127,8 @@ class Local:
 
     def start(self, program: Program) -> Job:
         """A process, and all that it starts."""
+        if program.n_processes and os.environ.get("M2V_TORCHRUN"):
+            write_for_the_others(program)
         with (program.out / LOG).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "m2v_resources.reaper", "--", *program.command],
@@ -155,22 +163,24 @@ class LocalJob:
 def distributed(module: str, n_processes: int | None) -> list[str]:
     """The arguments of Python that start a program: plainly, or in several processes on this machine.
 
-    ``M2V_HOSTFILE`` names DeepSpeed's list of machines instead, which it reaches by ssh; ``M2V_TORCHRUN`` holds
+    ``M2V_HOSTFILE`` names DeepSpeed's list of machines instead, which are reached by ssh; ``M2V_TORCHRUN`` holds
     torchrun's arguments for this machine's part in a group of several. Both need the home on a disk that all share.
     """
     if not n_processes:
         return ["-m", module]
     if hosts := os.environ.get("M2V_HOSTFILE"):
-        # Named, because DeepSpeed would ask the first machine by ssh even if that is this one.
-        first = Path(hosts).read_text(encoding="utf-8").split()[0]
-        runner = [
-            "-m",
-            "deepspeed.launcher.runner",
-            f"--hostfile={hosts}",
-            f"--master_addr={first}",
-            "--no_ssh_check",
-            "--no_local_rank",
-        ]
-        return [*runner, "--module", module]
+        return ["-m", "m2v_resources.ssh_hosts", hosts, module]
     group = shlex.split(os.environ.get("M2V_TORCHRUN") or "--standalone")
     return ["-m", "torch.distributed.run", *group, f"--nproc-per-node={n_processes}", "-m", module]
+
+
+def write_for_the_others(program: Program) -> None:
+    """Write what each other host of a group by ``M2V_TORCHRUN`` is to run, which may have arguments of its own."""
+    group = shlex.split(os.environ["M2V_TORCHRUN"])
+    front, back = program.command[:3], program.command[3 + len(group) :]
+    text = (
+        "#!/bin/sh\n# Run this on each other host of the group, while the first one works.\n"
+        f"cd {shlex.quote(str(CHECKOUT))} && exec {shlex.join(front)} "
+        f"${{M2V_TORCHRUN:-{shlex.join(group)}}} {shlex.join(back)}\n"
+    )
+    (program.out / OTHERS).write_text(text, encoding="utf-8")

@@ -41,10 +41,8 @@ class Task(BaseModel):
 def main() -> None:
     spec, out = programfiles.arguments(__doc__ or "")
     if not programfiles.complete(out):
-        processes.join()
-        with progress.reporting() as report:
+        with processes.joined(out), progress.reporting() as report:
             train(Task.model_validate(spec), out=out, report=report)
-        torch.distributed.destroy_process_group()
 
 
 def train(task: Task, *, out: Path, report: progress.Report) -> None:

@@ -52,10 +52,8 @@ def main() -> None:
         if os.environ.get("LOCAL_RANK", "0") == "0":
             # One process of a machine downloads or builds; the others wait for it where they join.
             weights.whole(task.base, home=task.home)
-        processes.join()
-        with progress.reporting() as report:
+        with processes.joined(out), progress.reporting() as report:
             train(task, out=out, report=report)
-        torch.distributed.destroy_process_group()
 
 
 def train(task: Task, *, out: Path, report: progress.Report) -> None:
