@@ -16,12 +16,14 @@ WORKDIR /data
 FROM base AS m2v
 # Which PyTorch: cpu, or the CUDA version of the machine's driver, for example cu128.
 ARG TORCH=cpu
+# What it can do besides: `cluster` adds Ray.
+ARG EXTRAS=encoder,team
 RUN pip install uv==0.13.9
 WORKDIR /srv/m2v
 # Libraries first: they change less often than the code does.
 COPY pyproject.toml constraints.txt ./
 RUN mkdir m2v m2v_assets m2v_resources && touch m2v/__init__.py m2v_assets/__init__.py m2v_resources/__init__.py \
-    && uv pip install --system --no-cache --torch-backend "$TORCH" --constraints constraints.txt --editable '.[encoder,team]'
+    && uv pip install --system --no-cache --torch-backend "$TORCH" --constraints constraints.txt --editable ".[$EXTRAS]"
 COPY README.md dagster.yaml workspace.yaml ./
 COPY m2v m2v
 COPY m2v_assets m2v_assets

@@ -13,7 +13,7 @@ PORT ?= 8080
 # The team's machine: docs/team.md.
 COMPOSE ?= docker compose --project-name m2v
 SECRETS := $(or $(M2V_SECRETS_DIR),secrets)
-FILES := -f docker-compose.yml $(if $(GPU),-f docker/gpu.yml) $(if $(PROXY),-f docker/proxy.yml)
+FILES := -f docker-compose.yml $(if $(GPU),-f docker/gpu.yml) $(if $(PROXY),-f docker/proxy.yml) $(if $(CLUSTER),-f docker/cluster.yml) $(if $(STORAGE),-f docker/storage.yml)
 TO ?= backup
 # Dagster reads its instance from here; M2V_HOME moves all of it.
 export M2V_HOME := $(abspath $(or $(M2V_HOME),var))
@@ -70,7 +70,7 @@ backup: ## both databases, the home and the secrets, into TO=backup; the service
 	$(COMPOSE) exec -T postgres pg_dump --format=custom --dbname dagster > $(TO)/dagster.dump
 	$(COMPOSE) exec -T postgres pg_dump --format=custom --dbname label_studio > $(TO)/label_studio.dump
 	@# Exit code 1 is a file that was written meanwhile: a journal or a lock.
-	$(COMPOSE) exec -T code tar --create --gzip --directory /data --exclude ./dagster/storage --exclude ./huggingface . > $(TO)/home.tar.gz || test $$? = 1
+	$(COMPOSE) exec -T code tar --create --gzip --directory /data --exclude ./dagster/storage --exclude ./huggingface --exclude ./cache . > $(TO)/home.tar.gz || test $$? = 1
 	$(COMPOSE) exec -T label-studio tar --create --gzip --directory /data . > $(TO)/label-studio.tar.gz || test $$? = 1
 	cp -R $(SECRETS) $(TO)/secrets
 

@@ -21,7 +21,7 @@ from labelling import N_DEMONSTRATIONS, asked
 import vlms
 from figure import report, scratch_folder
 
-N_ITEMS, N_FEW, N_ROUNDS, TARGET = 768, 8, 3, 1.6
+N_ITEMS, N_FEW, N_ROUNDS, TARGET = 1024, 8, 2, 1.6
 WAYS = ("one core", "both cores", "ray")
 
 

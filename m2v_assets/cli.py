@@ -55,12 +55,14 @@ def run(
 ) -> None:
     """Materialise what is stale, with all that it rests on, and nothing else."""
     from m2v_assets import console, materialise
+    from m2v_resources import launchers
     from m2v_resources.home import only_run
     from m2v_resources.store import open_store
 
     plan, instance, home = opened(study)
     with only_run(home), console.Watch() as watch:
         open_store(home).ready()
+        launchers.chosen().ready()
         try:
             observe(plan, instance, home)
         except MissingSource as error:

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from m2v import storage
 from m2v.errors import HostError
 from m2v_resources.files import replacing
 
@@ -28,6 +29,8 @@ FREE_BYTES = 1 << 30
 SERVICES = ("code", "webserver", "daemon")
 LOCATION = "m2v"
 GIVEN = ("M2V_MEDIA", "LABEL_STUDIO_MEDIA", "M2V_PUBLISHED_DIR")
+# Of object storage, each in a file of its name in small letters.
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 # One run that trains and one that people wait for; what else is asked for waits in the queue by its priority.
 MAX_RUNS = 2
 # A run whose process was killed goes on from what is complete.
@@ -91,8 +94,12 @@ def use(home: Path) -> None:
     os.environ.setdefault("LABEL_STUDIO_TOKEN", secret("label_studio_token"))
     for given in GIVEN:
         # Docker mounts a folder even where nobody gave one.
-        if given in os.environ and not any(Path(os.environ[given]).glob("*")):
+        where = os.environ.get(given)
+        if where and not storage.is_remote(where) and not any(Path(where).glob("*")):
             del os.environ[given]
+    if os.environ.get("M2V_STORAGE"):
+        for key in KEYS:
+            os.environ.setdefault(key, secret(key.lower()))
     folder = home / "dagster"
     _write(folder / "dagster.yaml", instance(postgres, folder))
     _write(folder / "workspace.yaml", workspace(address("M2V_CODE")))

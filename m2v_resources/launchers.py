@@ -82,6 +82,14 @@ class Job(Protocol):
 class Launcher(Protocol):
     """An engine that starts programs."""
 
+    def ready(self) -> None:
+        """Nothing, where it answers.
+
+        Raises:
+            ClusterError: It does not.
+        """
+        ...
+
     def find(self, program: Program) -> Job | None:
         """The job for this folder that still works: the worker of the run that started it was killed."""
         ...
@@ -121,6 +129,9 @@ def chosen() -> Launcher:
 
 class Local:
     """This machine: a process under a reaper, which takes all of it down when we end, however we end."""
+
+    def ready(self) -> None:
+        """Always."""
 
     def find(self, program: Program) -> Job | None:
         """None: nothing outlives the run that started it."""

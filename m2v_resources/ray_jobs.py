@@ -46,6 +46,10 @@ class Ray:
         if place.scheme not in {"http", "https"} or not place.hostname:
             raise ClusterError(f"{address!r} is no address of Ray's dashboard; it must be like http://head:8265.")
 
+    def ready(self) -> None:
+        """Nothing, where its head answers."""
+        self.ask("GET", "/api/version")
+
     def find(self, program: Program) -> "RayJob | None":
         """The job for this folder that still works."""
         try:

@@ -60,6 +60,10 @@ class Slurm:
     def __init__(self, arguments: str = "", *, patience_s: float = PATIENCE_S) -> None:
         self.arguments, self.patience_s = shlex.split(arguments), patience_s
 
+    def ready(self) -> None:
+        """Nothing, where its controller answers."""
+        self.ask(["sinfo", "--noheader", "--format=%P"])
+
     def find(self, program: Program) -> "SlurmJob | None":
         """The job for this folder that still works."""
         found = self.ask(["squeue", "--me", f"--name={program.name}", "--noheader", "--format=%i %T"])

@@ -79,12 +79,15 @@ def _ask_grpc(port: int) -> None:
 
 def _start(service: str, patience: float) -> None:
     from m2v_assets import console
-    from m2v_resources import host
+    from m2v_resources import host, launchers
     from m2v_resources.home import home
+    from m2v_resources.store import open_store
 
     host.check_volume(home())
     host.use(home())
     started = host.command(service, home())
+    open_store(home()).ready()
+    launchers.chosen()
     host.check_postgres(patience)
     if service == "code":
         console.out.print(_prepare())

@@ -81,6 +81,21 @@ def test_an_address_that_is_none_is_named(settings: dict[str, str], value: str) 
     assert f"M2V_CODE is {value!r}; it must be name:port" in said
 
 
+def test_an_engine_that_is_none_is_named(settings: dict[str, str]) -> None:
+    assert "M2V_LAUNCHER is 'rye'. It must be local, " in refused({**settings, "M2V_LAUNCHER": "rye"})
+
+
+def test_object_storage_without_keys_or_without_an_answer_is_named(settings: dict[str, str]) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    stored = {**settings, "M2V_STORAGE": "s3://garden/tables", "AWS_ENDPOINT_URL": address}
+    assert "The secret aws_access_key_id cannot be read from" in refused(stored)
+    for name in ("aws_access_key_id", "aws_secret_access_key"):
+        (Path(settings["M2V_SECRETS"]) / name).write_text("turnip", encoding="utf-8")
+    said = refused(stored)
+    assert "s3://garden/tables" in said
+    assert "does not answer" in said
+
+
 def test_a_volume_without_room_is_named(settings: dict[str, str], tmp_path: Path) -> None:
     if shutil.which("mount") is None or os.geteuid() != 0:
         settings["M2V_HOME"] = "/proc/home"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from m2v.catalog import CHECKOUT
 from tests.team.machine import resolved
@@ -102,6 +103,27 @@ def test_secrets_are_drawn_once_and_closed_to_others(tmp_path: Path) -> None:
     subprocess.run(make, cwd=CHECKOUT, env=environment, check=True)
     assert (folder / "postgres").read_text() == "leek"
     assert (folder / "label_studio_token").read_text() not in drawn.values()
+
+
+def test_a_cluster_and_object_storage_are_settings_of_the_services_that_run() -> None:
+    files = ["-f", "docker-compose.yml", "-f", "docker/cluster.yml", "-f", "docker/storage.yml"]
+    given = {"M2V_LAUNCHER": "ray:http://head:8265", "M2V_SHARED_HOME": "/shared/m2v", "M2V_STORAGE": "s3://garden"}
+    done = subprocess.run(
+        ["docker-compose", *files, "config"],
+        cwd=CHECKOUT,
+        env={"PATH": os.environ["PATH"], **given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    file = yaml.safe_load(done.stdout)
+    for name in ("code", "webserver", "daemon"):
+        about = file["services"][name]
+        assert about["environment"]["M2V_LAUNCHER"] == "ray:http://head:8265"
+        assert about["environment"]["M2V_STORAGE"] == "s3://garden"
+        assert {"aws_access_key_id", "dagster_database"} <= {each["source"] for each in about["secrets"]}
+        assert [each for each in about["volumes"] if each.split(":")[1] == "/data"] == ["/shared/m2v:/data:rw"]
+    assert file["services"]["code"]["build"]["args"]["EXTRAS"] == "encoder,team,cluster"
 
 
 @pytest.mark.parametrize("missing", ["M2V_DOMAIN", "M2V_OIDC_ISSUER", "M2V_OIDC_CLIENT", "M2V_EMAIL_DOMAIN"])
