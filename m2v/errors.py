@@ -90,6 +90,14 @@ class ClusterError(M2VError):
     """A cluster that does not answer, refuses, or has a host that lacks what a program needs; what was kept stands."""
 
 
+class SilentSlurm(ClusterError):
+    """Slurm's controller does not answer."""
+
+
+class SlurmRefuses(ClusterError):
+    """Slurm's controller, or a command of its, says no."""
+
+
 class LicenceError(M2VError):
     """A licence that lets nothing, or not this column, be published; nothing was written."""
 

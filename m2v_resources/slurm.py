@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from m2v.catalog import CHECKOUT
-from m2v.errors import ClusterError
+from m2v.errors import ClusterError, SilentSlurm, SlurmRefuses
 from m2v_resources.launchers import LOG, Program
 from m2v_resources.slurm_script import script
 
@@ -106,13 +106,13 @@ class Slurm:
             done = subprocess.run(
                 command, env=ours | (environment or {}), capture_output=True, text=True, check=False, timeout=COMMAND_S
             )
-        except FileNotFoundError as error:
+        except FileNotFoundError:
             raise ClusterError(
                 f"There is no {command[0]} on this machine, which M2V_LAUNCHER=slurm needs. Run on a login node of the "
                 "cluster, or install its client programs (Debian's slurm-client)."
-            ) from error
-        except subprocess.TimeoutExpired as error:
-            raise SilentSlurm(f"{command[0]} has not answered for {COMMAND_S:.0f} s. {LOOK}") from error
+            ) from None  # the command line shows the innermost cause
+        except subprocess.TimeoutExpired:
+            raise SilentSlurm(f"{command[0]} has not answered for {COMMAND_S:.0f} s. {LOOK}") from None
         if done.returncode == 0:
             return done.stdout
         said = " ".join(done.stderr.split())[-500:] or f"exit code {done.returncode}"
@@ -132,14 +132,6 @@ class Slurm:
         asked = [f"--cpus-per-task={n_here}"] if n_here > 1 else []
         is_named = any("gpu" in each or each.startswith("--gres") for each in self.arguments)
         return [*asked, f"--gpus-per-node={gpus}"] if gpus and not is_named else asked
-
-
-class SilentSlurm(ClusterError):
-    """The controller does not answer."""
-
-
-class SlurmRefuses(ClusterError):
-    """The controller, or the command itself, says no."""
 
 
 class SlurmJob:

@@ -86,6 +86,7 @@ def until(condition: Callable[[], object], *, seconds: float = 60) -> None:
 
 # Waits for a job of a controller that is away, without patience.
 IMPATIENT = """
+import sys
 from pathlib import Path
 from m2v_resources.slurm import Slurm, SlurmJob
 job = SlurmJob(Slurm(patience_s=0), "999", out=Path(sys.argv[1]))
@@ -170,11 +171,13 @@ def test_a_controller_that_is_away_is_waited_for(cluster: Cluster, tmp_path: Pat
     run = Run(cluster, tmp_path / "works", f"--nodelist={OTHER}", steps=20, step_s=1)
     run.until_started()
     cluster.stop_controller()
-    late = Run(cluster, tmp_path / "late")
-    assert "SilentSlurm: Slurm's controller does not answer: slurm_load_jobs error: Unable to contact" in late.error()
-    impatient = cluster.python("-c", IMPATIENT, str(run.out), environment={}, stderr=subprocess.PIPE)
-    assert "SilentSlurm: Slurm's controller does not answer" in impatient.communicate(timeout=60)[1]
-    cluster.start_controller()
+    try:
+        late = Run(cluster, tmp_path / "late")
+        impatient = cluster.python("-c", IMPATIENT, str(run.out), environment={}, stderr=subprocess.PIPE)
+        assert "Slurm's controller does not answer: slurm_load_jobs error: Unable to contact slurm" in late.error()
+        assert "Slurm's controller does not answer" in impatient.communicate(timeout=60)[1]
+    finally:
+        cluster.start_controller()
     said = run.ended()
     assert said["manifest"], said
     cluster.until_idle()
