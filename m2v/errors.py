@@ -90,8 +90,8 @@ class ClusterError(M2VError):
     """A cluster that does not answer, refuses, or has a host that lacks what a program needs; what was kept stands."""
 
 
-class SilentSlurm(ClusterError):
-    """Slurm's controller does not answer."""
+class SilentCluster(ClusterError):
+    """A cluster's head that does not answer; its jobs may work on."""
 
 
 class SlurmRefuses(ClusterError):

@@ -171,16 +171,20 @@ def _record(result: dg.ExecuteInProcessResult, wave: list[dg.AssetKey], outcome:
 
 
 def message(error: Any, *, run_id: str) -> str:
-    """The message of the error that an asset raised, under Dagster's wrapping."""
-    while error and error.cause:
+    """The message of the error that an asset raised, under Dagster's wrapping; of ours, not of what caused it."""
+    while error and error.cause and not _is_ours(error):
         error = error.cause
     if error is None:
         return "no reason was recorded"
     name, _, text = error.message.strip().partition(": ")
-    if name.rpartition(".")[2] in KNOWN_ERRORS:
+    if _is_ours(error):
         return text
     line = text.partition("\n")[0] or name
     return f"{error.cls_name}: {line} (unexpected; the traceback is in run {run_id} in the UI)"
+
+
+def _is_ours(error: Any) -> bool:
+    return error.message.partition(": ")[0].strip().rpartition(".")[2] in KNOWN_ERRORS
 
 
 KNOWN_ERRORS = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, M2VError)}

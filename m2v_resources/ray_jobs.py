@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from m2v.catalog import CHECKOUT
-from m2v.errors import ClusterError
+from m2v.errors import ClusterError, SilentCluster
 from m2v.programfiles import replace
 from m2v_resources.launchers import LOG, Program
 
@@ -93,7 +93,7 @@ class Ray:
         try:
             said = httpx.request(method, self.address + path, timeout=TIMEOUT_S, **given)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise SilentRay(
+            raise SilentCluster(
                 f"Ray at {self.address} does not answer ({type(error).__name__}). Start it (`ray start --head`), or "
                 "say where it is: M2V_LAUNCHER=ray:http://HEAD:8265."
             ) from error
@@ -120,10 +120,6 @@ class Ray:
             )
 
 
-class SilentRay(ClusterError):
-    """The head does not answer."""
-
-
 class RayJob:
     """A job of a Ray cluster."""
 
@@ -141,7 +137,7 @@ class RayJob:
         time.sleep(seconds)
         try:
             said = self.status()
-        except SilentRay:
+        except SilentCluster:
             if time.monotonic() - self.heard_at > PATIENCE_S:
                 raise
             return None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from m2v.catalog import CHECKOUT
-from m2v.errors import ClusterError, SilentSlurm, SlurmRefuses
+from m2v.errors import ClusterError, SilentCluster, SlurmRefuses
 from m2v_resources.launchers import LOG, Program
 from m2v_resources.slurm_script import script
 
@@ -112,12 +112,12 @@ class Slurm:
                 "cluster, or install its client programs (Debian's slurm-client)."
             ) from None  # the command line shows the innermost cause
         except subprocess.TimeoutExpired:
-            raise SilentSlurm(f"{command[0]} has not answered for {COMMAND_S:.0f} s. {LOOK}") from None
+            raise SilentCluster(f"{command[0]} has not answered for {COMMAND_S:.0f} s. {LOOK}") from None
         if done.returncode == 0:
             return done.stdout
         said = " ".join(done.stderr.split())[-500:] or f"exit code {done.returncode}"
         if SILENT.search(said):
-            raise SilentSlurm(f"Slurm's controller does not answer: {said}. {LOOK}")
+            raise SilentCluster(f"Slurm's controller does not answer: {said}. {LOOK}")
         given = f" M2V_LAUNCHER gave it: {shlex.join(self.arguments)}." if self.arguments else ""
         raise SlurmRefuses(f"Slurm refuses: {said}.{given}")
 
@@ -153,7 +153,7 @@ class SlurmJob:
         self.asked_at = time.monotonic()
         try:
             said = self.state()
-        except SilentSlurm:
+        except SilentCluster:
             if time.monotonic() - self.heard_at > self.slurm.patience_s:
                 raise
             return None

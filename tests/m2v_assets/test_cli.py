@@ -8,7 +8,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from dagster._utils.error import serializable_error_info_from_exc_info
 
+from m2v.errors import StoreError
+from m2v_assets import materialise
 from m2v_resources.store import TableStore
 from tests.m2v_assets.conftest import Run, as_json
 
@@ -184,3 +187,18 @@ def test_the_report_is_found_and_holds_no_text_outside_its_details(sample: Run, 
     page = path.read_text(encoding="utf-8")
     assert "The sample, with predictions that were recorded" in page
     assert "<script" not in page
+
+
+def test_an_error_of_ours_is_told_whatever_caused_it_and_whatever_wraps_it() -> None:
+    try:
+        try:
+            try:
+                raise OSError("28")
+            except OSError as error:
+                raise StoreError("No room for leeks: free some.") from error
+        except StoreError as error:
+            raise RuntimeError("Dagster's own") from error
+    except RuntimeError:
+        told = serializable_error_info_from_exc_info(sys.exc_info())
+    assert materialise.message(told, run_id="f00d") == "No room for leeks: free some."
+    assert materialise.message(told.cause.cause, run_id="f00d").startswith("OSError: 28 (unexpected; ")
