@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 NAMES = ["load", "plan", "store", "voting", "rounds", "audit", "frames", "labelling", "training", "rerun"]
-NAMES += ["hosts", "hosts_storage", "hosts_ray", "scale"]
+NAMES += ["hosts", "scale"]
 
 
 def figures(name: str) -> list[dict]:

@@ -1,7 +1,8 @@
-"""What the team's machine costs over the plain command: the queue.
+"""What the team's machine and a cluster cost over the plain command: the queue, Ray, object storage.
 
-The same seven assets by ``m2v run`` and by a run that the webserver puts into the queue, the daemon takes off it and
-the code location works on, all with their stores in a real Postgres; as in docker-compose.yml, started without Docker.
+The queue, here: the same seven assets by ``m2v run`` and by a run that the webserver puts into the queue, the daemon
+takes off it and the code location works on, all with their stores in a real Postgres; as in docker-compose.yml, started
+without Docker. The other two: ``hosts_ray.py``, ``hosts_storage.py``.
 """
 
 import json
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import httpx
 
+import hosts_ray
+import hosts_storage
 from figure import report
 
 M2V = str(Path(sys.executable).with_name("m2v"))
@@ -86,6 +89,8 @@ def queue() -> None:
 
 def main() -> None:
     queue()
+    hosts_ray.main()
+    hosts_storage.main()
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ from statistics import median
 from typing import Any
 
 import polars as pl
-from labelling import N_DEMONSTRATIONS, asked
 
 import vlms
 from figure import report, scratch_folder
+from labelling import N_DEMONSTRATIONS, asked
 
 N_ITEMS, N_FEW, N_ROUNDS, TARGET = 1024, 8, 2, 1.6
 WAYS = ("one core", "both cores", "ray")

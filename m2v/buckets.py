@@ -126,8 +126,8 @@ class Bucket:
         if self._created(PROOF, b"") and self._created(PROOF, b""):
             raise StorageError(
                 f"The server of {self.address} ignores `If-None-Match: *`: it created the same object twice, so that "
-                "concurrent writers would overwrite each other. Use a server with conditional writes, as AWS S3 has them, "
-                "or keep tables on a disk: unset M2V_STORAGE."
+                "concurrent writers would overwrite each other. Use a server with conditional writes, as AWS S3 has "
+                "them, or keep tables on a disk: unset M2V_STORAGE."
             )
         self.get(PROOF)
         self.is_proved = True
