@@ -1,11 +1,11 @@
 """Labelling and encoding on a Ray cluster of two workers against the plain programs, on the same items.
 
 Three ways, each a whole program: on one core, on both cores, and by Ray with two workers of one core each, whose head
-is idle. What a second host is worth is the first over the third; what Ray costs where work does not dominate is what the
-third takes more on a few items. What is known is deleted before each, and must be the same after it.
+is idle. What a second host is worth is the first over the third; what Ray costs where work does not dominate is what
+the third takes more on a few items. What is known is deleted before each, and must be the same after it.
 
-Both workers are on one machine, whose cores share caches and memory: what they do of plain matrix products at once, over
-one alone, is the limit, and measured too.
+Both workers are on one machine, whose cores share caches and memory: what they do of plain matrix products at once,
+over one alone, is the limit, and measured too.
 """
 
 import json
