@@ -18,7 +18,7 @@ MANIFEST = "manifest.json"
 # Whose version decides what a program computes, or how its processes find each other.
 ENGINES = ("torch", "transformers", "deepspeed", "ray")
 # The environment variable with the digest of whoever started us on another host.
-CODE = "M2V_CODE"
+CODE = "M2V_CODE_SHA256"
 
 
 def arguments(description: str) -> tuple[dict[str, Any], Path]:
