@@ -164,40 +164,6 @@ def test_a_study_survives_the_kill_of_each_process(machine: Machine) -> None:
     until(lambda: not any(each["claimedSlots"] for each in ask(machine, query)["instance"]["concurrencyLimits"]))
 
 
-def test_two_runs_work_at_a_time_and_of_those_that_need_an_accelerator_one(machine: Machine) -> None:
-    training = next(each for each in materialisations(machine) if each.startswith("checkpoints/minilm_lora"))
-    scoring = training.replace("checkpoints", "test_predictions")
-    plain = [launched(machine, each) for each in ("memes/veggie", "videos/garden", "demonstrations/garden")]
-    until(lambda: not {run["status"] for run in times(machine).values()} - {"SUCCESS", "FAILURE"})
-    heavy = [launched(machine, each) for each in (training, scoring)]
-    until(lambda: not {run["status"] for run in times(machine).values()} - {"SUCCESS", "FAILURE"})
-    seen = times(machine)
-    assert {seen[run]["status"] for run in [*plain, *heavy]} == {"SUCCESS"}
-    assert most_at_once([seen[run] for run in plain]) == 2
-    assert most_at_once([seen[run] for run in heavy]) == 1
-
-
-def launched(machine: Machine, asset: str) -> str:
-    """A run of one asset, put into the queue as the UI does it."""
-    selector = {"repositoryName": "__repository__", "repositoryLocationName": "m2v", "jobName": "__ASSET_JOB"}
-    params = {"mode": "default", "selector": {**selector, "assetSelection": [{"path": asset.split("/")}]}}
-    query = (
-        "mutation ($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) "
-        "{ ... on LaunchRunSuccess { run { runId } } } }"
-    )
-    return ask(machine, query, params=params)["launchPipelineExecution"]["run"]["runId"]
-
-
-def times(machine: Machine) -> dict[str, dict[str, Any]]:
-    """When each run began to work and ended, by id."""
-    query = "{ runsOrError { ... on Runs { results { runId status startTime endTime } } } }"
-    return {run["runId"]: run for run in ask(machine, query)["runsOrError"]["results"]}
-
-
-def most_at_once(runs: list[dict[str, Any]]) -> int:
-    return max(sum(run["startTime"] <= other["startTime"] < run["endTime"] for run in runs) for other in runs)
-
-
 def worker(machine: Machine) -> psutil.Process:
     """The process of the run that is under way."""
     found = [each for each in machine.services["code"].main().children() if "spawn_main" in " ".join(each.cmdline())]
