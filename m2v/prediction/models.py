@@ -157,6 +157,9 @@ def refuse_long(entry: Vlm, lengths: Sequence[int], ids: Sequence[str]) -> None:
 
 def share_cores() -> None:
     """Use every core that we may; torchrun's default of one is for groups."""
-    # Slurm and containers give a program fewer than the machine has.
-    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(mine or 1)
+    torch.set_num_threads(n_cores())
+
+
+def n_cores() -> int:
+    """Those that we may use: Slurm and containers give a program some of a host's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,6 +14,7 @@ import transformers
 
 from m2v.catalog.entries import Adapted
 from m2v.errors import InvalidCatalog, ProgramFailed
+from m2v.prediction import models
 from m2v.training import hosts
 
 ALONE = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
@@ -40,7 +41,7 @@ def join() -> None:
     for name, value in (ALONE | {"MASTER_PORT": "0"}).items():
         os.environ.setdefault(name, value)
     # torchrun gives each process one thread whatever the machine has; accelerate reads the variable once more.
-    n_threads = max(1, _n_cores() // int(os.environ["LOCAL_WORLD_SIZE"]))
+    n_threads = max(1, models.n_cores() // int(os.environ["LOCAL_WORLD_SIZE"]))
     os.environ["OMP_NUM_THREADS"] = str(n_threads)
     torch.set_num_threads(n_threads)
     # Compiled at first use on a CPU, 21 s, for a gain over gloo that a study on a laptop does not see.
@@ -52,11 +53,6 @@ def join() -> None:
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     # Else every fresh tensor is filled with NaN first.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _n_cores() -> int:
-    """Those that we may use: a cluster gives a job some of a host's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def size() -> int:
