@@ -14,6 +14,8 @@ from m2v.catalog.entries import Source
 from m2v.schemas import Table
 
 OWNERS = ["team:m2v"]
+# The pool of runs whose programs use an accelerator where there is one.
+ACCELERATOR = "accelerator"
 TABLE_KINDS = frozenset({"polars", "parquet"})
 
 

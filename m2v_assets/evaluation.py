@@ -14,7 +14,7 @@ from m2v.evaluation import forest, scores
 from m2v.media import texts
 from m2v.training import probe
 from m2v_assets import showing, training
-from m2v_assets.describe import code_version, fingerprint, key, table_asset
+from m2v_assets.describe import ACCELERATOR, code_version, fingerprint, key, table_asset
 from m2v_resources.programs import Programs
 from m2v_resources.tables import Tables
 
@@ -53,7 +53,7 @@ def lora_test_predictions(run: Run) -> dg.AssetsDefinition:
     @_run_asset(
         schemas.TEST_PREDICTIONS,
         run,
-        pool="accelerator",
+        pool=ACCELERATOR,
         deps=[key(schemas.VIDEOS, target), key(schemas.CHECKPOINTS, run.name)],
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
@@ -90,7 +90,7 @@ def vlm_test_predictions(run: Run) -> dg.AssetsDefinition:
     @_run_asset(
         schemas.TEST_PREDICTIONS,
         run,
-        pool="accelerator",
+        pool=ACCELERATOR,
         deps=[
             key(schemas.VIDEOS, target),
             key(schemas.VIDEO_FEATURES, target),

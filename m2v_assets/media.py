@@ -17,7 +17,7 @@ from m2v.datasets import integrity
 from m2v.datasets import sources as finding
 from m2v.errors import M2VError
 from m2v.media import texts
-from m2v_assets.describe import OWNERS, code_version, fingerprint, key, observed, table_asset
+from m2v_assets.describe import ACCELERATOR, OWNERS, code_version, fingerprint, key, observed, table_asset
 from m2v_resources.programs import Programs
 from m2v_resources.sources import Sources
 from m2v_resources.tables import Tables
@@ -40,6 +40,7 @@ def text_features(encoder: Encoder, dataset: MemeDataset | VideoDataset) -> dg.A
         code=code_version("1", *identity.values(), label),
         kinds=frozenset({"pytorch", "huggingface"}),
         tags={"m2v/model": encoder.name},
+        pool=ACCELERATOR,
         deps=[key(table, variant(dataset.name))],
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
@@ -154,6 +155,7 @@ def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinitio
         stage="media",
         code=code_version(VIDEOS, frames, identities),
         checks=("videos_usable",),
+        pool=ACCELERATOR if any(perceivers.values()) else None,
         deps=[key(schemas.VIDEOS, name), media_key(dataset)],
     )
     def asset(

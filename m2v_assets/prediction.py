@@ -10,7 +10,7 @@ from m2v.catalog.variants import Alignment, Asking, StudyPlan, variant
 from m2v.datasets import integrity, readers
 from m2v.prediction import demonstrations
 from m2v_assets import showing
-from m2v_assets.describe import code_version, file_key, key, table_asset
+from m2v_assets.describe import ACCELERATOR, code_version, file_key, key, table_asset
 from m2v_resources.programs import Programs
 from m2v_resources.sources import Sources
 from m2v_resources.tables import Tables
@@ -63,7 +63,7 @@ def asked_predictions(alignment: Alignment, asking: Asking) -> dg.AssetsDefiniti
         checks=("agreement_with_original",),
         kinds=frozenset({"pytorch", "huggingface"}),
         tags={"m2v/model": asking.model.name},
-        pool=None if asking.plan.server else "accelerator",
+        pool=None if asking.plan.server else ACCELERATOR,
         deps=[
             key(schemas.MEMES, memes),
             *([key(schemas.MEME_IMAGES, memes)] if shows else []),

@@ -14,7 +14,7 @@ from m2v.media import texts
 from m2v.programfiles import finish
 from m2v.training import examples, probe, selection
 from m2v_assets import showing
-from m2v_assets.describe import code_version, fingerprint, key, spec, table_asset
+from m2v_assets.describe import ACCELERATOR, code_version, fingerprint, key, spec, table_asset
 from m2v_resources.programs import Programs
 from m2v_resources.tables import Tables
 
@@ -131,7 +131,7 @@ def lora_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         run,
         study,
         kinds=frozenset({"pytorch", "huggingface"}),
-        pool="accelerator",
+        pool=ACCELERATOR,
         deps=[key(schemas.VIDEOS, target), key(schemas.TRAINING_EXAMPLES, run.training_set.name)],
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
@@ -180,7 +180,7 @@ def vlm_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         run,
         study,
         kinds=frozenset({"pytorch", "huggingface"}),
-        pool="accelerator",
+        pool=ACCELERATOR,
         deps=[
             key(schemas.VIDEOS, target),
             key(schemas.VIDEO_FEATURES, target),

@@ -15,7 +15,6 @@ from m2v.errors import HostError
 
 app = typer.Typer(help="One service of a team's machine, as docker-compose.yml starts it.", no_args_is_help=True)
 
-ACCELERATORS = "accelerator"
 HEALTH_S = 5
 
 Patience = Annotated[float, typer.Option("--patience", help="How many seconds Postgres may take to answer.")]
@@ -101,11 +100,12 @@ def _prepare() -> str:
 
     from m2v.catalog import open_study
     from m2v_assets.definitions import DEFAULT_STUDY
+    from m2v_assets.describe import ACCELERATOR
     from m2v_assets.requirements import n_accelerators
 
     open_study(os.environ.get("M2V_STUDY") or DEFAULT_STUDY)
     n = max(n_accelerators(), 1)
     with dg.DagsterInstance.get() as instance:
         instance.upgrade()
-        instance.event_log_storage.set_concurrency_slots(ACCELERATORS, n)
+        instance.event_log_storage.set_concurrency_slots(ACCELERATOR, n)
     return f"Runs share {n} place{'s' if n > 1 else ''} for work on accelerators"

@@ -6,6 +6,7 @@ import pytest
 from m2v import catalog
 from m2v.catalog.variants import StudyPlan
 from m2v_assets.definitions import assets, build
+from m2v_assets.describe import ACCELERATOR
 
 GRAPH = {
     "memes/veggie": {"files/sample_veggie_aligned_with_garden_csv", "forgotten/veggie"},
@@ -123,6 +124,16 @@ def test_tables_have_the_checks_that_integrity_needs(plan: StudyPlan) -> None:
         "voted_labels": {"humans_decide_alone", "undecided", "agreed_error"},
         "training_examples": {"demonstrations_not_trained_on"},
     }
+
+
+def test_whatever_may_use_an_accelerator_waits_for_one() -> None:
+    def pooled(study: str) -> set[str]:
+        found = (each for each in assets(catalog.open_study(study)) if isinstance(each, dg.AssetsDefinition))
+        return {each.key.path[0] for each in found if each.op.pool == ACCELERATOR}
+
+    texts = {"text_features", "checkpoints", "test_predictions"}
+    assert pooled("published") == texts
+    assert pooled("sample") == {*texts, "predictions", "video_features"}
 
 
 def test_every_study_of_ours_is_a_valid_graph() -> None:

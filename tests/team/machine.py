@@ -242,12 +242,12 @@ class Service:
             self.boundary = self._start()
 
     def main(self) -> psutil.Process:
-        """The service's own process, started by the boundary."""
+        """The service's own process, started by the boundary: the first; what it adopts comes later."""
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for child in psutil.Process(self.boundary.pid).children():
-                    return child
+            with contextlib.suppress(psutil.NoSuchProcess, ValueError):
+                # By time: numbers of processes begin anew when they are used up.
+                return min(psutil.Process(self.boundary.pid).children(), key=psutil.Process.create_time)
             time.sleep(0.05)
         raise AssertionError(f"{self.name} has no process:\n{self.log()[-4000:]}")
 

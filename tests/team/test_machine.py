@@ -164,11 +164,58 @@ def test_a_study_survives_the_kill_of_each_process(machine: Machine) -> None:
     until(lambda: not any(each["claimedSlots"] for each in ask(machine, query)["instance"]["concurrencyLimits"]))
 
 
+def test_two_runs_work_at_a_time_and_of_those_that_need_an_accelerator_one(machine: Machine) -> None:
+    # All are in the queue before any is taken off it.
+    machine.services["daemon"].stop()
+    made = sorted(materialisations(machine))
+    light = ("memes/", "videos/", "demonstrations/")
+    plain = [launched(machine, each) for each in made if each.startswith(light)]
+    learned = ("text_features/", "checkpoints/minilm_lora", "test_predictions/minilm_lora")
+    heavy = [launched(machine, each) for each in made if each.startswith(learned)]
+    urgent = launched(machine, "memes/veggie", priority=2)
+    machine.start("daemon")
+    until(lambda: all(each["status"] in {"SUCCESS", "FAILURE"} for each in times(machine).values()))
+    seen = times(machine)
+    ours = [seen[run] for run in (*plain, *heavy, urgent)]
+    assert {run["status"] for run in ours} == {"SUCCESS"}
+    assert most_at_once(ours) == 2
+    assert len(heavy) > 1
+    assert most_at_once([seen[run] for run in heavy]) == 1
+    assert seen[urgent]["stats"]["launchTime"] == min(run["stats"]["launchTime"] for run in ours)
+
+
+def launched(machine: Machine, asset: str, *, priority: int = 0) -> str:
+    """A run of one asset, put into the queue as the UI does it."""
+    selector = {"repositoryName": "__repository__", "repositoryLocationName": "m2v", "jobName": "__ASSET_JOB"}
+    params = {
+        "mode": "default",
+        "selector": {**selector, "assetSelection": [{"path": asset.split("/")}]},
+        "executionMetadata": {"tags": [{"key": "dagster/priority", "value": str(priority)}]},
+    }
+    query = (
+        "mutation ($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) "
+        "{ ... on LaunchRunSuccess { run { runId } } } }"
+    )
+    return ask(machine, query, params=params)["launchPipelineExecution"]["run"]["runId"]
+
+
+def times(machine: Machine) -> dict[str, dict[str, Any]]:
+    """When each run was taken off the queue and ended, by id."""
+    about = "runId status stats { ... on RunStatsSnapshot { launchTime endTime } }"
+    found = ask(machine, f"{{ runsOrError {{ ... on Runs {{ results {{ {about} }} }} }} }}")
+    return {run["runId"]: run for run in found["runsOrError"]["results"]}
+
+
+def most_at_once(runs: list[dict[str, Any]]) -> int:
+    """How many runs were off the queue together at most."""
+    spans = [(run["stats"]["launchTime"], run["stats"]["endTime"]) for run in runs]
+    return max(sum(begin <= moment < end for begin, end in spans) for moment, _ in spans)
+
+
 def worker(machine: Machine) -> psutil.Process:
     """The process of the run that is under way."""
     found = [each for each in machine.services["code"].main().children() if "spawn_main" in " ".join(each.cmdline())]
-    assert found
-    return found[-1]
+    return max(found, key=psutil.Process.create_time)
 
 
 def materialisations(machine: Machine) -> Counter[str]:
@@ -202,7 +249,9 @@ def projects(machine: Machine) -> list[tuple[str, int]]:
 def makes(target: str, backup: Path, machine: Machine) -> list[str]:
     """The commands of a target of the Makefile."""
     given = [f"TO={backup}", f"M2V_SECRETS_DIR={machine.secrets}", "COMPOSE=compose"]
-    done = subprocess.run(["make", "-n", target, *given], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-n", target, *given], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
     return done.stdout.splitlines()
 
 
