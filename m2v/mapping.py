@@ -11,14 +11,16 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
 from m2v.errors import ClusterError, M2VError
 from m2v.programfiles import refuse_other_code
 
-# A copy that is slow to load is not to find all shards taken; a host that dies is to cost little.
-SHARDS_PER_COPY = 8
+# A shard holds at most one part in so many of what is left for each copy.
+SHARE = 4
+
+Batch = TypeVar("Batch")
 
 
 class Copy(Protocol):
@@ -79,10 +81,7 @@ class Cluster:
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        # Long texts come last in a plan; given out first, no copy ends much later than the others.
-        rows = from_items(
-            [{"shard": json.dumps(shard)} for shard in reversed(shards)], override_num_blocks=len(shards)
-        ).map(
+        rows = from_items([{"shard": json.dumps(shard)} for shard in shards], override_num_blocks=len(shards)).map(
             _Actor,  # pyright: ignore[reportArgumentType] (a class, of which each copy has an object)
             fn_constructor_kwargs={"copy": copy, "given": json.dumps(given)},
             compute=ActorPoolStrategy(size=min(self.n_copies, len(shards))),
@@ -104,9 +103,26 @@ def host() -> str:
     return socket.gethostname()
 
 
-def sized(n_items: int, *, n_copies: int, largest: int) -> int:
-    """How many items a shard should have: at most so many, and fewer where copies would be idle."""
-    return max(1, min(largest, -(-n_items // (n_copies * SHARDS_PER_COPY))))
+def shared(
+    batches: Sequence[Batch], *, n_copies: int, largest: int, n_items: Callable[[Batch], int]
+) -> Iterator[list[Batch]]:
+    """Shards of whole batches, the last batch first, and ever smaller ones, so that all copies end at about one time.
+
+    As guided self-scheduling has it (Polychronopoulos & Kuck 1987). A plan's last batches are its longest.
+
+    Args:
+        largest: How many items a shard has at most, where no batch has more.
+        n_items: Of a batch.
+    """
+    left, shard, n = sum(map(n_items, batches)), list[Batch](), 0
+    for batch in reversed(batches):
+        if shard and n + n_items(batch) > min(largest, left / (SHARE * n_copies)):
+            yield shard
+            left, shard, n = left - n, [], 0
+        shard.append(batch)
+        n += n_items(batch)
+    if shard:
+        yield shard
 
 
 class _Actor:

@@ -76,13 +76,13 @@ def encode(texts: pl.DataFrame, *, encoder: Encoder, folder: Path, report: progr
 
     if mapping.is_spread():
         cluster = mapping.Cluster()
-        size = mapping.sized(texts.height, n_copies=cluster.n_copies, largest=SHARD_TEXTS)
-        planned = [[texts[places].rows() for places in shard] for shard in _shards(batches, size=size)]
-        for told in cluster.mapped("m2v.media.encode:Copy", given, planned):
+        planned = mapping.shared(batches, n_copies=cluster.n_copies, largest=SHARD_TEXTS, n_items=len)
+        rows = [[texts[places].rows() for places in shard] for shard in planned]
+        for told in cluster.mapped("m2v.media.encode:Copy", given, rows):
             hear(told["n_texts"])
     else:
         copy = Copy(given, hear=hear)
-        for shard in _shards(batches, size=SHARD_TEXTS):
+        for shard in _shards(batches):
             copy([texts[places].rows() for places in shard])
     return sum(length > encoder.max_tokens for length in lengths)
 
@@ -152,12 +152,12 @@ def _batches(lengths: Sequence[int]) -> list[list[int]]:
     return batches
 
 
-def _shards(batches: Sequence[list[int]], *, size: int) -> Iterator[list[list[int]]]:
-    """Batches that together hold about so many texts."""
+def _shards(batches: Sequence[list[int]]) -> Iterator[list[list[int]]]:
+    """Batches that together hold about ``SHARD_TEXTS`` texts."""
     shard: list[list[int]] = []
     for batch in batches:
         shard.append(batch)
-        if sum(map(len, shard)) >= size:
+        if sum(map(len, shard)) >= SHARD_TEXTS:
             yield shard
             shard = []
     if shard:

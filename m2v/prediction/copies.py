@@ -15,7 +15,7 @@ from m2v.prediction.task import ANSWERS, Task
 from m2v.progress import Report
 
 WORDS, PICTURES = TypeAdapter(scoring.Words | None), TypeAdapter(tuple[prompts.Shown, ...])
-# Each shard computes the beginning that its items share once more, about as long as eight items take.
+# Progress is told by shard, and what a host had of one in the air when it died is asked again.
 LARGEST_SHARD = 512
 
 
@@ -86,14 +86,16 @@ def spread(planned: Plan, *, task: Task, folder: Path, report: Report) -> dict[s
     """Have copies on every host of the cluster ask; give counts for the manifest."""
     cluster = mapping.Cluster()
     n_items = sum(len(batch.questions) for batch in planned.batches)
-    size = mapping.sized(n_items, n_copies=cluster.n_copies, largest=LARGEST_SHARD)
     given = {
         "task": task.model_dump(mode="json"),
         "words": WORDS.dump_python(planned.words),
         "folder": str(folder),
     }
     n_done, told = 0, []
-    for each in cluster.mapped("m2v.prediction.copies:Copy", given, [*packed(planned.batches, size=size)]):
+    planned_shards = mapping.shared(
+        planned.batches, n_copies=cluster.n_copies, largest=LARGEST_SHARD, n_items=lambda batch: len(batch.questions)
+    )
+    for each in cluster.mapped("m2v.prediction.copies:Copy", given, [packed(shard) for shard in planned_shards]):
         n_done += each["n_items"]
         told.append(each)
         report.step(n_done, n_items, unit="items", hosts=len({one["host"] for one in told}))
@@ -145,19 +147,8 @@ def _without(batches: Iterable[scoring.Batch], known: set[str]) -> Iterator[scor
             yield scoring.Batch(batch.before, left)
 
 
-def packed(batches: Sequence[scoring.Batch], *, size: int) -> Iterator[dict[str, Any]]:
-    """Shards of whole batches with about ``size`` questions, as plain data; what questions share stands there once."""
-    shard: list[scoring.Batch] = []
-    for batch in batches:
-        shard.append(batch)
-        if sum(len(each.questions) for each in shard) >= size:
-            yield _packed(shard)
-            shard = []
-    if shard:
-        yield _packed(shard)
-
-
-def _packed(batches: Sequence[scoring.Batch]) -> dict[str, Any]:
+def packed(batches: Sequence[scoring.Batch]) -> dict[str, Any]:
+    """A shard as plain data; what questions share stands there once."""
     beginnings: dict[tuple[str, tuple[prompts.Shown, ...]], int] = {}
 
     def plain(each: scoring.Question) -> dict[str, Any]:
