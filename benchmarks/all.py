@@ -1,4 +1,7 @@
-"""Runs every benchmark by itself and writes the table in ``docs/performance.md``."""
+"""Runs each benchmark by itself and writes the table in ``docs/performance.md``.
+
+``python benchmarks/all.py [NAME …]``: all of them, or those named, whose rows take the place of their old ones.
+"""
 
 import json
 import platform
@@ -42,22 +45,27 @@ def machine() -> str:
     )
 
 
-def write(found: list[dict]) -> None:
-    """Put the figures, with the machine named, into the page."""
-    rows = [
-        f"| {each['benchmark']} | {each['figure']:g} {each['unit']} | {each['target']} "
-        f"| {'yes' if each['holds'] else '**no**'} |"
-        for each in found
-    ]
-    head = [BEGIN, "", f"Machine: {machine()}.", "", "| what | figure | target | holds |", "|---|---|---|---|"]
+def write(found: dict[str, list[dict]]) -> None:
+    """Put the figures, with the machine named, into the page; rows of benchmarks that were not run stay."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    PAGE.write_text(before + "\n".join([*head, *rows, "", END]) + rest.partition(END)[2], encoding="utf-8")
+    old, _, after = rest.partition(END)
+    rows = {name: [line for line in old.splitlines() if line.startswith(f"| {name}:")] for name in NAMES}
+    rows |= {name: [row(each) for each in figures] for name, figures in found.items()}
+    head = [BEGIN, "", f"Machine: {machine()}.", "", "| what | figure | target | holds |", "|---|---|---|---|"]
+    lines = [*head, *(line for name in NAMES for line in rows[name]), "", END]
+    PAGE.write_text(before + "\n".join(lines) + after, encoding="utf-8")
+
+
+def row(each: dict) -> str:
+    """A line of the table."""
+    holds = "yes" if each["holds"] else "**no**"
+    return f"| {each['benchmark']} | {each['figure']:g} {each['unit']} | {each['target']} | {holds} |"
 
 
 def main() -> None:
-    found = [figure for name in NAMES for figure in figures(name)]
+    found = {name: figures(name) for name in sys.argv[1:] or NAMES}
     write(found)
-    sys.exit(0 if all(each["holds"] for each in found) else 1)
+    sys.exit(0 if all(each["holds"] for rows in found.values() for each in rows) else 1)
 
 
 if __name__ == "__main__":

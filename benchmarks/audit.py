@@ -28,7 +28,7 @@ def main() -> None:
         story = Stories(Record(store)).meme("large/2500000")
         seconds = time.monotonic() - began
         assert len(story["rows"]) == 2
-        report("audit one row, 5 M rows, 200 versions", seconds, unit="s", target="≤ 1", holds=seconds <= 1)
+        report("audit: one row of 5 M rows, 200 versions", seconds, unit="s", target="≤ 1", holds=seconds <= 1)
         n_bytes = sum(path.stat().st_size for path in Path(store.root).glob("*/*/*.parquet"))
         # The alternative: read every file once, in large pieces, and do nothing with it. A virtual disk keeps what was
         # read once in the memory of its host, so each of the two has a fresh copy that nobody read.
@@ -39,7 +39,7 @@ def main() -> None:
             print(f"scan {n_bytes / scans[-1] / 1e6:.0f} MB/s, verify {n_bytes / verified[-1] / 1e6:.0f} MB/s")
         ratio = median(verified) / median(scans)
         report(
-            f"verify {n_bytes / 1e6:.0f} MB, over reading them from the disk",
+            f"audit: verify {n_bytes / 1e6:.0f} MB, over reading them from the disk",
             ratio,
             unit="×",
             target="≤ 1.2",

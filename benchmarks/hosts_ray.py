@@ -27,8 +27,9 @@ from figure import report, scratch_folder
 from labelling import N_DEMONSTRATIONS, asked
 from m2v import catalog
 from m2v.datasets import sample
+from m2v_resources.launchers import ALLOCATOR
 
-N_ITEMS, N_TEXTS, N_FEW, TARGET = 1024, 8_000, 8, 1.6
+N_ITEMS, N_TEXTS, N_FEW, TARGET = 2_048, 12_000, 8, 1.6
 WAYS = ("one core", "both cores", "ray")
 
 
@@ -114,6 +115,8 @@ def cores(n: int) -> Iterator[None]:
 
 
 def main() -> None:
+    # As the launcher starts programs; hosts and copies get it from here too.
+    os.environ |= ALLOCATOR
     # The tests know how to start a cluster.
     sys.path.append(str(Path(__file__).parent.parent))
     from tests.cluster.raying import Cluster
