@@ -51,7 +51,7 @@ RATES = {
     "picture_files": Rate(1 + 1 / 64, "files", "computed", "a PNG a meme, a `result.json` for 64"),
     "video_files": Rate(17, "files", "measured", "16 JPEGs and a `result.json`"),
     "decode_s": Rate(5.1, "s of a core", "measured", "a video of 144 s in 720p, rule `shots`, `scale`"),
-    "prefix_items": Rate(8, "memes", "computed", "the demonstrations, which each of Ray's shards encodes anew"),
+    "prefix_items": Rate(8, "memes", "computed", "the demonstrations, which each of Ray's copies encodes once"),
     "load_s": Rate(120, "s", "assumed", "weights from a shared disk onto a GPU"),
     "queue_s": Rate(600, "s", "assumed", "a Slurm job in the queue; yours may say hours"),
     "gpu_price": Rate(2.0, "$ an hour", "assumed", "an A100, rented"),
@@ -66,7 +66,6 @@ LAUNCHERS = {
     "ray": {"label": 64, "train": 8, "cores": 64},
     "slurm": {"label": 1, "train": 64, "cores": 64},
 }
-SHARDS_PER_COPY, LARGEST_SHARD = 8, 512
 
 
 def rate(name: str) -> float:
@@ -111,14 +110,10 @@ def video_gb(n_videos: int) -> float:
     return n_videos * (rate("video_mb") / 1e3 + rate("video_row_kb") / 1e6)
 
 
-def overhead(n_memes: int, launcher: str) -> float:
-    """What labelling takes over its GPU hours, in GPU hours: weights loaded, and shared beginnings once a shard."""
-    n_gpus = LAUNCHERS[launcher]["label"]
-    loads = n_gpus * rate("load_s") / 3600
-    if launcher != "ray":
-        return loads
-    n_shards = max(min(n_memes, n_gpus * SHARDS_PER_COPY), n_memes / LARGEST_SHARD)
-    return loads + labelling(1) * rate("prefix_items") * n_shards
+def overhead(launcher: str) -> float:
+    """What labelling takes besides, in GPU hours: the weights loaded and the shared beginning, both once a copy."""
+    n_copies = LAUNCHERS[launcher]["label"]
+    return n_copies * (rate("load_s") / 3600 + labelling(1) * rate("prefix_items"))
 
 
 def rates_table() -> list[str]:
@@ -169,7 +164,7 @@ def launchers_table() -> list[str]:
 
 
 def launcher_row(n: int, launcher: str) -> str:
-    about, extra = LAUNCHERS[launcher], overhead(n, launcher)
+    about, extra = LAUNCHERS[launcher], overhead(launcher)
     waits = rate("queue_s") / 3600 if launcher == "slurm" else 0
     labelled = (labelling(n) + extra) / about["label"] + waits
     trained = training(n) / about["train"] + rate("load_s") / 3600 + waits
