@@ -29,7 +29,7 @@ from m2v import catalog
 from m2v.datasets import sample
 from m2v_resources.launchers import ALLOCATOR
 
-N_ITEMS, N_TEXTS, N_FEW, TARGET = 2_048, 12_000, 8, 1.6
+N_ITEMS, N_TEXTS, N_FEW, TARGET = 4_096, 24_000, 8, 1.6
 WAYS = ("one core", "both cores", "ray")
 
 
