@@ -21,7 +21,10 @@ from m2v.errors import ClusterError
 LOG = "log.txt"
 OTHERS = "other-hosts.sh"
 # What a host of a cluster is told; secrets are its own, because Ray shows what a job is given to whoever asks.
-PASSED_ON = ("M2V_", "AWS_ENDPOINT", "AWS_REGION", "AWS_ALLOW_HTTP", "DAGSTER_PIPES_", "HF_HOME", "HF_HUB_OFFLINE")
+PASSED_ON = (
+    *("M2V_", "DAGSTER_PIPES_", "MALLOC_", "HF_HOME", "HF_HUB_OFFLINE"),
+    *("AWS_ENDPOINT", "AWS_REGION", "AWS_ALLOW_HTTP"),
+)
 # glibc gives a freed tensor's memory back to the kernel and takes it again, page by page, for the next one, which is a
 # sixth of labelling's time on CPUs, and more where two processes do so at once. It is to keep it (man 3 mallopt).
 ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
