@@ -110,8 +110,9 @@ class Server:
         return sorted(int(user["id"]) for user in self._json("GET", "api/users/"))
 
     def invitation(self) -> str:
-        """The link under which an annotator opens an account."""
-        return self.address.url.rstrip("/") + str(self._json("GET", "api/invite")["invite_url"])
+        """The link under which an annotator opens an account, at the address that annotators see."""
+        shown = os.environ.get("M2V_LABEL_STUDIO_URL") or self.address.url
+        return shown.rstrip("/") + str(self._json("GET", "api/invite")["invite_url"])
 
     def projects(self, uid: str) -> list[Project]:
         """Projects of a round, the oldest first; more than one where two platforms opened it at once."""

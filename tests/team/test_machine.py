@@ -126,6 +126,10 @@ def test_the_ui_and_label_studio_open_in_a_browser(machine: Machine, page: Page)
     page.get_by_role("button", name="Create Account").click()
     page.wait_for_load_state()
     assert "/projects" not in page.url
+    said = machine.run("code", ["m2v", "rounds", "invite", "--json"])
+    assert said.returncode == 0, said.stderr.decode()
+    link = json.loads(said.stdout.splitlines()[-1])["link"]
+    assert link.startswith(f"{machine.label_studio}/user/signup/?token=")
 
 
 def test_a_study_survives_the_kill_of_each_process(machine: Machine) -> None:
