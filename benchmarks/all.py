@@ -63,6 +63,8 @@ def row(each: dict) -> str:
 
 
 def main() -> None:
+    if unknown := set(sys.argv[1:]) - set(NAMES):
+        sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}.")
     found = {name: figures(name) for name in sys.argv[1:] or NAMES}
     write(found)
     sys.exit(0 if all(each["holds"] for rows in found.values() for each in rows) else 1)

@@ -104,19 +104,22 @@ def host() -> str:
 
 
 def shared(
-    batches: Sequence[Batch], *, n_copies: int, largest: int, n_items: Callable[[Batch], int]
+    batches: Sequence[Batch], *, largest: int, n_items: Callable[[Batch], int], n_copies: int = 0
 ) -> Iterator[list[Batch]]:
-    """Shards of whole batches, the last batch first, and ever smaller ones, so that all copies end at about one time.
+    """Shards of whole batches, the last batch first.
 
-    As guided self-scheduling has it (Polychronopoulos & Kuck 1987). A plan's last batches are its longest.
+    Among copies ever smaller ones, so that all of them end at about one time, as guided self-scheduling has it
+    (Polychronopoulos & Kuck 1987). A plan's last batches are its longest.
 
     Args:
         largest: How many items a shard has at most, where no batch has more.
         n_items: Of a batch.
+        n_copies: Among whom they are shared; 0 where nobody waits for anybody.
     """
     left, shard, n = sum(map(n_items, batches)), list[Batch](), 0
     for batch in reversed(batches):
-        if shard and n + n_items(batch) > min(largest, left / (SHARE * n_copies)):
+        fair = left / (SHARE * n_copies) if n_copies else largest
+        if shard and n + n_items(batch) > min(largest, fair):
             yield shard
             left, shard, n = left - n, [], 0
         shard.append(batch)

@@ -26,7 +26,7 @@ PASSED_ON = (
     *("AWS_ENDPOINT", "AWS_REGION", "AWS_ALLOW_HTTP"),
 )
 # glibc gives a freed tensor's memory back to the kernel and takes it again, page by page, for the next one, which is a
-# sixth of labelling's time on CPUs, and more where two processes do so at once. It is to keep it (man 3 mallopt).
+# fifth of labelling's time on CPUs, and more where two processes do so at once. It is to keep it (man 3 mallopt).
 ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
 
 

@@ -6,7 +6,7 @@ folder for all programs). The folder gets ``embeddings.parquet`` with ``text_sha
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,7 @@ def encode(texts: pl.DataFrame, *, encoder: Encoder, folder: Path, report: progr
             hear(told["n_texts"])
     else:
         copy = Copy(given, hear=hear)
-        for shard in _shards(batches):
+        for shard in mapping.shared(batches, largest=SHARD_TEXTS, n_items=len):
             copy([texts[places].rows() for places in shard])
     return sum(length > encoder.max_tokens for length in lengths)
 
@@ -150,18 +150,6 @@ def _batches(lengths: Sequence[int]) -> list[list[int]]:
         batches[-1].append(place)
     random.Random(0).shuffle(batches)  # noqa: S311 (no secret)
     return batches
-
-
-def _shards(batches: Sequence[list[int]]) -> Iterator[list[list[int]]]:
-    """Batches that together hold about ``SHARD_TEXTS`` texts."""
-    shard: list[list[int]] = []
-    for batch in batches:
-        shard.append(batch)
-        if sum(map(len, shard)) >= SHARD_TEXTS:
-            yield shard
-            shard = []
-    if shard:
-        yield shard
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from m2v.prediction.task import ANSWERS, Task
 from m2v.progress import Report
 
 WORDS, PICTURES = TypeAdapter(scoring.Words | None), TypeAdapter(tuple[prompts.Shown, ...])
-# Progress is told by shard, and what a host had of one in the air when it died is asked again.
+# Progress is told by shard.
 LARGEST_SHARD = 512
 
 

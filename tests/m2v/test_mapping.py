@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +23,13 @@ def test_a_shard_is_one_batch_or_a_fair_part_of_what_is_left(sizes: list[int], n
     for shard in shared(sizes, n_copies=n_copies, largest=largest):
         assert len(shard) == 1 or sum(shard) <= min(largest, left / (4 * n_copies))
         left -= sum(shard)
+
+
+@given(SIZES, st.integers(1, 512))
+def test_where_nobody_shares_no_shard_is_smaller_than_it_must_be(sizes: list[int], largest: int) -> None:
+    shards = shared(sizes, n_copies=0, largest=largest)
+    assert all(len(shard) == 1 or sum(shard) <= largest for shard in shards)
+    assert all(sum(shard) + after[0] > largest for shard, after in pairwise(shards))
 
 
 def test_shards_are_as_large_as_they_may_be_and_end_small() -> None:
