@@ -32,6 +32,16 @@ app.command(
 app.command(epilog='Example: m2v forget meme fhm/37408 --why "take-down request 12"')(forgetting.forget)
 
 
+@app.callback()
+def on_a_teams_machine(context: typer.Context) -> None:
+    """Take addresses and secrets from the machine, for every command; its services check first what they lack."""
+    from m2v_resources import host
+    from m2v_resources.home import home
+
+    if host.is_host() and context.invoked_subcommand != "host":
+        host.use(home())
+
+
 def main() -> None:
     """Entry point: an error that a user can put right is one message and exit code 1."""
     try:

@@ -10,7 +10,6 @@ import yaml
 
 from m2v.catalog import CHECKOUT
 from m2v.errors import RunInProgress, StoreError
-from m2v_resources import host
 
 # The instance's storage is spelled out in the checkout's dagster.yaml for `dg dev` started by hand; below a
 # DAGSTER_HOME Dagster puts it there by itself.
@@ -23,16 +22,12 @@ def home() -> Path:
 
 
 def use_dagster_home(folder: Path) -> None:
-    """Point Dagster at its instance: the user's own (``DAGSTER_HOME``), a team's in Postgres, or one below the home.
+    """Point Dagster at its instance: the one that ``DAGSTER_HOME`` names already, or one below the home.
 
     Raises:
         StoreError: The folder cannot be written.
-        HostError: A team's machine lacks an address or a secret.
     """
     if os.environ.get("DAGSTER_HOME"):
-        return
-    if host.is_host():
-        host.use(folder)
         return
     instance = folder / "dagster"
     config = yaml.safe_load((CHECKOUT / "dagster.yaml").read_text(encoding="utf-8"))

@@ -155,12 +155,10 @@ def _live(study: str) -> tuple["StudyPlan", "dg.DagsterInstance", Path]:
 
 
 def _server():
-    from m2v_resources.home import home, use_dagster_home
+    from m2v_resources.home import home
     from m2v_resources.label_studio import Server
     from m2v_resources.rounds import address
 
-    # On a team's machine it knows the server's address and token.
-    use_dagster_home(home())
     server = Server(address(home()))
     server.check()
     return server

@@ -1,6 +1,7 @@
 """The command with its tables in object storage: what is wrong with that ends it at once, in one sentence."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -37,3 +38,15 @@ def test_media_that_are_not_there_wait_with_a_reason(m2v: Run) -> None:
     waiting = {asset: problem for problem, assets in missing.items() for asset in assets}
     wanted = "Nothing lies below s3://garden-1/team/a, which M2V_MEDIA is. Upload the media there"
     assert wanted in waiting["meme_images/veggie"]
+
+
+def test_on_a_teams_machine_every_command_finds_the_keys_among_the_secrets(m2v: Run, tmp_path: Path) -> None:
+    secrets = {"dagster_database": "turnip", "label_studio_token": "turnip"}
+    with Server() as server:
+        given = dict(server.environment) | {"M2V_STORAGE": server.new()}
+        secrets |= {name.lower(): given.pop(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        for name, secret in secrets.items():
+            (tmp_path / name).write_text(secret, encoding="utf-8")
+        given |= {"M2V_SECRETS": str(tmp_path), "M2V_POSTGRES": "127.0.0.1:9", "M2V_CODE": "127.0.0.1:9"}
+        assert as_json(m2v("tables", "list", "--json", **given)) == []
+        assert as_json(m2v("audit", "verify", "--json", **given))["problems"] == []
