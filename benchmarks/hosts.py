@@ -12,20 +12,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-import httpx
+from typing import TYPE_CHECKING
 
 import hosts_ray
 import hosts_storage
 from figure import report
 
+if TYPE_CHECKING:
+    from tests.team.machine import Machine
+
 M2V = str(Path(sys.executable).with_name("m2v"))
 STUDY = "sample-recorded"
-LAUNCH = """
-mutation ($params: ExecutionParams!) {
-  launchPipelineExecution(executionParams: $params) { __typename ... on LaunchRunSuccess { run { runId } } }
-}
-"""
 REPEATS = 3
 
 
@@ -42,28 +39,16 @@ def direct(folder: Path) -> tuple[float, list[str]]:
     return time.perf_counter() - began, json.loads(done.stdout.splitlines()[-1])["assets"]
 
 
-def queued(url: str, assets: list[str]) -> float:
+def queued(machine: "Machine", assets: list[str]) -> float:
     """Seconds from asking for a run of these assets to its end."""
-    selector = {
-        "repositoryName": "__repository__",
-        "repositoryLocationName": "m2v",
-        "jobName": "__ASSET_JOB",
-        "assetSelection": [{"path": asset.split("/")} for asset in assets],
-    }
     began = time.perf_counter()
-    said = ask(url, LAUNCH, params={"selector": selector, "mode": "default"})["launchPipelineExecution"]
-    run = said["run"]["runId"]
+    run = machine.launch(*assets)
     while True:
-        status = ask(url, f'{{ runOrError(runId: "{run}") {{ ... on Run {{ status }} }} }}')["runOrError"]["status"]
+        status = machine.ask(f'{{ runOrError(runId: "{run}") {{ ... on Run {{ status }} }} }}')["runOrError"]["status"]
         if status in {"SUCCESS", "FAILURE", "CANCELED"}:
             assert status == "SUCCESS", run
             return time.perf_counter() - began
         time.sleep(0.2)
-
-
-def ask(url: str, query: str, **variables: object) -> dict:
-    said = httpx.post(f"{url}/graphql", json={"query": query, "variables": variables}, timeout=60).json()
-    return said["data"]
 
 
 def queue() -> None:
@@ -78,9 +63,8 @@ def queue() -> None:
         seconds, assets = min(plain)
         with Machine(Path(scratch) / "machine", M2V_STUDY=STUDY) as machine:
             machine.start("postgres", "code", "webserver", "daemon")
-            url = f"http://127.0.0.1:{machine.ports['webserver', '3000']}"
             # Its first run also makes the sources, as each direct run does.
-            through = min(queued(url, assets) for _ in range(REPEATS))
+            through = min(queued(machine, assets) for _ in range(REPEATS))
     overhead = (through - seconds) / len(assets)
     report(f"hosts: {len(assets)} assets through the queue", through, unit="s", target="–", holds=True)
     report(f"hosts: {len(assets)} assets by m2v run", seconds, unit="s", target="–", holds=True)

@@ -55,23 +55,11 @@ def machine(folder: Path) -> Iterator[Machine]:
         yield machine
 
 
-def ask(machine: Machine, query: str, **variables: Any) -> dict[str, Any]:
-    """Dagster's GraphQL, through the door.
-
-    Raises:
-        LookupError: A service has just been killed.
-    """
-    said = httpx.post(f"{machine.ui}/graphql", json={"query": query, "variables": variables}, timeout=60).json()
-    if "errors" in said:
-        raise LookupError(said["errors"][0]["message"])
-    return said["data"]
-
-
 def runs(machine: Machine) -> list[dict[str, Any]]:
     query = (
         "{ runsOrError { ... on Runs { results { runId status tags { key value } stepStats { stepKey status } } } } }"
     )
-    return ask(machine, query)["runsOrError"]["results"]
+    return machine.ask(query)["runsOrError"]["results"]
 
 
 def stale(machine: Machine) -> list[str]:
@@ -133,8 +121,7 @@ def test_the_ui_and_label_studio_open_in_a_browser(machine: Machine, page: Page)
 
 
 def test_a_study_survives_the_kill_of_each_process(machine: Machine) -> None:
-    said = ask(
-        machine,
+    said = machine.ask(
         "mutation ($sensor: SensorSelector!) { startSensor(sensorSelector: $sensor) { __typename } }",
         sensor=SENSOR,
     )
@@ -165,7 +152,7 @@ def test_a_study_survives_the_kill_of_each_process(machine: Machine) -> None:
     assert [tag["value"] for tag in done[-1]["tags"] if tag["key"] == "dagster/priority"] == ["1"]
     # And the place of every run that was killed is free again.
     query = "{ instance { concurrencyLimits { concurrencyKey claimedSlots { runId } } } }"
-    until(lambda: not any(each["claimedSlots"] for each in ask(machine, query)["instance"]["concurrencyLimits"]))
+    until(lambda: not any(each["claimedSlots"] for each in machine.ask(query)["instance"]["concurrencyLimits"]))
 
 
 def test_two_runs_work_at_a_time_and_of_those_that_need_an_accelerator_one(machine: Machine) -> None:
@@ -173,10 +160,10 @@ def test_two_runs_work_at_a_time_and_of_those_that_need_an_accelerator_one(machi
     machine.services["daemon"].stop()
     made = sorted(materialisations(machine))
     light = ("memes/", "videos/", "demonstrations/")
-    plain = [launched(machine, each) for each in made if each.startswith(light)]
+    plain = [machine.launch(each) for each in made if each.startswith(light)]
     learned = ("text_features/", "checkpoints/minilm_lora", "test_predictions/minilm_lora")
-    heavy = [launched(machine, each) for each in made if each.startswith(learned)]
-    urgent = launched(machine, "memes/veggie", priority=2)
+    heavy = [machine.launch(each) for each in made if each.startswith(learned)]
+    urgent = machine.launch("memes/veggie", priority=2)
     machine.start("daemon")
     until(lambda: all(each["status"] in {"SUCCESS", "FAILURE"} for each in times(machine).values()))
     seen = times(machine)
@@ -188,25 +175,10 @@ def test_two_runs_work_at_a_time_and_of_those_that_need_an_accelerator_one(machi
     assert seen[urgent]["stats"]["launchTime"] == min(run["stats"]["launchTime"] for run in ours)
 
 
-def launched(machine: Machine, asset: str, *, priority: int = 0) -> str:
-    """A run of one asset, put into the queue as the UI does it."""
-    selector = {"repositoryName": "__repository__", "repositoryLocationName": "m2v", "jobName": "__ASSET_JOB"}
-    params = {
-        "mode": "default",
-        "selector": {**selector, "assetSelection": [{"path": asset.split("/")}]},
-        "executionMetadata": {"tags": [{"key": "dagster/priority", "value": str(priority)}]},
-    }
-    query = (
-        "mutation ($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) "
-        "{ ... on LaunchRunSuccess { run { runId } } } }"
-    )
-    return ask(machine, query, params=params)["launchPipelineExecution"]["run"]["runId"]
-
-
 def times(machine: Machine) -> dict[str, dict[str, Any]]:
     """When each run was taken off the queue and ended, by id."""
     about = "runId status stats { ... on RunStatsSnapshot { launchTime endTime } }"
-    found = ask(machine, f"{{ runsOrError {{ ... on Runs {{ results {{ {about} }} }} }} }}")
+    found = machine.ask(f"{{ runsOrError {{ ... on Runs {{ results {{ {about} }} }} }} }}")
     return {run["runId"]: run for run in found["runsOrError"]["results"]}
 
 
@@ -224,7 +196,7 @@ def worker(machine: Machine) -> psutil.Process:
 
 def materialisations(machine: Machine) -> Counter[str]:
     query = "{ assetNodes { assetKey { path } assetMaterializations { runId } } }"
-    found = ask(machine, query)["assetNodes"]
+    found = machine.ask(query)["assetNodes"]
     return Counter({"/".join(each["assetKey"]["path"]): len(each["assetMaterializations"]) for each in found})
 
 
