@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # What a team and a cluster need besides: Postgres' driver, Ray, object storage.
 SCALE := $(VENV)/.scale
+# What developers need besides that: test tools, stand-ins of servers, type checker, linters.
+DEV := $(VENV)/.dev
+# Most tests wait for a server or a process: more workers than cores keep the cores busy.
+WORKERS ?= 4
 # Label Studio has an environment of its own: its pins are not ours, and it is another 1 GB.
 LABEL_STUDIO := label_studio/.venv/.installed
 PORT ?= 8080
@@ -19,7 +23,7 @@ TO ?= backup
 export M2V_HOME := $(abspath $(or $(M2V_HOME),var))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check ui bench clean browser services label-studio cluster secrets up down backup restore
+.PHONY: help demo test test-fast lint check ui bench clean browser services label-studio cluster secrets up down backup restore
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,11 +32,14 @@ demo: $(STAMP) ## the whole study on the published tables, or on the sample wher
 	@echo "== Running the study '$(STUDY)' (on 2 cores some minutes the first time, seconds from then on)"
 	@$(BIN)/m2v run --study $(STUDY) --fallback sample
 
-test: $(SCALE) $(LABEL_STUDIO) browser services ## every test
+test: $(DEV) $(LABEL_STUDIO) browser services ## every test, in about a quarter of an hour (docs/testing.md)
 	@echo "== Running the tests"
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q -n $(WORKERS) --durations=25
 
-lint: $(SCALE) ## ruff, pyright and import-linter
+test-fast: $(DEV) ## the tests that start no server and no study, in two minutes
+	@$(BIN)/pytest -q -n 2 -m unit
+
+lint: $(DEV) ## ruff, pyright and import-linter
 	@echo "== Checking style, types and imports"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -85,25 +92,39 @@ restore: ## what `make backup` wrote into TO=backup, onto empty volumes
 	$(COMPOSE) run --rm -T --no-deps label-studio tar --extract --gzip --directory /data < $(TO)/label-studio.tar.gz
 	@echo "Restored. Start everything: make up"
 
-bench: $(SCALE) ## every benchmark; writes the table of docs/performance.md
+bench: $(DEV) ## every benchmark; writes the table of docs/performance.md
 	@$(BIN)/python benchmarks/all.py
 
 clean: ## remove the virtual environment; what the platform wrote stays
 	rm -rf $(VENV) label_studio/.venv
 
 # torch is whichever build pip finds for this machine: a local CPU wheel, an index named in pip's configuration, or PyPI's.
+$(STAMP): EXTRAS = encoder
+$(SCALE): EXTRAS = encoder,team,cluster
+$(DEV): EXTRAS = encoder,team,cluster,dev
+
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 …"; exit 1; }
-	@echo "== Installing into $(VENV) (about 2.7 GB, some minutes)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[encoder,dev]'
+	@echo "== Installing into $(VENV) (about 2.6 GB, some minutes)"
+	$(install)
 	@touch $@
 
 $(SCALE): $(STAMP)
 	@echo "== Installing Ray and the drivers of Postgres and object storage into $(VENV) (about 400 MB)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[team,cluster]'
+	$(install)
 	@touch $@
+
+# All at once: each call of pip looks at everything that is installed.
+$(DEV): pyproject.toml constraints.txt
+	@echo "== Installing into $(VENV) what tests and developers need (about 3.3 GB, some minutes)"
+	$(install)
+	@touch $(STAMP) $(SCALE) $@
+
+define install
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 …"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+endef
 
 $(LABEL_STUDIO): label_studio/constraints.txt
 	@echo "== Installing Label Studio into label_studio/.venv (about 1 GB, a minute or two)"
@@ -112,7 +133,7 @@ $(LABEL_STUDIO): label_studio/constraints.txt
 	@touch $@
 
 # The UI is tested in a real browser: Chromium from the system, from Debian's packages, or Playwright's own.
-browser: $(STAMP)
+browser: $(DEV)
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
 		echo "== Installing a browser for the tests of the UI"; \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \

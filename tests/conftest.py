@@ -1,28 +1,58 @@
+import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from xdist.remote import Producer
 
 from m2v_resources import label_studio_server as server
+from tests import order, shared, warm
 
 Start = Callable[..., Path]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the session's folder, and have programs imported from now on, once for all of its workers."""
+    # Threads that wait for others sleep: with more programs than cores, spinning takes three times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if shared.FOLDER not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="m2v-tests-")
+        os.environ[shared.FOLDER] = folder.name
+        config.add_cleanup(folder.cleanup)
+    if warm.FOLDER not in os.environ and not os.environ.get(warm.COLD):
+        parents = warm.Parents()
+        os.environ[warm.FOLDER] = str(parents.folder)
+        config.add_cleanup(parents.stop)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order.arrange(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> order.Groups:
+    config.option.loadscopereorder = False
+    return order.Groups(config, log)
+
+
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated() -> Path:
     """A home whose Label Studio was started once on an empty database, which takes half a minute, and stopped."""
-    home = tmp_path_factory.mktemp("migrated") / "home"
+    return shared.once("migrated", migrate)
+
+
+def migrate(home: Path) -> None:
     server.stop(server.start(home, port=free_port(), media=None, exposure=server.Exposure()))
-    return home
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def label_studio(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home with a running Label Studio, shared by a module's tests; each asks about an alignment of its own."""
+    """A home with a running Label Studio, shared by all tests; each asks about an alignment of its own."""
     with running(migrated, tmp_path_factory.mktemp("label_studio") / "home") as (home, _):
         yield home
 
@@ -66,3 +96,4 @@ def page(browser: Browser) -> Iterator[Page]:
     context.set_default_timeout(60_000)
     yield context.new_page()
     context.close()
+

@@ -3,11 +3,11 @@
 import hashlib
 import os
 import subprocess
-import sys
 import uuid
 from pathlib import Path
 
 from m2v.catalog.entries import Encoder
+from tests import warm
 
 CHECKOUT = Path(__file__).parents[1]
 WORDS = ["leek", "carrot", "pea", "onion", "kale", "plum", "fig", "sweet", "bitter", "fresh", "rotten", "green"]
@@ -53,13 +53,13 @@ def tiny(folder: Path, *, max_tokens: int = 16) -> Encoder:
 def command(module: str, *, spec: Path, out: Path, n_processes: int | None = None) -> list[str]:
     """How a program is started, plainly or by torchrun."""
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}"] if n_processes else []
-    return [sys.executable, *launcher, "-m", module, "--spec", str(spec), "--out", str(out)]
+    return [warm.python(), *launcher, "-m", module, "--spec", str(spec), "--out", str(out)]
 
 
 def environment(packages: Path) -> dict[str, str]:
     """The environment in which a program finds the tiny encoder and no Hub."""
     path = os.pathsep.join([str(CHECKOUT), str(packages)])
-    return os.environ | {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "HF_HOME": str(packages / "hub")}
+    return os.environ | {"PYTHONPATH": path, **warm.environment()}
 
 
 def run(command: list[str], packages: Path) -> "subprocess.CompletedProcess[str]":

@@ -2,12 +2,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import shared, warm
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -27,8 +28,8 @@ def command(home: Path) -> Run:
     def run(*arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("M2V_", "DAGSTER_"))}
         done = subprocess.run(
-            [Path(sys.executable).with_name("m2v"), *arguments],
-            env={**clean, "M2V_HOME": str(home), "COLUMNS": "200", **environment},
+            [warm.command(), *arguments],
+            env={**clean, "M2V_HOME": str(home), "COLUMNS": "200", **warm.environment(), **environment},
             capture_output=True,
             text=True,
             check=False,
@@ -45,13 +46,15 @@ def as_json(done: subprocess.CompletedProcess[str]) -> Any:
 
 
 @pytest.fixture(scope="session")
-def finished_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_home() -> Path:
     """A home in which the sample study was run to its end, once for all tests; read it, copy it, leave it."""
-    home = tmp_path_factory.mktemp("finished") / "home"
+    return shared.once("finished", finish)
+
+
+def finish(home: Path) -> None:
     done = as_json(command(home)("run", "--study", "sample-recorded", "--json"))
     assert done["failed"] == 0
     assert done["waves"] == 1
-    return home
 
 
 @pytest.fixture

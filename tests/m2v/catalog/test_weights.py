@@ -24,7 +24,13 @@ def folder(encoder: Encoder, packages: Path) -> "subprocess.CompletedProcess[str
         "import sys; from m2v.catalog import weights; from m2v.catalog.entries import Encoder; "
         "print(weights.folder(Encoder.model_validate_json(sys.argv[1])))"
     )
-    return encoders.run([sys.executable, "-c", script, encoder.model_dump_json()], packages)
+    return subprocess.run(
+        [sys.executable, "-c", script, encoder.model_dump_json()],
+        env=encoders.environment(packages) | {"HF_HOME": str(packages / "hub")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def snapshot(packages: Path, encoder: Encoder) -> Path:

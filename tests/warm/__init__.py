@@ -1,0 +1,140 @@
+"""Programs that start at once: a process imports them and forks one per use. docs/testing.md says more.
+
+What a test starts by ``python()`` or ``command()`` has the arguments, environment, folder, files, exit code and death
+of a real process, without the ten seconds in which that imports torch. Each program is also started truly, somewhere.
+``M2V_TESTS_COLD=1`` starts all of them truly.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.warm import parent
+
+CHECKOUT = Path(__file__).parents[2]
+# Where the stand-ins of this session lie; workers of pytest-xdist find them by it.
+FOLDER = "M2V_TESTS_WARM"
+COLD = "M2V_TESTS_COLD"
+# A program that was forked says so to what it starts.
+STARTED_BY = "M2V_TESTS_STARTED_WARM"
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Family:
+    """Programs that one process can fork.
+
+    Attributes:
+        programs: Modules that are run as programs.
+        imports: What they import, now or later.
+        settings: Variables that are read while these are imported; who has others gets a true start.
+    """
+
+    programs: tuple[str, ...]
+    imports: tuple[str, ...]
+    settings: Mapping[str, str]
+
+
+def offline(folder: Path) -> dict[str, str]:
+    """Return settings under which no program looks for the Hub, or for a cache of what came from there."""
+    return {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")}
+
+
+def families(folder: Path) -> dict[str, Family]:
+    """Return every family by name."""
+    stages = {
+        "media": ("encode", "features", "pictures"),
+        "prediction": ("predict",),
+        "training": ("finetune", "infer", "instruct"),
+    }
+    programs = (*(f"m2v.{stage}.{each}" for stage, names in stages.items() for each in names), "torch.distributed.run")
+    later = ("m2v.prediction.copies", "m2v.prediction.served", "m2v.catalog.tiny", "m2v.media.perception")
+    command = ("m2v_assets.cli", "m2v_assets.console", "m2v_assets.materialise", "m2v_assets.requirements")
+    return {
+        "programs": Family(programs, (*programs, *later), offline(folder)),
+        "command": Family((parent.COMMAND,), command, {"COLUMNS": "200"}),
+    }
+
+
+class Parents:
+    """The processes that fork, and stand-ins for Python and for the command in ``folder/bin``.
+
+    Args:
+        chosen: Families by name; ours by default.
+    """
+
+    def __init__(self, chosen: Mapping[str, Family] | None = None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="m2v-warm-"))
+        self.bin = self.folder / "bin"
+        self.bin.mkdir()
+        self.processes: list[subprocess.Popen[bytes]] = []
+        described: dict[str, dict[str, object]] = {}
+        for name, family in (families(self.folder) if chosen is None else chosen).items():
+            address = self._start(name, family)
+            about = {"address": address, "settings": dict(family.settings), "checkout": str(CHECKOUT)}
+            described |= dict.fromkeys(family.programs, about | {"namespaces": parent.namespaces()})
+        head = f"#!{sys.executable} -IS\nPYTHON = {sys.executable!r}\nSTARTED_BY = {STARTED_BY!r}\n"
+        body = (Path(__file__).parent / "stand_in.py").read_text(encoding="utf-8")
+        for name in ("python", parent.COMMAND):
+            (self.bin / name).write_text(f"{head}PARENTS = {described!r}\n{body}", encoding="utf-8")
+            (self.bin / name).chmod(0o755)
+        # Whoever looks for other commands beside Python finds them.
+        for script in BIN.iterdir():
+            if not script.name.startswith(("python", "activate")) and script.name != parent.COMMAND:
+                (self.bin / script.name).symlink_to(script)
+
+    def _start(self, name: str, family: Family) -> str:
+        """Start a family's parent; return the address at which it is asked."""
+        address = str(self.folder / f"{name}.socket")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("M2V_", "DAGSTER_"))}
+        with socket.socket(socket.AF_UNIX) as listener, (self.folder / f"{name}.log").open("wb") as log:
+            listener.bind(address)
+            listener.listen(64)
+            words = [str(listener.fileno()), str(self.bin / "python"), STARTED_BY, *family.imports]
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.warm.parent", *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env={**clean, **family.settings},
+                cwd=CHECKOUT,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return address
+
+    def stop(self) -> None:
+        """End them and remove their folder."""
+        for process in self.processes:
+            assert process.stdin
+            process.stdin.close()
+        for process in self.processes:
+            process.wait(60)
+        shutil.rmtree(self.folder)
+
+
+def python() -> str:
+    """Return Python, or what stands in for it."""
+    return _stand_in("python") or sys.executable
+
+
+def command() -> str:
+    """Return the command ``m2v``, or what stands in for it."""
+    return _stand_in(parent.COMMAND) or str(BIN / parent.COMMAND)
+
+
+def environment() -> dict[str, str]:
+    """Return the settings under which programs start warm, and which suit true starts as well."""
+    return offline(Path(os.environ.get(FOLDER, tempfile.gettempdir())))
+
+
+def _stand_in(name: str) -> str | None:
+    folder = os.environ.get(FOLDER)
+    return str(Path(folder, "bin", name)) if folder and not os.environ.get(COLD) else None

@@ -1,0 +1,155 @@
+"""A program that was forked is, to whoever started it, the process that Python would have been."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import warm
+
+PROGRAM = "tests.warm.probe"
+
+
+@pytest.fixture(scope="module")
+def parents() -> Iterator[warm.Parents]:
+    parents = warm.Parents({"probe": warm.Family((PROGRAM,), (PROGRAM, "polars"), {"LEEKS": "green"})})
+    yield parents
+    parents.stop()
+
+
+@pytest.fixture(params=["true", "warm"])
+def python(request: pytest.FixtureRequest, parents: warm.Parents) -> str:
+    return sys.executable if request.param == "true" else str(parents.bin / "python")
+
+
+def start(python: str, *words: str, folder: Path = warm.CHECKOUT, **environment: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [python, "-m", PROGRAM, *words],
+        env={**os.environ, "LEEKS": "green", "PYTHONPATH": str(warm.CHECKOUT), **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        text=True,
+    )
+
+
+def test_it_has_what_it_was_given(python: str, tmp_path: Path) -> None:
+    words = ["a leek", "", "käse\n"]
+    process = start(python, "tell", *words, folder=tmp_path, PEAS="two\nlines")
+    said, errors = process.communicate("from outside")
+    assert (process.returncode, errors) == (0, "")
+    told = json.loads(said)
+    assert told["arguments"] == ["tell", *words]
+    assert told["input"] == "from outside"
+    assert (told["folder"], told["peas"], told["name"]) == (str(tmp_path), "two\nlines", "__main__")
+    # Python looks in the folder first, then where PYTHONPATH says.
+    assert told["path"][:2] == [str(tmp_path), str(warm.CHECKOUT)]
+    assert told["cores"] == sorted(os.sched_getaffinity(0))
+    assert told["n_open"] == 3
+
+
+@pytest.mark.parametrize(("word", "code"), [("0", 0), ("7", 7), ("leeks", 1), ("raise", 1)])
+def test_it_ends_with_its_own_exit_code_and_last_word(python: str, word: str, code: int) -> None:
+    process = start(python, "end", word)
+    _, errors = process.communicate()
+    assert process.returncode == code
+    last = {"leeks": "leeks", "raise": "ValueError: the soil is dry"}.get(word, "")
+    assert (errors.splitlines() or [""])[-1] == last
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_a_signal_that_ends_it_is_the_signal_that_ended_it(python: str, number: signal.Signals) -> None:
+    process = start(python, "die", str(int(number)))
+    process.communicate()
+    assert process.returncode == -number
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_it_hears_signals(python: str, number: signal.Signals) -> None:
+    process = start(python, "hear", str(int(number)))
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    assert process.communicate()[0] == "heard\n"
+    assert process.returncode == 5
+
+
+def test_killed_it_writes_nothing_more(python: str, tmp_path: Path) -> None:
+    for _ in range(10):
+        path = tmp_path / "growing"
+        process = start(python, "grow", str(path))
+        while not path.exists() or path.stat().st_size < 100:
+            assert process.poll() is None
+        process.kill()
+        process.communicate()
+        size = path.stat().st_size
+        time.sleep(0.02)
+        assert path.stat().st_size == size
+        path.unlink()
+
+
+def test_what_it_starts_ends_with_it(parents: warm.Parents, tmp_path: Path) -> None:
+    # A test that kills a program with all that is below it does not see what a fork has started: the kernel ends that.
+    path = tmp_path / "growing"
+    process = start(str(parents.bin / "python"), "start", str(path))
+    while not path.exists() or path.stat().st_size < 100:
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 60
+    while (size := path.stat().st_size) is not None:
+        time.sleep(0.1)
+        if path.stat().st_size == size:
+            break
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize(
+    ("words", "environment"),
+    [
+        (["-m", PROGRAM, "warm"], {"LEEKS": "blue"}),  # imported under another setting
+        (["-m", PROGRAM, "warm"], {"PYTHONPATH": "/nowhere"}),  # other code may stand there
+        (["-X", "dev", "-m", PROGRAM, "warm"], {}),  # an option of Python's
+    ],
+)
+def test_whatever_would_not_be_the_same_starts_truly(
+    parents: warm.Parents, words: list[str], environment: dict[str, str]
+) -> None:
+    given = {**os.environ, "LEEKS": "green", "PYTHONPATH": str(warm.CHECKOUT)}
+    for changes, expected in (({}, "warm"), (environment, "true")):
+        asked = words if changes is environment else ["-m", PROGRAM, "warm"]
+        done = subprocess.run(
+            [parents.bin / "python", *asked],
+            env={**given, **changes},
+            cwd=warm.CHECKOUT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == expected
+
+
+def test_forks_find_what_was_imported_and_work_at_once(parents: warm.Parents) -> None:
+    processes = [start(str(parents.bin / "python"), "polars", str(number)) for number in range(8)]
+    assert [process.communicate()[0] for process in processes] == [f"{number}\n" for number in range(8)]
+
+
+def test_parents_end_with_whoever_started_them() -> None:
+    script = "import time; from tests import warm; p = warm.Parents({}); print(p.folder, flush=True); time.sleep(600)"
+    script = script.replace("{}", "{'x': warm.Family(('x',), ('json',), {})}")
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=warm.CHECKOUT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    folder = process.stdout.readline().strip()
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while subprocess.run(["pgrep", "-f", f"tests.warm.parent .* {folder}/"], check=False, capture_output=True).stdout:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
