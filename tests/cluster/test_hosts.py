@@ -5,11 +5,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from safetensors.numpy import load_file
@@ -18,7 +17,7 @@ from m2v.catalog import CHECKOUT
 from m2v.training import adapters
 from tests import encoders
 from tests.cluster.namespaces import Network
-from tests.m2v.training.test_finetune import TRAIN, VALIDATION, Garden, losses, manifest
+from tests.m2v.training.test_finetune import Garden, losses, manifest, one_host, planted
 
 # The first one holds the rendezvous; torchrun orders hosts by their names, so that process 0 is on the other one.
 FIRST, OTHER = "leek", "carrot"
@@ -29,30 +28,13 @@ WAIT_S = 240
 
 @pytest.fixture(scope="module")
 def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
-    folder = tmp_path_factory.mktemp("garden")
-    for name, rows in (("train", TRAIN), ("validation", VALIDATION)):
-        pl.DataFrame(rows, schema=["text", "label"], orient="row").write_parquet(folder / f"{name}.parquet")
-    return Garden(folder, encoders.tiny(folder))
+    return planted(tmp_path_factory.mktemp("garden"))
 
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     with Network(tmp_path_factory.mktemp("network"), FIRST, OTHER) as network:
         yield network
-
-
-@pytest.fixture(scope="module")
-def one_host(garden: Garden) -> Callable[[int], Path]:
-    """What one host with two processes makes, by ZeRO's stage."""
-
-    def trained(stage: int) -> Path:
-        folder = garden.folder / f"one_host_{stage}"
-        if not folder.exists():
-            result = encoders.run(garden.command(folder.name, entry={**ENTRY, "zero_stage": stage}), garden.folder)
-            assert result.returncode == 0, result.stderr
-        return folder
-
-    return trained
 
 
 class Training:
@@ -98,7 +80,7 @@ def assert_same(found: Path, expected: Path) -> None:
     assert manifest(found)["n_processes"] == 2
 
 
-def test_two_hosts_learn_what_one_learns(network: Network, garden: Garden, one_host: Callable[[int], Path]) -> None:
+def test_two_hosts_learn_what_one_learns(network: Network, garden: Garden) -> None:
     training = Training(network, garden, "two_hosts", zero_stage=3).start()
     assert training.codes() == [0, 0], training.said(FIRST)
     assert_same(training.out, one_host(3))
@@ -108,7 +90,7 @@ def test_two_hosts_learn_what_one_learns(network: Network, garden: Garden, one_h
 
 
 def test_the_other_host_runs_what_the_first_ones_run_has_written(
-    tmp_path: Path, network: Network, garden: Garden, one_host: Callable[[int], Path]
+    tmp_path: Path, network: Network, garden: Garden
 ) -> None:
     garden.command("spec", entry=ENTRY)
     spec = (garden.folder / "spec.json").read_text(encoding="utf-8")
@@ -130,9 +112,7 @@ def test_the_other_host_runs_what_the_first_ones_run_has_written(
     assert_same(out, one_host(2))
 
 
-def test_a_killed_host_ends_the_other_and_both_go_on_with_the_same_losses(
-    network: Network, garden: Garden, one_host: Callable[[int], Path]
-) -> None:
+def test_a_killed_host_ends_the_other_and_both_go_on_with_the_same_losses(network: Network, garden: Garden) -> None:
     training = Training(network, garden, "killed", save_steps=3).start()
     training.until_there_is("checkpoint-6")
     network.hosts[OTHER].end()
@@ -200,9 +180,7 @@ def by_hostfile(training: Training, text: str, *, ssh: str) -> int:
     return started.wait(WAIT_S)
 
 
-def test_a_hostfile_starts_both_by_ssh(
-    network: Network, garden: Garden, one_host: Callable[[int], Path], ssh: str
-) -> None:
+def test_a_hostfile_starts_both_by_ssh(network: Network, garden: Garden, ssh: str) -> None:
     training = Training(network, garden, "hostfile")
     code = by_hostfile(training, f"# Two beds\n{FIRST} slots=1\n{OTHER} slots=1\n", ssh=ssh)
     assert code == 0, training.said(FIRST)

@@ -16,9 +16,9 @@ from m2v.catalog import CHECKOUT
 from m2v.errors import ClusterError
 from m2v_resources.launchers import Program
 from m2v_resources.slurm import Slurm
-from tests import encoders
 from tests.cluster.slurm_cluster import CONTROLLER, OTHER, Cluster
-from tests.m2v.training.test_finetune import TRAIN, VALIDATION, Garden, losses, manifest
+from tests.m2v.training.test_finetune import losses, manifest, one_host, planted
+from tests.m2v_assets.conftest import sample_home
 
 GROWING = "tests.m2v_resources.growing"
 WORKER = "tests.cluster.worker"
@@ -207,11 +207,8 @@ def test_a_node_with_other_code_is_refused(cluster: Cluster, tmp_path: Path) -> 
 
 
 def test_a_training_over_two_nodes_learns_what_one_host_learns(cluster: Cluster, tmp_path: Path) -> None:
-    for name, rows in (("train", TRAIN), ("validation", VALIDATION)):
-        pl.DataFrame(rows, schema=["text", "label"], orient="row").write_parquet(tmp_path / f"{name}.parquet")
-    garden = Garden(tmp_path, encoders.tiny(tmp_path))
-    alone = garden.command("one_host", entry={"n_processes": 2, "zero_stage": 2, "epochs": 2})
-    spec = json.loads((tmp_path / "one_host.json").read_text(encoding="utf-8"))
+    planted(tmp_path).command("two_nodes", entry={"n_processes": 2, "zero_stage": 2, "epochs": 2})
+    spec = json.loads((tmp_path / "two_nodes.json").read_text(encoding="utf-8"))
     run = Run(
         cluster,
         tmp_path / "home",
@@ -226,34 +223,27 @@ def test_a_training_over_two_nodes_learns_what_one_host_learns(cluster: Cluster,
     assert said["manifest"]["n_processes"] == 2
     assert said["observations"][-1]["done"] == 8
     assert len([each for each in said["observations"] if each["done"] == 8]) == 1  # one node speaks
-    result = encoders.run(alone, tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert_frame_equal(losses(run.out), losses(tmp_path / "one_host"), abs_tol=1e-6)
-    files, expected = manifest(run.out)["files"], manifest(tmp_path / "one_host")["files"]
+    alone = one_host(2)
+    assert_frame_equal(losses(run.out), losses(alone), abs_tol=1e-6)
+    files, expected = manifest(run.out)["files"], manifest(alone)["files"]
     assert files["adapter_model.safetensors"] == expected["adapter_model.safetensors"]
 
 
 def test_a_study_made_by_slurm_has_the_rows_of_a_local_one(cluster: Cluster, tmp_path: Path) -> None:
-    runs = {}
-    for launcher in ("slurm", "local"):
-        environment = {"M2V_LAUNCHER": launcher, "M2V_HOME": str(tmp_path / launcher), "PYTHONPATH": str(CHECKOUT)}
-        command = ["-c", M2V, "run", "--study", "sample", "--select", "+meme_images/veggie"]
-        runs[launcher] = cluster.python(
-            *command, environment=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-    for launcher, run in runs.items():
-        said, _ = run.communicate(timeout=240)
-        assert run.returncode == 0, f"{launcher}: {said}"
+    home = tmp_path / "slurm"
+    environment = {"M2V_LAUNCHER": "slurm", "M2V_HOME": str(home), "PYTHONPATH": str(CHECKOUT)}
+    command = ["-c", M2V, "run", "--study", "sample", "--select", "+meme_images/veggie"]
+    run = cluster.python(*command, environment=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said, _ = run.communicate(timeout=240)
+    assert run.returncode == 0, said
     # The folder of the copies is named by where the originals lie, in each home.
-    made = {
-        launcher: [
-            pl.read_parquet(path) for path in (tmp_path / launcher / "tables" / "meme_images").rglob("*.parquet")
-        ]
-        for launcher in runs
-    }
-    assert [table.height for table in made["slurm"]] == [240]
-    assert_frame_equal(made["slurm"][0].drop("path"), made["local"][0].drop("path"))
-    assert [*(tmp_path / "slurm" / "programs" / "pictures").rglob("slurm.sh")]
+    by_slurm, alone = (
+        [pl.read_parquet(path) for path in (each / "tables" / "meme_images").rglob("*.parquet")]
+        for each in (home, sample_home())
+    )
+    assert [table.height for table in by_slurm] == [240]
+    assert_frame_equal(by_slurm[0].drop("path"), alone[0].drop("path"))
+    assert [*(home / "programs" / "pictures").rglob("slurm.sh")]
 
 
 def test_a_job_over_its_time_limit_is_named(too_long: Run) -> None:

@@ -57,6 +57,11 @@ def finish(home: Path) -> None:
     assert done["waves"] == 1
 
 
+def sample_home() -> Path:
+    """A home in which the sample study was run to its end, with media and a model that looks; read it, copy it."""
+    return shared.once("sample", lambda home: as_json(command(home)("run", "--study", "sample", "--json")))
+
+
 @pytest.fixture
 def sample(finished_home: Path, home: Path) -> Run:
     """The command in a copy of the finished home, which is the test's own."""

@@ -13,7 +13,7 @@ from m2v_assets import requirements
 from m2v_assets.definitions import assets
 from m2v_resources.store import TableStore, open_store
 from tests.buckets import Server
-from tests.m2v_assets.conftest import Run, as_json, command
+from tests.m2v_assets.conftest import Run, as_json, command, sample_home
 
 LLAVA = "tiny_llava_video_lora_vid_rm_ft_veggie_garden_s0"
 MLLAMA = "tiny_mllama_lora_rm_ft_veggie_garden_s0"
@@ -21,12 +21,8 @@ UNTRAINED = "tiny_mllama_lora_no_ft_garden_s0"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home in which the sample study was run to its end; read it, copy it, leave it."""
-    home = tmp_path_factory.mktemp("vlm") / "home"
-    done = as_json(command(home)("run", "--study", "sample", "--json"))
-    assert done["failed"] == 0
-    return home
+def made() -> Path:
+    return sample_home()
 
 
 @pytest.fixture

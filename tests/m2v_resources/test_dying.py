@@ -7,7 +7,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from m2v.errors import LabelStudioError, StoreError
 from m2v_resources import label_studio_server
 from m2v_resources.label_studio import Address, Server
 from m2v_resources.rounds import Rounds, address
+from tests import warm
 from tests.conftest import free_port, running
 from tests.m2v_resources.asking import leeks, plan, question, rounds, tasks
 from tests.people import join
@@ -93,7 +93,7 @@ def test_fifty_kills_of_the_platform_lose_and_double_nothing(
 ) -> None:
     home, _ = mortal
     draw = random.Random(7)  # noqa: S311
-    command = [sys.executable, "-m", "tests.m2v_resources.dying", str(home), "kills", "1200"]
+    command = [warm.python(), "-m", "tests.m2v_resources.dying", str(home), "kills", "1200"]
     found, person, answered = rounds(home, "kills"), join(home), {}
     for n in range(N_KILLS):
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=CHECKOUT) as platform:

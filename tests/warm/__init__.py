@@ -6,11 +6,13 @@ of a real process, without the ten seconds in which that imports torch. Each pro
 """
 
 import os
+import selectors
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,14 +61,18 @@ def families(folder: Path) -> dict[str, Family]:
     return {
         "programs": Family(programs, (*programs, *later), offline(folder)),
         "command": Family((parent.COMMAND,), command, {"COLUMNS": "200"}),
+        "platform": Family(("tests.m2v_resources.dying",), ("tests.m2v_resources.dying",), {}),
     }
 
 
 class Parents:
-    """The processes that fork, and stand-ins for Python and for the command in ``folder/bin``.
+    """The processes that fork, each started when it is first asked, and stand-ins for Python and for the command.
 
     Args:
         chosen: Families by name; ours by default.
+
+    Attributes:
+        bin: Where the stand-ins lie, beside whatever else lies beside Python.
     """
 
     def __init__(self, chosen: Mapping[str, Family] | None = None) -> None:
@@ -74,49 +80,68 @@ class Parents:
         self.bin = self.folder / "bin"
         self.bin.mkdir()
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.asleep = selectors.DefaultSelector()
         described: dict[str, dict[str, object]] = {}
         for name, family in (families(self.folder) if chosen is None else chosen).items():
-            address = self._start(name, family)
-            about = {"address": address, "settings": dict(family.settings), "checkout": str(CHECKOUT)}
-            described |= dict.fromkeys(family.programs, about | {"namespaces": parent.namespaces()})
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(str(self.folder / name))
+            listener.listen(64)
+            self.asleep.register(listener, selectors.EVENT_READ, family)
+            about = {"settings": dict(family.settings), "checkout": str(CHECKOUT), "namespaces": parent.namespaces()}
+            described |= dict.fromkeys(family.programs, about | {"address": str(self.folder / name)})
+        self._write_stand_ins(described)
+        self.hears, self.tells = os.pipe()
+        self.asleep.register(self.hears, selectors.EVENT_READ)
+        self.thread = threading.Thread(target=self._wake)
+        self.thread.start()
+
+    def _write_stand_ins(self, described: Mapping[str, Mapping[str, object]]) -> None:
         head = f"#!{sys.executable} -IS\nPYTHON = {sys.executable!r}\nSTARTED_BY = {STARTED_BY!r}\n"
         body = (Path(__file__).parent / "stand_in.py").read_text(encoding="utf-8")
         for name in ("python", parent.COMMAND):
             (self.bin / name).write_text(f"{head}PARENTS = {described!r}\n{body}", encoding="utf-8")
             (self.bin / name).chmod(0o755)
-        # Whoever looks for other commands beside Python finds them.
         for script in BIN.iterdir():
             if not script.name.startswith(("python", "activate")) and script.name != parent.COMMAND:
                 (self.bin / script.name).symlink_to(script)
 
-    def _start(self, name: str, family: Family) -> str:
-        """Start a family's parent; return the address at which it is asked."""
-        address = str(self.folder / f"{name}.socket")
+    def _wake(self) -> None:
+        """Start each parent that is asked, until we are to stop."""
+        while True:
+            for key, _ in self.asleep.select():
+                if key.fd == self.hears:
+                    return
+                assert isinstance(key.fileobj, socket.socket)
+                self.asleep.unregister(key.fileobj)
+                self._start(key.fileobj, key.data)
+
+    def _start(self, listener: socket.socket, family: Family) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("M2V_", "DAGSTER_"))}
-        with socket.socket(socket.AF_UNIX) as listener, (self.folder / f"{name}.log").open("wb") as log:
-            listener.bind(address)
-            listener.listen(64)
-            words = [str(listener.fileno()), str(self.bin / "python"), STARTED_BY, *family.imports]
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.warm.parent", *words],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                env={**clean, **family.settings},
-                cwd=CHECKOUT,
-                pass_fds=[listener.fileno()],
-                start_new_session=True,
+        words = [str(listener.fileno()), str(self.bin / "python"), STARTED_BY, *family.imports]
+        with listener, (self.folder / "log").open("ab") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "tests.warm.parent", *words],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=log,
+                    env={**clean, **family.settings},
+                    cwd=CHECKOUT,
+                    pass_fds=[listener.fileno()],
+                    start_new_session=True,
+                )
             )
-        self.processes.append(process)
-        return address
 
     def stop(self) -> None:
         """End them and remove their folder."""
+        os.write(self.tells, b"x")
+        self.thread.join()
         for process in self.processes:
             assert process.stdin
             process.stdin.close()
         for process in self.processes:
             process.wait(60)
+        self.asleep.close()
         shutil.rmtree(self.folder)
 
 

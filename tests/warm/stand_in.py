@@ -52,16 +52,16 @@ def namespaces() -> list[int]:
 
 def become(module: str, arguments: list[str], address: str) -> None:
     """Have the parent fork the program; end as it does."""
-    if os.environ.get(STARTED_BY):  # noqa: F821 (written before this file)
+    if os.environ.get(STARTED_BY):
         # What a warm program starts ends with it: whoever kills that by our numbers cannot see ours below it.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     parent = socket.socket(socket.AF_UNIX)
     parent.connect(address)
     hears, lives = os.pipe()
     cores = " ".join(map(str, os.sched_getaffinity(0)))
-    said = "\0".join(
-        [module, os.getcwd(), cores, str(len(arguments)), *arguments, *(f"{name}={value}" for name, value in os.environ.items())]
-    ).encode(errors="surrogateescape")
+    variables = [f"{name}={value}" for name, value in os.environ.items()]
+    said = "\0".join([module, os.getcwd(), cores, str(len(arguments)), *arguments, *variables])
+    said = said.encode(errors="surrogateescape")
     files = array.array("i", [0, 1, 2, hears])
     parent.sendmsg([len(said).to_bytes(8, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files.tobytes())])
     parent.sendall(said)
@@ -104,11 +104,11 @@ def received(parent: socket.socket, n_bytes: int) -> bytes:
 def main() -> None:
     name, arguments = os.path.basename(sys.argv[0]), sys.argv[1:]
     found = wanted(name, arguments)
-    parent = PARENTS.get(found[0]) if found else None  # noqa: F821
+    parent = PARENTS.get(found[0]) if found else None
     if found and parent and is_like(os.environ, parent):
         become(*found, parent["address"])
-    python = [PYTHON] if name == "python" else [PYTHON, os.path.join(os.path.dirname(PYTHON), name)]  # noqa: F821
-    os.execv(PYTHON, [*python, *arguments])  # noqa: F821
+    python = [PYTHON] if name == "python" else [PYTHON, os.path.join(os.path.dirname(PYTHON), name)]
+    os.execv(PYTHON, [*python, *arguments])
 
 
 main()

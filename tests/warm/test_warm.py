@@ -141,15 +141,24 @@ def test_forks_find_what_was_imported_and_work_at_once(parents: warm.Parents) ->
     assert [process.communicate()[0] for process in processes] == [f"{number}\n" for number in range(8)]
 
 
+WOKEN = """
+import subprocess, time
+from tests import warm
+parents = warm.Parents({"tool": warm.Family(("json.tool",), ("json",), {})})
+subprocess.run([parents.bin / "python", "-m", "json.tool", "--help"], check=True, stdout=subprocess.DEVNULL)
+print(parents.folder, flush=True)
+time.sleep(600)
+"""
+
+
 def test_parents_end_with_whoever_started_them() -> None:
-    script = "import time; from tests import warm; p = warm.Parents({}); print(p.folder, flush=True); time.sleep(600)"
-    script = script.replace("{}", "{'x': warm.Family(('x',), ('json',), {})}")
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=warm.CHECKOUT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", WOKEN], cwd=warm.CHECKOUT, stdout=subprocess.PIPE, text=True)
     assert process.stdout
-    folder = process.stdout.readline().strip()
+    listed = ["pgrep", "-f", f"tests.warm.parent .* {process.stdout.readline().strip()}/"]
+    assert subprocess.run(listed, check=True, capture_output=True, text=True).stdout
     process.kill()
     process.wait()
     deadline = time.monotonic() + 60
-    while subprocess.run(["pgrep", "-f", f"tests.warm.parent .* {folder}/"], check=False, capture_output=True).stdout:
+    while subprocess.run(listed, check=False, capture_output=True).stdout:
         assert time.monotonic() < deadline
         time.sleep(0.05)

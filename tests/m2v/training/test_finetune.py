@@ -25,7 +25,7 @@ from m2v.errors import StoreError
 from m2v.training import adapters, infer
 from m2v_resources import launchers
 from m2v_resources.reaper import descendants
-from tests import encoders
+from tests import encoders, shared
 
 LOSSES = ["step", "epoch", "loss", "learning_rate"]
 # Hateful is what calls a vegetable rotten; lengths differ, so that padding does.
@@ -82,12 +82,27 @@ ENTRY = {"targets": r".*self\.(query|value)", "epochs": 8, "batch_size": 8, "dro
 ENTRY |= {"head_learning_rate": 0.2, "rank": 64}
 
 
-@pytest.fixture(scope="module")
-def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
-    folder = tmp_path_factory.mktemp("garden")
+def planted(folder: Path) -> Garden:
+    """A garden in a folder."""
     for name, rows in (("train", TRAIN), ("validation", VALIDATION)):
         pl.DataFrame(rows, schema=["text", "label"], orient="row").write_parquet(folder / f"{name}.parquet")
     return Garden(folder, encoders.tiny(folder))
+
+
+def one_host(stage: int) -> Path:
+    """What two processes on one host learn in two epochs, by ZeRO's stage; others learn it on several hosts."""
+
+    def train(folder: Path) -> None:
+        entry = {"n_processes": 2, "epochs": 2, "zero_stage": stage}
+        result = encoders.run(planted(folder).command("trained", entry=entry), folder)
+        assert result.returncode == 0, result.stderr
+
+    return shared.once(f"one_host_{stage}", train) / "trained"
+
+
+@pytest.fixture(scope="module")
+def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
+    return planted(tmp_path_factory.mktemp("garden"))
 
 
 PAPER = {"entry": {"epochs": 2}, "validation": None}
