@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, Page, sync_playwright
 from xdist.remote import Producer
 
@@ -20,6 +21,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the session's folder, and have programs imported from now on, once for all of its workers."""
     # Threads that wait for others sleep: with more programs than cores, spinning takes three times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # A law that takes its time on a busy machine is not broken.
+    settings.register_profile("m2v", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("m2v")
     if shared.FOLDER not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="m2v-tests-")
         os.environ[shared.FOLDER] = folder.name

@@ -26,7 +26,7 @@ def rows(n: int) -> pl.DataFrame:
 
 
 @given(cuts=st.lists(st.integers(0, 9), max_size=4))
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_rows_in_any_parts_are_the_version_that_the_whole_is(store: TableStore, cuts: list[int]) -> None:
     whole = rows(9)
     first = store.write(whole, schemas.MEMES, "fhm")
