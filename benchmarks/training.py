@@ -17,7 +17,7 @@ import vlms
 from figure import report, scratch_folder
 from m2v.catalog.entries import VlmLora
 from m2v.prediction import models
-from m2v.training import instruct, vision
+from m2v.training import conversations, instruct, vision
 
 N_EXAMPLES, BATCH, N_PAIRS = 48, 4, 3
 N_EPOCHS = 5  # as the paper
@@ -49,7 +49,7 @@ def main() -> None:
             )
 
 
-def _learner(architecture: str, folder: Path, *, scope: Literal["language", "all"]) -> instruct.Conversations:
+def _learner(architecture: str, folder: Path, *, scope: Literal["language", "all"]) -> conversations.Conversations:
     model = VlmLora(
         name="medium-lora",
         title="LoRA",
@@ -71,12 +71,12 @@ def _learner(architecture: str, folder: Path, *, scope: Literal["language", "all
         seed=0,
         content={},
     )
-    learner = instruct.Conversations(task, rows=rows, held_out=None)
+    learner = conversations.Conversations(task, rows=rows, held_out=None)
     learner.model.train()
     return learner
 
 
-def _ours(learner: instruct.Conversations, optimiser: torch.optim.Optimizer, *, n: int) -> float:
+def _ours(learner: conversations.Conversations, optimiser: torch.optim.Optimizer, *, n: int) -> float:
     """Seconds an example."""
     began = time.perf_counter()
     places = list(learner.order)[:n]
@@ -88,14 +88,14 @@ def _ours(learner: instruct.Conversations, optimiser: torch.optim.Optimizer, *, 
     return (time.perf_counter() - began) / n
 
 
-def _epochs(learner: instruct.Conversations, optimiser: torch.optim.Optimizer) -> float:
+def _epochs(learner: conversations.Conversations, optimiser: torch.optim.Optimizer) -> float:
     """Seconds an example over a whole training, of which each picture is new in the first epoch only."""
     if learner.kept:
         learner.kept = vision.Kept(learner.loaded.model)
     return sum(_ours(learner, optimiser, n=N_EXAMPLES) for _ in range(N_EPOCHS)) / N_EPOCHS
 
 
-def _plain(learner: instruct.Conversations, optimiser: torch.optim.Optimizer, *, n: int) -> float:
+def _plain(learner: conversations.Conversations, optimiser: torch.optim.Optimizer, *, n: int) -> float:
     """Seconds an example, the released scripts' way."""
     began = time.perf_counter()
     tokenizer = learner.loaded.tokenizer

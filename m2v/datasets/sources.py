@@ -10,15 +10,25 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from m2v import storage
 from m2v.catalog.entries import Dataset, Source
-from m2v.datasets import sample, sample_media
+from m2v.datasets import sample
 from m2v.errors import BadInput, ChecksumMismatch, MissingSource, StoreError
 
 TIMEOUT_S = 60
+
+
+def _draw(*arguments: Any, **settings: Any) -> Path:
+    """Draw the sample's media; what draws is imported only then."""
+    from m2v.datasets import sample_media
+
+    return sample_media.write(*arguments, **settings)
+
+
 GENERATORS: Mapping[str, Callable[..., None]] = {"sample": sample.write}
-MEDIA_GENERATORS: Mapping[str, Callable[..., Path]] = {"sample": sample_media.write}
+MEDIA_GENERATORS: Mapping[str, Callable[..., Path]] = {"sample": _draw}
 
 
 def find(source: Source, *, home: Path) -> dict[str, Path]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from m2v import mapping, programfiles, progress, shards
+from m2v import lean, mapping, programfiles, progress, shards
 from m2v.catalog import weights
 from m2v.catalog.entries import Encoder
 
@@ -60,7 +60,8 @@ def encode(texts: pl.DataFrame, *, encoder: Encoder, folder: Path, report: progr
     Args:
         texts: Columns ``text_sha256``, ``text``.
     """
-    import transformers
+    with lean.imports():
+        import transformers.modeling_utils
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(weights.folder(encoder))
     # Without a limit here, so that what is cut can be counted.

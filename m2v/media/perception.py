@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from m2v import shards, storage
+from m2v import lean, shards, storage
 from m2v.catalog import weights
 from m2v.catalog.entries import Perceiver
 from m2v.media import audio
@@ -71,8 +71,9 @@ def _kept(
 
 
 def _embed(frames: Mapping[str, storage.Place], keep: shards.Keep, *, model: Path, report: Report) -> None:
-    import torch
-    import transformers
+    with lean.imports():
+        import torch
+        import transformers.modeling_utils
     from PIL import Image
 
     transformers.utils.logging.disable_progress_bar()
@@ -93,8 +94,9 @@ def _embed(frames: Mapping[str, storage.Place], keep: shards.Keep, *, model: Pat
 
 
 def _transcribe(sounds: Mapping[str, Path], keep: shards.Keep, *, model: Path, report: Report) -> None:
-    import torch
-    import transformers
+    with lean.imports():
+        import torch
+        import transformers.modeling_utils
 
     transformers.utils.logging.disable_progress_bar()
     processor = transformers.AutoProcessor.from_pretrained(model)

@@ -109,7 +109,7 @@ def spread(planned: Plan, *, task: Task, folder: Path, report: Report) -> dict[s
 
 
 class Copy:
-    """A copy on some host; what another one has kept of its shard before it died is not asked again."""
+    """A copy on some host; batches that another one has kept whole of its shard before it died are not asked again."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         self.task = Task.model_validate(given["task"])
@@ -128,9 +128,10 @@ class Copy:
         with shards.part(self.folder, ANSWERS, name=programfiles.digest("".join(digests))) as (known, add):
 
             def keep(digest: str, probability: float | None, outcome: str) -> None:
-                add(request_sha256=digest, probability=probability, outcome=outcome)
+                if digest not in known:
+                    add(request_sha256=digest, probability=probability, outcome=outcome)
 
-            self.asker.ask(_without(batches, known), keep=keep)
+            self.asker.ask(_unknown(batches, known), keep=keep)
         after = self.asker.counts()
         return {
             **{name: after[name] - before[name] for name in ("n_prefixes", "n_halved")},
@@ -140,11 +141,9 @@ class Copy:
         }
 
 
-def _without(batches: Iterable[scoring.Batch], known: set[str]) -> Iterator[scoring.Batch]:
-    for batch in batches:
-        left = tuple(each for each in batch.questions if each.item not in known)
-        if left:
-            yield scoring.Batch(batch.before, left)
+def _unknown(batches: Iterable[scoring.Batch], known: set[str]) -> Iterator[scoring.Batch]:
+    """Yield the batches of which an answer is missing, whole: in a smaller one the last digits would be others."""
+    return (batch for batch in batches if not known.issuperset(each.item for each in batch.questions))
 
 
 def packed(batches: Sequence[scoring.Batch]) -> dict[str, Any]:

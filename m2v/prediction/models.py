@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import transformers
 
+from m2v import lean
 from m2v.catalog import weights
 from m2v.catalog.entries import Vlm
 from m2v.errors import M2VError
@@ -98,7 +99,8 @@ def with_weights(read: Loaded, *, home: Path, adapter: Path | None = None, is_tr
     )
     config = model.config
     if adapter:
-        from peft import PeftModel
+        with lean.imports(quantisation=entry.quantisation):
+            from peft import PeftModel
 
         # Not merged: that would round, and quantise, anew what was trained beside the weights.
         model = PeftModel.from_pretrained(model, str(adapter))

@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from m2v import mapping, programfiles, progress, shards, storage
+from m2v import lean, mapping, programfiles, progress, shards, storage
 from m2v.catalog.entries import Vlm
 from m2v.errors import StoreError
 from m2v.prediction import prompts, served
@@ -111,7 +111,11 @@ def ask(
             )
         return {}
     # Only now torch is imported: a run that finds everything known takes no second.
-    from m2v.prediction import copies, models
+    with lean.imports(quantisation=task.model.quantisation):
+        # Under every model, and imported by the first one that is loaded.
+        import transformers.modeling_utils  # noqa: F401
+
+        from m2v.prediction import copies, models
 
     planned = copies.plan(items, names=names, task=task, demonstrations=demonstrations)
     if mapping.is_spread():

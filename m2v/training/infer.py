@@ -10,13 +10,10 @@ import time
 from pathlib import Path
 
 import polars as pl
-import torch
-import transformers
 
-from m2v import programfiles, progress
+from m2v import lean, programfiles, progress
 from m2v.catalog.entries import Encoder
 from m2v.errors import StoreError
-from m2v.training import adapters, collate
 
 
 def main() -> None:
@@ -24,11 +21,16 @@ def main() -> None:
     if programfiles.complete(out):
         return
     began = time.monotonic()
+    encoder = Encoder.model_validate(spec["encoder"])
+    checkpoint = verified(Path(spec["checkpoint"]), encoder=encoder)
+    with lean.imports():
+        import torch
+        import transformers
+
+        from m2v.training import adapters, collate
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(os.cpu_count() or 1)
-    encoder = Encoder.model_validate(spec["encoder"])
-    checkpoint = verified(Path(spec["checkpoint"]), encoder=encoder)
     model = adapters.load(encoder, checkpoint).to("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = collate.tokenizer(encoder)
     rows = pl.read_parquet(spec["texts"])

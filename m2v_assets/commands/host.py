@@ -4,8 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +39,9 @@ def daemon(patience: Patience = 90.0) -> None:
 @app.command(epilog="Example: m2v host health webserver")
 def health(service: str) -> None:
     """Whether a service of this machine answers: exit code 0 or 1."""
+    import urllib.error
+    import urllib.request
+
     from m2v_resources import host
     from m2v_resources.home import home
 

@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from m2v.catalog import open_study
-
 if TYPE_CHECKING:
     import dagster as dg
 
@@ -23,6 +21,7 @@ def opened(study: str) -> tuple["StudyPlan", "dg.DagsterInstance", Path]:
     """The study resolved, Dagster's instance, and the platform's home."""
     import dagster as dg
 
+    from m2v.catalog import open_study
     from m2v_resources.home import home, use_dagster_home
 
     plan = open_study(study)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import typer
 
-from m2v.catalog import load, open_study
 from m2v_assets.commands.options import Json
 
 app = typer.Typer(help="Studies: what there is, and a copy of one to work on.", no_args_is_help=True)
@@ -13,6 +12,7 @@ app = typer.Typer(help="Studies: what there is, and a copy of one to work on.", 
 @app.command("list", epilog="Example: m2v study list")
 def list_studies(as_json: Json = False) -> None:
     """The studies that come with M2V."""
+    from m2v.catalog import load
     from m2v_assets import console
 
     studies = load().studies.values()
@@ -25,6 +25,7 @@ def list_studies(as_json: Json = False) -> None:
 @app.command(epilog="Example: m2v study copy sample my-study && m2v run --study my-study/study.yaml")
 def copy(study: str, folder: Path, as_json: Json = False) -> None:
     """Copy a study with its catalog entries and files into a folder, to edit there."""
+    from m2v.catalog import open_study
     from m2v.datasets import sources
     from m2v.datasets.copy import copy_study
     from m2v_assets import console

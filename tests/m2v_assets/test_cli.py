@@ -202,3 +202,13 @@ def test_an_error_of_ours_is_told_whatever_caused_it_and_whatever_wraps_it() -> 
         told = serializable_error_info_from_exc_info(sys.exc_info())
     assert materialise.message(told, run_id="f00d") == "No room for leeks: free some."
     assert materialise.message(told.cause.cause, run_id="f00d").startswith("OSError: 28 (unexpected; ")
+
+
+def test_help_imports_no_heavy_library() -> None:
+    script = (
+        "import sys\nfrom m2v_assets.cli import main\nsys.argv = ['m2v', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'dagster', 'polars', 'pydantic', 'torch', 'yaml'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
