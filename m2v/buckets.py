@@ -19,8 +19,9 @@ SCHEME = "s3://"
 # Proves that the server refuses to create what is there; kept, because it never has to be created again.
 PROOF = ".creates-once"
 PIECE_BYTES = 8 * 2**20
-# Whether anybody answers is known within seconds; of a transfer only silence is bounded, not how long it takes.
-FIRST = {"connect_timeout": "3s", "timeout": "5s"}, {"max_retries": 2, "retry_timeout": timedelta(seconds=5)}
+# Whether anybody answers is known within so many seconds (M2V_STORAGE_PATIENCE_S); of a transfer only silence is
+# bounded, not how long it takes.
+PATIENCE_S = 5.0
 LATER = (
     {"connect_timeout": "5s", "timeout": "12h", "read_timeout": "30s"},
     {"max_retries": 6, "retry_timeout": timedelta(seconds=30)},
@@ -55,7 +56,7 @@ class Bucket:
     def __init__(self, address: str) -> None:
         self.address, self.is_proved = address, False
         with _translated(address, "listed"):
-            next(iter(self._library().list(self._opened(*FIRST), chunk_size=1)), None)
+            next(iter(self._library().list(self._opened(*_first()), chunk_size=1)), None)
         self._store = self._opened(*LATER)
 
     def get(self, name: str) -> bytes | None:
@@ -173,6 +174,13 @@ def inside(root: str, name: str) -> str | None:
     clean = posixpath.normpath(name)
     is_out = name.startswith("/") or clean == ".." or clean.startswith("../") or "\0" in name
     return None if is_out or clean == "." else f"{root.rstrip('/')}/{clean}"
+
+
+def _first() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings of the client that finds out whether anybody answers."""
+    seconds = float(os.environ.get("M2V_STORAGE_PATIENCE_S") or PATIENCE_S)
+    client = {"connect_timeout": f"{0.6 * seconds:.3f}s", "timeout": f"{seconds:.3f}s"}
+    return client, {"max_retries": 2, "retry_timeout": timedelta(seconds=seconds)}
 
 
 def _parts(address: str) -> tuple[str, str]:

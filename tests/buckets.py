@@ -38,8 +38,8 @@ class Server:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What a client needs to reach it."""
-        return {**KEYS, "AWS_ENDPOINT_URL": self.url}
+        """What a client needs to reach it; it answers one request at a time, on a busy machine late."""
+        return {**KEYS, "AWS_ENDPOINT_URL": self.url, "M2V_STORAGE_PATIENCE_S": "60"}
 
     def client(self, service: str = "s3") -> Any:
         """The server as boto3 sees it, beside our own door."""

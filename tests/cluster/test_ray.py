@@ -167,7 +167,7 @@ def test_the_sample_is_labelled_and_encoded_as_on_one_machine_though_a_worker_is
     # Equal rows are the version that was there.
     for table in ("text_features", "predictions"):
         for path in (there / "tables" / table).iterdir():
-            assert TableStore(there / "tables").numbers(table, path.name) == [1]
+            assert TableStore(there / "tables").numbers(table, path.name) == [1], path.name
     # Nothing that was answered was asked again.
     kept = pl.concat([pl.read_parquet(path) for path in answers.glob("*.parquet")])
     assert kept.height == kept["request_sha256"].n_unique()

@@ -229,7 +229,10 @@ def test_two_publishers_at_once_leave_whole_versions_only(
     assert sorted(repo.tags) == [f"v{number}" for number in range(1, len(set(words)) + 1)]
     held = {tag: repo.at(tag).files["data/train.parquet"][:5].decode().strip() for tag in repo.tags}  # pyright: ignore
     assert {word[:4] for word in words} == {word[:4] for word in held.values()}
-    assert [commit.title for commit in repo.commits].count("Release v1") == 1
+    # Equal content is one commit. Of different ones, who came second may have found the first without its tag yet,
+    # which is also what a killed publisher leaves: its commit is then built upon, and not the version's.
+    n_first = [commit.title for commit in repo.commits].count("Release v1")
+    assert n_first == 1 or (n_first == 2 and words[0] != words[1])
 
 
 PUBLISHER = """

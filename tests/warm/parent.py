@@ -115,8 +115,8 @@ def asked(stand_in: socket.socket) -> Request | None:
             os.close(file)
         return None
     module, folder, cores, n, *words = said.decode(errors="surrogateescape").split("\0")
-    arguments, pairs = words[: int(n)], words[int(n) :]
-    return Request(module, folder, set(map(int, cores.split())), arguments, dict(pair.split("=", 1) for pair in pairs), list(files))
+    variables = dict(pair.split("=", 1) for pair in words[int(n) :])
+    return Request(module, folder, set(map(int, cores.split())), words[: int(n)], variables, list(files))
 
 
 def become(request: Request, *, python: str, started_by: str) -> None:
