@@ -10,7 +10,7 @@ SCALE := $(VENV)/.scale
 # What developers need besides that: test tools, stand-ins of servers, type checker, linters.
 DEV := $(VENV)/.dev
 # Most tests wait for a server or a process: more workers than cores keep the cores busy.
-WORKERS ?= 4
+WORKERS ?= 3
 # Label Studio has an environment of its own: its pins are not ours, and it is another 1 GB.
 LABEL_STUDIO := label_studio/.venv/.installed
 PORT ?= 8080

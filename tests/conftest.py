@@ -44,6 +44,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> order.G
     return order.Groups(config, log)
 
 
+@pytest.fixture
+def cold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start programs truly: each one is, somewhere."""
+    monkeypatch.setenv(warm.COLD, "1")
+
+
 @pytest.fixture(scope="session")
 def migrated() -> Path:
     """A home whose Label Studio was started once on an empty database, which takes half a minute, and stopped."""

@@ -1,6 +1,7 @@
 """What several workers need and one of them makes: each thing once in a session, in a folder that nobody changes."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ def once(name: str, make: Callable[[Path], object]) -> Path:
     with FileLock(folder.with_suffix(".lock")):
         done = folder.with_suffix(".done")
         if not done.exists():
+            # Of one whose making failed nothing is left.
+            shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             make(folder)
             done.touch()

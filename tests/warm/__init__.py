@@ -56,7 +56,11 @@ def families(folder: Path) -> dict[str, Family]:
         "training": ("finetune", "infer", "instruct"),
     }
     programs = (*(f"m2v.{stage}.{each}" for stage, names in stages.items() for each in names), "torch.distributed.run")
-    later = ("m2v.prediction.copies", "m2v.prediction.served", "m2v.catalog.tiny", "m2v.media.perception")
+    # What they import once they know that they must.
+    later = (
+        *("m2v.training.processes", "m2v.training.texts", "m2v.training.conversations", "transformers.modeling_utils"),
+        *("m2v.prediction.copies", "m2v.prediction.served", "m2v.catalog.tiny", "m2v.media.perception"),
+    )
     command = ("m2v_assets.cli", "m2v_assets.console", "m2v_assets.materialise", "m2v_assets.requirements")
     return {
         "programs": Family(programs, (*programs, *later), offline(folder)),

@@ -64,6 +64,7 @@ def one_by_one(texts: list[str], *, encoder: Encoder, packages: Path) -> np.ndar
     return np.array(rows)
 
 
+@pytest.mark.usefixtures("cold")
 def test_embeddings_are_those_of_each_text_alone(tmp_path: Path, packages: Path, encoder: Encoder) -> None:
     result = encoders.run(start(tmp_path, [*TEXTS, TEXTS[0]], encoder=encoder), packages)
     assert result.returncode == 0, result.stderr

@@ -63,6 +63,7 @@ def shelf(tmp_path: Path) -> Shelf:
     return Shelf(tmp_path)
 
 
+@pytest.mark.usefixtures("cold")
 def test_a_video_with_sound_and_one_with_a_file_of_its_own(shelf: Shelf) -> None:
     films.film(shelf.media / "a.mp4", n=20, with_sound=True)
     films.film(shelf.media / "b.mp4", n=20)
@@ -204,6 +205,7 @@ def test_half_a_result_is_made_again(tmp_path: Path) -> None:
     assert work.results(tasks, dies, folder=tmp_path, report=report, unit="files") == {"a": {"name": "a"}}
 
 
+@pytest.mark.usefixtures("cold")
 def test_pictures_are_rows_with_hashes_or_reasons(tmp_path: Path) -> None:
     media = tmp_path / "media"
     for name, colour in (("a", (200, 30, 30)), ("b", (200, 30, 30)), ("c", (30, 30, 200))):

@@ -84,6 +84,7 @@ def test_items_that_are_the_same_are_asked_about_once(asking: Asking) -> None:
     assert found["request_sha256"].n_unique() == 12
 
 
+@pytest.mark.usefixtures("cold")
 def test_outcomes_are_counted_and_none_becomes_a_label(asking: Asking) -> None:
     said = asking("written", mode="generate")
     assert sum(said["outcomes"].values()) == 12

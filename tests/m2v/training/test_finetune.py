@@ -225,6 +225,7 @@ def test_a_clock_that_jumps_back_costs_no_state(garden: Garden, plain: Path) -> 
     assert_frame_equal(losses(garden.folder / "jumps"), losses(plain))
 
 
+@pytest.mark.usefixtures("cold")
 def test_the_reloaded_adapter_gives_the_probabilities_of_training(garden: Garden, zero_2: Path) -> None:
     result = garden.infer("scored", checkpoint=zero_2)
     assert result.returncode == 0, result.stderr

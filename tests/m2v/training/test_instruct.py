@@ -190,6 +190,7 @@ def test_the_scope_decides_whether_the_vision_tower_is_trained(memes: Class, sco
     assert any("cross_attn" in name for name in trained)
 
 
+@pytest.mark.usefixtures("cold")
 def test_the_papers_way_keeps_the_last_epoch_and_no_threshold(memes: Class) -> None:
     model = vlms.lora(epochs=3, fidelity="paper", quantisation="none")
     folder = memes.trained("paper", base=vlms.entry("mllama"), model=model)
