@@ -32,7 +32,7 @@ demo: $(STAMP) ## the whole study on the published tables, or on the sample wher
 	@echo "== Running the study '$(STUDY)' (on 2 cores some minutes the first time, seconds from then on)"
 	@$(BIN)/m2v run --study $(STUDY) --fallback sample
 
-test: $(DEV) $(LABEL_STUDIO) browser services ## every test, in about a quarter of an hour (docs/testing.md)
+test: $(DEV) $(LABEL_STUDIO) browser services ## every test (docs/testing.md)
 	@echo "== Running the tests"
 	@$(BIN)/pytest -q -n $(WORKERS) --durations=25
 
