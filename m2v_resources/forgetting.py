@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from m2v import schemas, shards, storage
+from m2v.catalog.variants import variant
 from m2v.errors import LabelStudioError, MissingSource, UnknownName
 from m2v.lineage.graph import Graph, Node
 from m2v_resources.ledger import Ledger
@@ -61,7 +62,7 @@ class Forgotten:
 
 def forgotten_ids(store: TableStore, dataset: str) -> list[str]:
     """Ids of the dataset's memes that must not be read any more."""
-    name = dataset.replace("-", "_")
+    name = variant(dataset)
     return store.read(schemas.FORGOTTEN.name, name)["meme_id"].to_list() if _has(store, name) else []
 
 
@@ -114,7 +115,7 @@ class _Search:
 
     def __init__(self, store: TableStore, dataset: str, identifier: str) -> None:
         self.store, self.dataset, self.identifier = store, dataset, identifier
-        self.variant = dataset.replace("-", "_")
+        self.variant = variant(dataset)
         self.record = Record(store)
         self.graph: Graph = self.record.graph()
         place = f"memes/{self.variant}"

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from m2v import schemas
+from m2v.catalog.variants import variant
 from m2v.errors import BadInput, M2VError, StoreError, UnknownName
 from m2v.lineage.cause import causes
 from m2v.lineage.graph import Graph, Node
@@ -43,7 +44,7 @@ class Stories:
             M2VError: No such dataset or id.
         """
         dataset, _, identifier = item.partition("/")
-        place = f"memes/{dataset.replace('-', '_')}"
+        place = f"memes/{variant(dataset)}"
         if not identifier or place not in self.graph.latest:
             known = sorted(each.removeprefix("memes/") for each in self.graph.latest if each.startswith("memes/"))
             raise UnknownName("stored meme dataset (write dataset/id)", dataset, known)
@@ -153,7 +154,7 @@ class Stories:
             return []
 
     def _of_table(self, table: str, run: str, item: str | None) -> dict[str, Any]:
-        place = f"{table}/{run.replace('-', '_')}"
+        place = f"{table}/{variant(run)}"
         known = {each.variant: each for each in self.graph.latest.values() if each.table == table}
         if place not in self.graph.latest:
             raise UnknownName(f"run in {table}", run, known)
@@ -179,12 +180,12 @@ class Stories:
         return self._told({**head, "item": item}, found) | self._versions(versions)
 
     def _is_about(self, version: Node, dataset: str) -> bool:
-        place = f"memes/{dataset.replace('-', '_')}"
+        place = f"memes/{variant(dataset)}"
         return place in {each.place for each in self.graph.upstream(version.name)}
 
     def _tombstone(self, dataset: str, identifier: str) -> dict[str, Any] | None:
         """What is kept of a forgotten meme: when, why, and what rested on it."""
-        version = self.graph.latest.get(f"{schemas.FORGOTTEN.name}/{dataset.replace('-', '_')}")
+        version = self.graph.latest.get(f"{schemas.FORGOTTEN.name}/{variant(dataset)}")
         rows = self.record.rows(version, meme_id=identifier).to_dicts() if version else []
         return rows[0] if rows else None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from m2v.catalog.variants import variant
 from m2v.errors import M2VError
 from m2v.publishing.card import PROMPT, data_files
 from m2v.publishing.release import DatasetRelease, Part
@@ -47,7 +48,7 @@ def write(
             record_sets.append(mlc.RecordSet(ctx=context, id=name, name=name, fields=fields))
     metadata = mlc.Metadata(
         ctx=context,
-        name=release.repo.rpartition("/")[2].replace("-", "_"),
+        name=variant(release.repo.rpartition("/")[2]),
         description=_joined(release.parts, lambda part: f"{part.memes_title}, as {part.target_title} labels them."),
         url=f"https://huggingface.co/datasets/{release.repo}",
         license=[*dict.fromkeys(part.licence_link or part.licence for part in release.parts)],

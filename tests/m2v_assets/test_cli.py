@@ -141,6 +141,24 @@ def test_a_bad_file_leaves_the_last_good_version_and_says_where(sample: Run, hom
     assert as_json(sample("run", "--study", study, "--json"))["failed"] == 0
 
 
+def test_a_dataset_may_be_a_release_with_a_dot(m2v: Run, home: Path, tmp_path: Path) -> None:
+    study = as_json(m2v("study", "copy", "sample-recorded", str(tmp_path / "mine"), "--json"))["study"]
+    for path, line in ((tmp_path / "mine" / "memes" / "veggie.yaml", "name: veggie\n"), (Path(study), "- veggie\n")):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(line, line.replace("veggie", "veggie-2.0")), encoding="utf-8")
+    (tmp_path / "mine" / "memes" / "veggie.yaml").rename(tmp_path / "mine" / "memes" / "veggie-2.0.yaml")
+    made = as_json(m2v("run", "--study", study, "--select", "voted_labels", "--json"))
+    assert "memes/veggie_2_0" in made["assets"]
+    meme = TableStore(home / "tables").read("memes", "veggie_2_0")["meme_id"][0]
+    assert as_json(m2v("audit", "meme", f"veggie-2.0/{meme}", "--json"))["rows"]
+    assert as_json(m2v("audit", "impact", "meme", f"veggie-2.0/{meme}", "--json"))
+    m2v("forget", "meme", f"veggie-2.0/{meme}", "--why", "a request", "--json")
+    assert TableStore(home / "tables").read("forgotten", "veggie_2_0")["meme_id"].to_list() == [meme]
+    again = as_json(m2v("run", "--study", study, "--select", "memes", "--json"))
+    assert again["failed"] == 0
+    assert meme not in TableStore(home / "tables").read("memes", "veggie_2_0")["meme_id"]
+
+
 def test_a_failing_asset_does_not_keep_others_from_being_made(m2v: Run, tmp_path: Path) -> None:
     study = as_json(m2v("study", "copy", "sample-recorded", str(tmp_path / "mine"), "--json"))["study"]
     path = tmp_path / "mine" / "tables" / "sample" / "veggie_answers.csv"
