@@ -11,6 +11,7 @@ import typer
 from m2v.errors import M2VError, MissingSource
 from m2v_assets.commands import audit, forgetting, host, publish, rounds, studies, tables
 from m2v_assets.commands.options import Json, Select, Study, observe, opened
+from m2v_resources import services
 
 app = typer.Typer(
     help="Re-annotate hateful memes under a video dataset's definition, and train hateful-video detectors on them.",
@@ -34,10 +35,10 @@ app.command(epilog='Example: m2v forget meme fhm/37408 --why "take-down request 
 @app.callback()
 def on_a_teams_machine(context: typer.Context) -> None:
     """Take addresses and secrets from the machine, for every command; its services check first what they lack."""
-    from m2v_resources import host
-    from m2v_resources.home import home
+    if services.is_host() and context.invoked_subcommand != "host":
+        from m2v_resources import host
+        from m2v_resources.home import home
 
-    if host.is_host() and context.invoked_subcommand != "host":
         host.use(home())
 
 

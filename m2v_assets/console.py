@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -22,9 +22,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from m2v.catalog.variants import StudyPlan
-from m2v_assets.materialise import Outcome
-from m2v_resources.reports import latest
+if TYPE_CHECKING:
+    from m2v.catalog.variants import StudyPlan
+    from m2v_assets.materialise import Outcome
 
 out = Console()
 err = Console(stderr=True)
@@ -98,7 +98,7 @@ class Watch:
             err.print(text, markup=False, highlight=False)
 
 
-def show(outcome: Outcome) -> None:
+def show(outcome: "Outcome") -> None:
     """The outcome for people; errors go to standard error."""
     made = len(outcome.materialised)
     if not made and not outcome.errors:
@@ -112,8 +112,10 @@ def show(outcome: Outcome) -> None:
         err.print(f"{missing} more assets wait for these; what was complete before still stands.")
 
 
-def show_report(home: Path, plan: StudyPlan) -> None:
+def show_report(home: Path, plan: "StudyPlan") -> None:
     """Where the report is, where there is one."""
+    from m2v_resources.reports import latest
+
     path = latest(home, plan.study.name)
     if path:
         out.print(f"Report: {path}", soft_wrap=True, highlight=False)

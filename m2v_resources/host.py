@@ -9,7 +9,6 @@ import shutil
 import socket
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import yaml
 from m2v import storage
 from m2v.errors import HostError
 from m2v_resources.files import replacing
+from m2v_resources.services import Address, address
 
 DATABASE = "dagster"
 # Label Studio 1.23 and Dagster 1.13 both work with these; measured is 15, which docker-compose.yml pins.
@@ -26,7 +26,6 @@ POSTGRES_MAJORS = range(14, 19)
 PATIENCE_S = 90.0
 # Below this the next table or checkpoint would not fit.
 FREE_BYTES = 1 << 30
-SERVICES = ("code", "webserver", "daemon")
 LOCATION = "m2v"
 GIVEN = ("M2V_MEDIA", "LABEL_STUDIO_MEDIA", "M2V_PUBLISHED_DIR")
 # Of object storage, each in a file of its name in small letters.
@@ -35,34 +34,6 @@ KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 MAX_RUNS = 2
 # A run whose process was killed goes on from what is complete.
 MAX_RETRIES = 3
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a service listens, from ``name:port``."""
-
-    name: str
-    port: int
-
-
-def is_host() -> bool:
-    """Whether the settings are a team's machine's."""
-    return bool(os.environ.get("M2V_POSTGRES"))
-
-
-def address(variable: str) -> Address:
-    """The address in an environment variable.
-
-    Raises:
-        HostError: It is not set, or no ``name:port``.
-    """
-    name, _, port = os.environ.get(variable, "").rpartition(":")
-    if not name or not port.isdecimal():
-        raise HostError(
-            f"{variable} is {os.environ.get(variable)!r}; it must be name:port. docker-compose.yml sets it: start the "
-            "service with `make up`."
-        )
-    return Address(name, int(port))
 
 
 def secret(name: str) -> str:

@@ -1,7 +1,6 @@
 """``m2v host``: one service of a team's machine, as docker-compose.yml starts it."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +8,9 @@ from typing import Annotated
 
 import typer
 
-from m2v.errors import HostError
+from m2v_resources import services
 
 app = typer.Typer(help="One service of a team's machine, as docker-compose.yml starts it.", no_args_is_help=True)
-
-HEALTH_S = 5
 
 Patience = Annotated[float, typer.Option("--patience", help="How many seconds Postgres may take to answer.")]
 
@@ -39,42 +36,15 @@ def daemon(patience: Patience = 90.0) -> None:
 @app.command(epilog="Example: m2v host health webserver")
 def health(service: str) -> None:
     """Whether a service of this machine answers: exit code 0 or 1."""
-    import urllib.error
-    import urllib.request
-
+    if service != "daemon":
+        services.check(service)
+        return
     from m2v_resources import host
     from m2v_resources.home import home
 
-    if service == "daemon":
-        host.use(home())
-        asked = [str(Path(sys.executable).with_name("dagster-daemon")), "liveness-check"]
-        raise typer.Exit(subprocess.run(asked, check=False, capture_output=True).returncode and 1)
-    if service not in host.SERVICES:
-        raise HostError(f"There is no service {service!r}; there are {', '.join(host.SERVICES)}.")
-    port = host.address(f"M2V_{service.upper()}").port
-    try:
-        if service == "webserver":
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=HEALTH_S).close()
-        else:
-            _ask_grpc(port)
-    except (urllib.error.URLError, OSError) as error:
-        raise HostError(f"The {service} does not answer on port {port}: {error}.") from error
-
-
-def _ask_grpc(port: int) -> None:
-    import grpc
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-    socket.create_connection(("127.0.0.1", port), timeout=HEALTH_S).close()
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        asked = health_pb2.HealthCheckRequest(service="DagsterApi")
-        try:
-            # The stub's methods are made when it is.
-            said = health_pb2_grpc.HealthStub(channel).Check(asked, timeout=HEALTH_S)  # pyright: ignore[reportAttributeAccessIssue]
-        except grpc.RpcError as error:
-            raise OSError(str(error.code())) from error
-    if said.status != health_pb2.HealthCheckResponse.SERVING:
-        raise OSError("it is not serving")
+    host.use(home())
+    asked = [str(Path(sys.executable).with_name("dagster-daemon")), "liveness-check"]
+    raise typer.Exit(subprocess.run(asked, check=False, capture_output=True).returncode and 1)
 
 
 def _start(service: str, patience: float) -> None:
