@@ -1,3 +1,5 @@
+import random
+
 import polars as pl
 import pytest
 
@@ -72,6 +74,23 @@ def test_dawid_skene_judges_by_the_labels_that_an_annotator_met() -> None:
     found = agreement.dawid_skene(answers(x="++++----", y="++++----", z="++++----", late="????----"))
     assert found is not None
     assert found["accuracy"].to_list() == pytest.approx([1, 1, 1, 1])
+
+
+def test_the_posterior_is_that_of_crowd_kit() -> None:
+    # Recorded from crowd-kit 1.4.2, DawidSkene(n_iter=5000, tol=1e-13), of the first 24 of 100 memes.
+    draw, accuracies, rows = random.Random(4), {"a": 0.95, "b": 0.9, "c": 0.85, "d": 0.5}, []
+    for number in range(100):
+        truth = draw.random() < 0.4
+        for annotator, accuracy in accuracies.items():
+            if draw.random() < 0.9:
+                label = truth if draw.random() < accuracy else not truth
+                rows.append({"meme_id": f"leek {number:03}", "annotator": annotator, "label": label})
+    found = agreement.posterior(tables.answers(*rows))
+    assert found is not None
+    recorded = [0.9888, 0.9888, 0.0045, 0.0017, 0.9817, 0.0006, 0.2795, 0.0064, 0.0006, 0.0796, 0.0006, 0.9985]
+    recorded += [0.0010, 0.9765, 0.0075, 0.9985, 0.8762, 0.7461, 0.0021, 0.6059, 0.0008, 0.9985, 0.0006, 0.9985]
+    assert found["positive"].head(24).to_list() == pytest.approx(recorded, abs=1e-3)
+    assert found["positive"].sum() == pytest.approx(41.897, abs=0.01)
 
 
 def test_dawid_skene_needs_three_annotators() -> None:
