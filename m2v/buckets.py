@@ -163,7 +163,7 @@ class Bucket:
             import obstore
         except ImportError as error:
             raise StorageError(
-                f"{self.address} is in object storage, which needs obstore: `pip install 'm2v[cluster]'`."
+                f"{self.address} is in object storage, which needs obstore: run `make cluster`."
             ) from error
         _used_by.add(os.getpid())
         return obstore

@@ -228,7 +228,7 @@ WITHOUT = """
 
 def test_without_the_extra_it_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(WITHOUT)], capture_output=True, text=True, check=True)
-    assert "pip install 'm2v[cluster]'" in done.stdout
+    assert "which needs obstore: run `make cluster`" in done.stdout
 
 
 def test_a_server_that_dies_in_the_middle_of_a_write_leaves_an_error_and_nothing_half_done(
