@@ -2,11 +2,11 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests import warm
 from tests.cluster.namespaces import Host, Network
 
 CONTROLLER, OTHER = "leek", "carrot"
@@ -117,7 +117,7 @@ class Cluster:
 
     def python(self, *arguments: str, environment: Mapping[str, str], **options: object) -> "subprocess.Popen[str]":
         """Start Python where people submit."""
-        return self.login.start([sys.executable, *arguments], env=self.environment(**environment), **options)
+        return self.login.start([warm.python(), *arguments], env=self.environment(**environment), **options)
 
     def _daemon(self, host: Host, *command: str) -> "subprocess.Popen[str]":
         with (self.folder / f"{command[0]}-{host.name}.out").open("a") as log:

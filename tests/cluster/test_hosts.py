@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from safetensors.numpy import load_file
 
 from m2v.catalog import CHECKOUT
 from m2v.training import adapters
-from tests import encoders
+from tests import encoders, warm
 from tests.cluster.namespaces import Network
 from tests.m2v.training.test_finetune import Garden, losses, manifest, one_host, planted
 
@@ -44,7 +43,7 @@ class Training:
         self.network, self.garden, self.out = network, garden, garden.folder / name
         command = garden.command(name, entry={**ENTRY, **entry}, save_steps=save_steps)
         torchrun = ["-m", "torch.distributed.run", *GROUP.split(), "--nproc-per-node=1"]
-        self.command = [sys.executable, *torchrun, *command[command.index("m2v.training.finetune") - 1 :]]
+        self.command = [warm.python(), *torchrun, *command[command.index("m2v.training.finetune") - 1 :]]
         self.processes: dict[str, subprocess.Popen[str]] = {}
 
     def start(self, *, environments: Mapping[str, Mapping[str, str]] | None = None) -> "Training":
@@ -95,7 +94,7 @@ def test_the_other_host_runs_what_the_first_ones_run_has_written(
     garden.command("spec", entry=ENTRY)
     spec = (garden.folder / "spec.json").read_text(encoding="utf-8")
     environment = encoders.environment(garden.folder)
-    worker = [sys.executable, "-m", "tests.cluster.worker", str(tmp_path), spec, "m2v.training.finetune", "1"]
+    worker = [warm.python(), "-m", "tests.cluster.worker", str(tmp_path), spec, "m2v.training.finetune", "1"]
     first = network.hosts[FIRST].start(
         worker, env=environment | {"M2V_TORCHRUN": GROUP}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -173,7 +172,7 @@ def by_hostfile(training: Training, text: str, *, ssh: str) -> int:
     hosts = training.out.with_suffix(".hosts")
     hosts.write_text(text, encoding="utf-8")
     module = training.command.index("m2v.training.finetune")
-    command = [sys.executable, "-m", "m2v_resources.ssh_hosts", str(hosts), *training.command[module:]]
+    command = [warm.python(), "-m", "m2v_resources.ssh_hosts", str(hosts), *training.command[module:]]
     environment = encoders.environment(training.garden.folder) | {"M2V_SSH": ssh}
     with training.log(FIRST).open("w") as log:
         started = training.network.hosts[FIRST].start(command, env=environment, stderr=log, stdout=log)

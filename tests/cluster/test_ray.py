@@ -15,6 +15,7 @@ import dagster as dg
 import httpx
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from m2v import programfiles
 from m2v.catalog import CHECKOUT
@@ -22,15 +23,13 @@ from m2v.errors import ClusterError, ProgramFailed
 from m2v.prediction.task import ANSWERS
 from m2v_resources import launchers
 from m2v_resources.store import TableStore
-from tests import encoders
+from tests import encoders, warm
 from tests.cluster.raying import Cluster
 from tests.conftest import free_port
 from tests.m2v.prediction.test_predict import Asking
 from tests.m2v_resources import tree
 from tests.m2v_resources.test_programs import progress
 from tests.m2v_resources.worker import materialise
-
-M2V = Path(sys.executable).with_name("m2v")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +91,7 @@ def test_a_failure_names_the_program_its_exit_code_and_what_it_said(
 
 def working(tmp_path: Path, out: Path) -> "subprocess.Popen[bytes]":
     """A run whose program never ends, once that has grown."""
-    command = [sys.executable, "-m", "tests.m2v_resources.worker", str(tmp_path)]
+    command = [warm.python(), "-m", "tests.m2v_resources.worker", str(tmp_path)]
     worker = subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.DEVNULL)
     tree.grown(out, 2)
     return worker
@@ -134,8 +133,8 @@ def until(condition: Any, *, seconds: float = 120.0) -> None:
 def run(home: Path, *words: str, **environment: str) -> "subprocess.Popen[str]":
     """``m2v run`` on the sample."""
     return subprocess.Popen(
-        [M2V, "run", "--study", "sample", "--json", *words],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "M2V_HOME": str(home), **environment},
+        [warm.command(), "run", "--study", "sample", "--json", *words],
+        env={**os.environ, **warm.environment(), **warm.SETTINGS, "M2V_HOME": str(home), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -152,8 +151,6 @@ def test_the_sample_is_labelled_and_encoded_as_on_one_machine_though_a_worker_is
     cluster: Cluster, tmp_path: Path
 ) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
-    # In the same order as below: a text that two datasets share is encoded with whichever comes first, and what it is
-    # encoded beside moves its last digits.
     for table in ("text_features", "predictions"):
         done(run(here, "--select", table))
     # The same home before anything was asked or encoded, which are done anew by the cluster.
@@ -162,15 +159,22 @@ def test_the_sample_is_labelled_and_encoded_as_on_one_machine_though_a_worker_is
         shutil.rmtree(there / asked)
     by_ray = {"M2V_LAUNCHER": f"ray:{cluster.url}"}
     done(run(there, "--force", "--select", "text_features", **by_ray))
+    # Here once more by the same command: a text that two datasets share is encoded with whichever comes first, and what
+    # it is encoded beside moves its last digits.
+    shutil.rmtree(here / "encodings")
+    shutil.rmtree(here / "programs" / "encode")
+    done(run(here, "--force", "--select", "text_features"))
     labelling = run(there, "--force", "--select", "predictions", **by_ray)
     answers = there / "requests" / "tiny-mllama"
     until(lambda: any(path.stat().st_size for path in answers.glob("*.jsonl")) or any(answers.glob("*.parquet")))
     cluster.hosts.pop().kill()
     done(labelling)
+    for path in (there / "tables" / "text_features").iterdir():
+        by_ray_and_here = (TableStore(home / "tables").read("text_features", path.name) for home in (there, here))
+        assert_frame_equal(*by_ray_and_here, check_exact=True)
     # Equal rows are the version that was there.
-    for table in ("text_features", "predictions"):
-        for path in (there / "tables" / table).iterdir():
-            assert TableStore(there / "tables").numbers(table, path.name) == [1], path.name
+    for path in (there / "tables" / "predictions").iterdir():
+        assert TableStore(there / "tables").numbers("predictions", path.name) == [1], path.name
     # Nothing that was answered was asked again.
     kept = pl.concat([pl.read_parquet(path) for path in answers.glob("*.parquet")])
     assert kept.height == kept["request_sha256"].n_unique()

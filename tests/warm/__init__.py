@@ -26,6 +26,8 @@ COLD = "M2V_TESTS_COLD"
 # A program that was forked says so to what it starts.
 STARTED_BY = "M2V_TESTS_STARTED_WARM"
 BIN = Path(sys.executable).parent
+# Under which the command was imported.
+SETTINGS = {"COLUMNS": "200"}
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,15 @@ def families(folder: Path) -> dict[str, Family]:
         *("m2v.training.processes", "m2v.training.texts", "m2v.training.conversations", "transformers.modeling_utils"),
         *("m2v.prediction.copies", "m2v.prediction.served", "m2v.catalog.tiny", "m2v.media.perception"),
     )
+    platform = (
+        *("tests.m2v_resources.dying", "tests.m2v_resources.worker", "tests.cluster.worker"),
+        "m2v_resources.ssh_hosts",
+    )
     command = ("m2v_assets.cli", "m2v_assets.console", "m2v_assets.materialise", "m2v_assets.requirements")
     return {
         "programs": Family(programs, (*programs, *later), offline(folder)),
-        "command": Family((parent.COMMAND,), command, {"COLUMNS": "200"}),
-        "platform": Family(("tests.m2v_resources.dying",), ("tests.m2v_resources.dying",), {}),
+        "command": Family((parent.COMMAND,), command, SETTINGS),
+        "platform": Family(platform, platform, {}),
     }
 
 

@@ -12,6 +12,7 @@ import fcntl
 import gc
 import importlib
 import os
+import resource
 import runpy
 import select
 import signal
@@ -22,6 +23,9 @@ from pathlib import Path
 
 F_SETSIG = 10
 PR_SET_NAME = 15
+# In the order in which a fork enters them: the mounts last, since the others are files.
+NAMESPACES = ("net", "uts", "ipc", "pid", "mnt")
+LIBC = ctypes.CDLL(None, use_errno=True)
 # The command's entry point, which has no module of its own to be run as.
 COMMAND = "m2v"
 
@@ -32,6 +36,7 @@ class Request:
 
     Attributes:
         files: Standard input, output and error, and the reading end of a pipe that closes when the stand-in ends.
+        namespaces: Those of the stand-in that are not the parent's, open.
     """
 
     module: str
@@ -40,6 +45,7 @@ class Request:
     arguments: list[str]
     environment: dict[str, str]
     files: list[int]
+    namespaces: list[int]
 
 
 def main(listener: socket.socket, modules: list[str]) -> Request | None:
@@ -70,20 +76,44 @@ def main(listener: socket.socket, modules: list[str]) -> Request | None:
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                for each in (listener, stand_in, *waiting.values()):
+                for each in (listener, *waiting.values()):
                     each.close()
                 os.close(wakes)
                 os.close(woken)
+                if request.namespaces:
+                    move(request)
+                stand_in.sendall(os.getpid().to_bytes(8, "big"))
+                stand_in.close()
                 return request
-            for file in request.files:
+            for file in (*request.files, *request.namespaces):
                 os.close(file)
             waiting[pid] = stand_in
-            stand_in.sendall(pid.to_bytes(8, "big"))
 
 
-def namespaces() -> list[int]:
-    """Return the numbers of the namespaces in which this process lives."""
-    return [Path(f"/proc/self/ns/{name}").stat().st_ino for name in ("mnt", "net", "pid", "uts", "ipc", "user")]
+def namespaces() -> dict[str, int]:
+    """Return the numbers of the namespaces in which this process lives, those that a fork can leave."""
+    return {name: Path(f"/proc/self/ns/{name}").stat().st_ino for name in NAMESPACES}
+
+
+def move(request: Request) -> None:
+    """Go where the stand-in lives; returns in a process there, while this one waits for it and ends as it does."""
+    for each in request.namespaces:
+        if LIBC.setns(each, 0):
+            raise OSError(ctypes.get_errno(), "The fork could not enter a namespace of its stand-in.")
+        os.close(each)
+    # A process is of the namespace of processes that it was started in.
+    program = os.fork()
+    if program == 0:
+        return
+    for file in request.files:
+        os.close(file)
+    _, status = os.waitpid(program, 0)
+    if os.WIFSIGNALED(status):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if os.WTERMSIG(status) != signal.SIGKILL:
+            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+        os.kill(os.getpid(), os.WTERMSIG(status))
+    os._exit(os.WEXITSTATUS(status))
 
 
 def tell(waiting: dict[int, socket.socket]) -> None:
@@ -100,7 +130,7 @@ def tell(waiting: dict[int, socket.socket]) -> None:
 
 def asked(stand_in: socket.socket) -> Request | None:
     """What a stand-in asks for; None where it ended meanwhile."""
-    size, received, _, _ = stand_in.recvmsg(8, socket.CMSG_LEN(4 * array.array("i").itemsize))
+    size, received, _, _ = stand_in.recvmsg(8, socket.CMSG_LEN(16 * array.array("i").itemsize))
     files = array.array("i")
     for _, _, content in received:
         files.frombytes(content)
@@ -116,7 +146,9 @@ def asked(stand_in: socket.socket) -> Request | None:
         return None
     module, folder, cores, n, *words = said.decode(errors="surrogateescape").split("\0")
     variables = dict(pair.split("=", 1) for pair in words[int(n) :])
-    return Request(module, folder, set(map(int, cores.split())), words[: int(n)], variables, list(files))
+    return Request(
+        module, folder, set(map(int, cores.split())), words[: int(n)], variables, list(files[:4]), list(files[4:])
+    )
 
 
 def become(request: Request, *, python: str, started_by: str) -> None:
@@ -138,7 +170,7 @@ def become(request: Request, *, python: str, started_by: str) -> None:
     os.environ.clear()
     os.environ.update(request.environment | {started_by: "1"})
     os.chdir(request.folder)
-    ctypes.CDLL(None).prctl(PR_SET_NAME, request.module[-15:].encode(), 0, 0, 0)
+    LIBC.prctl(PR_SET_NAME, request.module[-15:].encode(), 0, 0, 0)
     given = [path for path in request.environment.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = [request.folder, *given, *BASE]
     importlib.invalidate_caches()

@@ -19,7 +19,6 @@ import sys
 from collections.abc import Mapping
 
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-NAMESPACES = ("mnt", "net", "pid", "uts", "ipc", "user")
 PR_SET_PDEATHSIG = 1
 
 
@@ -41,16 +40,10 @@ def is_like(environment: Mapping[str, str], parent: Mapping[str, object]) -> boo
         (path or os.getcwd()) == checkout
         and all(environment.get(name) == value for name, value in settings.items())
         and not any(environment.get(name) for name in ("M2V_SPREAD", "PYTHONSAFEPATH", "PYTHONOPTIMIZE"))
-        and namespaces() == parent["namespaces"]
     )
 
 
-def namespaces() -> list[int]:
-    """Those in which this process lives."""
-    return [os.stat(f"/proc/self/ns/{name}").st_ino for name in NAMESPACES]
-
-
-def become(module: str, arguments: list[str], address: str) -> None:
+def become(module: str, arguments: list[str], address: str, namespaces: Mapping[str, int]) -> None:
     """Have the parent fork the program; end as it does."""
     if os.environ.get(STARTED_BY):
         # What a warm program starts ends with it: whoever kills that by our numbers cannot see ours below it.
@@ -62,10 +55,17 @@ def become(module: str, arguments: list[str], address: str) -> None:
     variables = [f"{name}={value}" for name, value in os.environ.items()]
     said = "\0".join([module, os.getcwd(), cores, str(len(arguments)), *arguments, *variables])
     said = said.encode(errors="surrogateescape")
-    files = array.array("i", [0, 1, 2, hears])
+    # The fork is to live where we do.
+    ours = [
+        f"/proc/self/ns/{name}"
+        for name, number in namespaces.items()
+        if os.stat(f"/proc/self/ns/{name}").st_ino != number
+    ]
+    files = array.array("i", [0, 1, 2, hears, *(os.open(path, os.O_RDONLY) for path in ours)])
     parent.sendmsg([len(said).to_bytes(8, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files.tobytes())])
     parent.sendall(said)
-    os.close(hears)
+    for file in files[3:]:
+        os.close(file)
     signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     program = int.from_bytes(received(parent, 8), "big")
 
@@ -106,7 +106,7 @@ def main() -> None:
     found = wanted(name, arguments)
     parent = PARENTS.get(found[0]) if found else None
     if found and parent and is_like(os.environ, parent):
-        become(*found, parent["address"])
+        become(*found, parent["address"], parent["namespaces"])
     python = [PYTHON] if name == "python" else [PYTHON, os.path.join(os.path.dirname(PYTHON), name)]
     os.execv(PYTHON, [*python, *arguments])
 

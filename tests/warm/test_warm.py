@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests import warm
+from tests.cluster import namespaces
 
 PROGRAM = "tests.warm.probe"
 
@@ -139,6 +141,53 @@ def test_whatever_would_not_be_the_same_starts_truly(
 def test_forks_find_what_was_imported_and_work_at_once(parents: warm.Parents) -> None:
     processes = [start(str(parents.bin / "python"), "polars", str(number)) for number in range(8)]
     assert [process.communicate()[0] for process in processes] == [f"{number}\n" for number in range(8)]
+
+
+@pytest.fixture(params=["true", "warm"])
+def there(request: pytest.FixtureRequest, parents: warm.Parents) -> list[str]:
+    """Python on a host of its own: with its own processes, mounts, name and network."""
+    python = sys.executable if request.param == "true" else str(parents.bin / "python")
+    return [*namespaces.UNSHARE, "sh", "-c", 'hostname allotment; "$0" "$@"', python, "-m", PROGRAM]
+
+
+def test_on_another_host_it_is_a_process_of_that_host(there: list[str]) -> None:
+    environment = {**os.environ, "LEEKS": "green", "PYTHONPATH": str(warm.CHECKOUT)}
+    done = subprocess.run(
+        [*there, "look"], env=environment, cwd=warm.CHECKOUT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    # The shell is the first process there, a stand-in is the second.
+    assert told["number"] in told["processes"]
+    assert max(told["processes"]) < 10
+    assert (told["host"], told["networks"]) == ("allotment", ["lo"])
+
+
+@pytest.mark.parametrize("word", ["0", "7"])
+def test_on_another_host_it_ends_with_its_own_exit_code(there: list[str], word: str) -> None:
+    environment = {**os.environ, "LEEKS": "green", "PYTHONPATH": str(warm.CHECKOUT)}
+    done = subprocess.run([*there, "end", word], env=environment, cwd=warm.CHECKOUT, check=False)
+    assert done.returncode == int(word)
+
+
+def test_on_another_host_it_is_killed_and_hears_signals(there: list[str], tmp_path: Path) -> None:
+    environment = {**os.environ, "LEEKS": "green", "PYTHONPATH": str(warm.CHECKOUT)}
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        path = tmp_path / f"growing {int(number)}"
+        # Of several processes there, so that a signal by its number there hits this one.
+        words = [*namespaces.UNSHARE, "sh", "-c", 'sleep 600 & "$0" "$@" & echo $!; wait $!', *there[-3:], "grow"]
+        process = subprocess.Popen([*words, str(path)], env=environment, cwd=warm.CHECKOUT, stdout=subprocess.PIPE)
+        assert process.stdout
+        program = int(process.stdout.readline())
+        while not path.exists() or path.stat().st_size < 100:
+            assert process.poll() is None
+        [init] = psutil.Process(process.pid).children()
+        kill = ["nsenter", f"--target={init.pid}", "--pid", "--mount", "kill", f"-{int(number)}", str(program)]
+        subprocess.run(kill, check=True)
+        assert process.wait() == 128 + number
+        size = path.stat().st_size
+        time.sleep(0.02)
+        assert path.stat().st_size == size
 
 
 WOKEN = """
