@@ -15,5 +15,6 @@ if __name__ == "__main__":
         try:
             found.open(plan(n_annotators=1), asked)
             found.pull(full=True)
+            print("pulled", flush=True)  # noqa: T201
         except M2VError as error:
             print(error, flush=True)  # noqa: T201
