@@ -77,10 +77,18 @@ class running:  # noqa: N801 (reads as a statement)
         shutil.copytree(migrated / "label_studio", home / "label_studio", dirs_exist_ok=True)
 
     def __enter__(self) -> tuple[Path, subprocess.Popen[bytes]]:
-        self.process = server.start(self.home, port=free_port(), media=self.media, exposure=self.exposure)
+        self.port = free_port()
+        self.start()
         return self.home, self.process
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, or start it again where it was."""
+        self.process = server.start(self.home, port=self.port, media=self.media, exposure=self.exposure)
+
+    def stop(self) -> None:
         server.stop(self.process)
 
 

@@ -1,6 +1,7 @@
 """From a conflict to a changed vote through real rounds: the command line, the sensor, published answers replayed."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,21 +54,30 @@ def test_rounds_stand_between_conflicts_and_answers() -> None:
 
 
 @pytest.fixture(scope="module")
-def answered(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Run, list[Person]]]:
+def live(migrated: Path, finished_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[running]:
+    """A Label Studio in a home in which the sample was run with recorded answers."""
+    home = tmp_path_factory.mktemp("live") / "home"
+    shutil.copytree(finished_home, home)
+    server = running(migrated, home)
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def answered(live: running) -> tuple[Path, Run, list[Person]]:
     """A home in which a round of the sample was opened by `m2v run` and three people answered everything."""
-    with running(migrated, tmp_path_factory.mktemp("live") / "home") as (home, _):
-        run = command(home)
-        first = as_json(run("run", "--study", "sample-live", "--json"))
-        assert first["failed"] == 0
-        assert "rounds/veggie_garden" in first["assets"]
-        people = [join(home) for _ in range(3)]
-        found = rounds(home, "veggie_garden")
-        (this,) = found.ledger.rounds()
-        where = list(tasks(found, this).items())
-        attacks = attacked(home)
-        with ThreadPoolExecutor(3) as pool:
-            list(pool.map(lambda person: [answer(person, task, attacks[meme]) for meme, task in where], people))
-        yield home, run, people
+    home, run = live.home, command(live.home)
+    first = as_json(run("run", "--study", "sample-live", "--json"))
+    assert first["failed"] == 0
+    assert "rounds/veggie_garden" in first["assets"]
+    people = [join(home) for _ in range(3)]
+    found = rounds(home, "veggie_garden")
+    (this,) = found.ledger.rounds()
+    where = list(tasks(found, this).items())
+    attacks = attacked(home)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda person: [answer(person, task, attacks[meme]) for meme, task in where], people))
+    return home, run, people
 
 
 def attacked(home: Path) -> dict[str, bool]:
@@ -120,6 +130,17 @@ def test_the_state_of_the_rounds_is_shown_by_pseudonym(answered: tuple[Path, Run
     assert not any(person.email in shown for person in people)
 
 
+def test_a_dead_server_stops_no_run(answered: tuple[Path, Run, list[Person]], live: running) -> None:
+    _, run, _ = answered
+    live.stop()
+    try:
+        done = run("run", "--study", "sample-live", "--json")
+        assert as_json(done)["materialised"] == 0
+        assert "No new answers: Label Studio at" in done.stderr
+    finally:
+        live.start()
+
+
 def test_a_turned_answer_reaches_the_graph_through_the_sensor(
     answered: tuple[Path, Run, list[Person]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,16 +166,8 @@ def test_a_turned_answer_reaches_the_graph_through_the_sensor(
     )
 
 
-def test_a_dead_server_stops_no_run(migrated: Path, tmp_path: Path) -> None:
-    with running(migrated, tmp_path / "home") as (home, _):
-        assert as_json(command(home)("run", "--study", "sample-live", "--json"))["failed"] == 0
-    done = command(home)("run", "--study", "sample-live", "--json")
-    assert as_json(done)["materialised"] == 0
-    assert "No new answers: Label Studio at" in done.stderr
-
-
 def test_without_a_server_the_rounds_are_red_and_say_how_to_start_one(m2v: Run) -> None:
-    done = as_json(m2v("run", "--study", "sample-live", "--json", code=1))
+    done = as_json(m2v("run", "--study", "sample-live", "--select", "rounds", "--json", code=1))
     assert "make label-studio" in done["errors"]["rounds/veggie_garden"]
     assert m2v("rounds", "status", "--study", "sample-recorded", code=1).stderr.count("sample-live") == 1
 
