@@ -101,9 +101,12 @@ class LocalDisk:
             return None
 
     def put(self, name: str, content: bytes) -> None:
-        path = self.root / name
-        path.write_bytes(content)
-        sync_folder(path.parent)
+        place = self.root / name
+        with scratch(place.parent) as (path, file):
+            file.write(content)
+            flush(file)
+            path.replace(place)
+        sync_folder(place.parent)
 
     def create(self, folder: str, content: bytes) -> int:
         place = self.root / folder

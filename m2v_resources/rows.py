@@ -5,13 +5,14 @@ versions, so a data version needs a hash of its own.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import polars as pl
 from blake3 import blake3
+
+from m2v import cores
 
 # Bounds the memory that hashing takes; part of the hash, because values are fed slice by slice.
 SLICE_ROWS = 1 << 17
@@ -53,7 +54,7 @@ class RowsHash:
         rows = pl.concat(self._rest, rechunk=False) if len(self._rest) > 1 else part
         n_whole = rows.height - rows.height % SLICE_ROWS
         # Not more threads than cores: each holds a slice of a column.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(cores.n_cores()) as pool:
             list(pool.map(_feed_slices, self._digests, rows.head(n_whole).get_columns()))
         self._rest, self._n_rest = [rows.slice(n_whole)], rows.height - n_whole
 

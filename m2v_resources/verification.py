@@ -1,7 +1,6 @@
 """Recompute every hash that the platform recorded: of versions, program folders and releases, and of their inputs."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from m2v import schemas, storage
+from m2v import cores, schemas, storage
 from m2v.errors import BadInput, StoreError
 from m2v.programfiles import MANIFEST
 from m2v_resources.record import Record, node
@@ -221,7 +220,7 @@ class _Hashing:
         self.digests: dict[storage.Place, Future[str | None]] = {}
 
     def __enter__(self) -> "_Hashing":
-        self.pool = ThreadPoolExecutor(2 * (os.cpu_count() or 1))
+        self.pool = ThreadPoolExecutor(2 * cores.n_cores())
         return self
 
     def __exit__(self, *_: object) -> None:

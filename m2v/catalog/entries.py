@@ -150,7 +150,7 @@ class SplitShares(Item):
 
 
 class Dataset(Entry):
-    """Items with labels, in a known layout (a function in ``m2v/datasets/readers.py``).
+    """Items with labels, in a known layout (a function in ``m2v/datasets/layouts.py``).
 
     Attributes:
         source: Whose files they are.
@@ -396,7 +396,7 @@ class Vlm(Pretrained):
         return self.weights | reading | whole
 
 
-# The published recipe, where it is no mistake (docs/fine-tuning.md says which of its choices are).
+# The published recipe, where it is no mistake (docs/vision-language.md, `fidelity`).
 PAPER = {
     "rank": 8,
     "alpha": 16,

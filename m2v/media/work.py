@@ -3,7 +3,6 @@
 import hashlib
 import json
 import multiprocessing
-import os
 import posixpath
 import resource
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from m2v import storage
+from m2v import cores, storage
 from m2v.media import images
 from m2v.progress import Report
 
@@ -40,7 +39,7 @@ def results(
         known = dict(zip(places, pool.map(_known, places.values()), strict=True))
     found = {name: result for name, result in known.items() if result is not None}
     todo = {name: task for name, task in tasks.items() if name not in found}
-    n_workers = min(len(todo), os.cpu_count() or 1)
+    n_workers = min(len(todo), cores.n_cores())
     n_done = len(found)
     while todo:
         # Spawned: a fork of a process with threads may hang. One that dies takes the whole pool with it; then each of

@@ -12,6 +12,7 @@ import transformers
 from m2v import lean
 from m2v.catalog import weights
 from m2v.catalog.entries import Vlm
+from m2v.cores import n_cores
 from m2v.errors import M2VError
 
 # Whose cache may be filled once and shared: plain positions, and nothing but the cache carries what came before.
@@ -160,8 +161,3 @@ def refuse_long(entry: Vlm, lengths: Sequence[int], ids: Sequence[str]) -> None:
 def share_cores() -> None:
     """Use every core that we may; torchrun's default of one is for groups."""
     torch.set_num_threads(n_cores())
-
-
-def n_cores() -> int:
-    """Those that we may use: Slurm and containers give a program some of a host's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

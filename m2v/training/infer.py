@@ -5,13 +5,12 @@ The spec says ``encoder`` (a catalog entry), ``checkpoint`` (a folder that ``fin
 """
 
 import json
-import os
 import time
 from pathlib import Path
 
 import polars as pl
 
-from m2v import lean, programfiles, progress
+from m2v import cores, lean, programfiles, progress
 from m2v.catalog.entries import Encoder
 from m2v.errors import StoreError
 
@@ -30,7 +29,7 @@ def main() -> None:
         from m2v.training import adapters, collate
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cores.n_cores())
     model = adapters.load(encoder, checkpoint).to("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = collate.tokenizer(encoder)
     rows = pl.read_parquet(spec["texts"])

@@ -12,9 +12,9 @@ import deepspeed.ops
 import torch
 import transformers
 
+from m2v import cores
 from m2v.catalog.entries import Adapted
 from m2v.errors import InvalidCatalog, ProgramFailed
-from m2v.prediction import models
 from m2v.training import hosts
 
 ALONE = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
@@ -41,7 +41,7 @@ def join() -> None:
     for name, value in (ALONE | {"MASTER_PORT": "0"}).items():
         os.environ.setdefault(name, value)
     # torchrun gives each process one thread whatever the machine has; accelerate reads the variable once more.
-    n_threads = max(1, models.n_cores() // int(os.environ["LOCAL_WORLD_SIZE"]))
+    n_threads = max(1, cores.n_cores() // int(os.environ["LOCAL_WORLD_SIZE"]))
     os.environ["OMP_NUM_THREADS"] = str(n_threads)
     torch.set_num_threads(n_threads)
     # Compiled at first use on a CPU, 21 s, for a gain over gloo that a study on a laptop does not see.

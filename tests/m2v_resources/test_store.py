@@ -14,8 +14,10 @@ import polars as pl
 import pytest
 
 from m2v import schemas, storage
+from m2v.catalog import CHECKOUT
 from m2v.errors import InvalidRows, StoreError, UnknownName
 from m2v.storage import Place
+from m2v_resources.disks import LocalDisk
 from m2v_resources.store import TableStore
 from tests import tables
 
@@ -248,6 +250,24 @@ def test_a_full_disk_is_an_error_that_leaves_the_last_version(tmp_path: Path) ->
     assert "memes/fhm@1 stands" in found["big"]
     assert found["parts"] == found["big"]
     assert (found["read"], found["left"]) == (1, [])
+
+
+TOO_LARGE = """
+    import resource, sys
+    from pathlib import Path
+    from m2v_resources.disks import LocalDisk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))
+    LocalDisk(Path(sys.argv[1])).put("note", b"a bigger leek")
+"""
+
+
+def test_a_small_file_that_cannot_be_written_whole_leaves_the_one_before(tmp_path: Path) -> None:
+    LocalDisk(tmp_path).put("note", b"leek")
+    command = [sys.executable, "-c", textwrap.dedent(TOO_LARGE), str(tmp_path)]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert "File too large" in done.stderr
+    assert LocalDisk(tmp_path).get("note") == b"leek"
+    assert [path.name for path in tmp_path.iterdir()] == ["note"]
 
 
 def test_a_read_only_folder_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_dawid_skene_judges_by_the_labels_that_an_annotator_met() -> None:
 
 def test_the_posterior_is_that_of_crowd_kit() -> None:
     # Recorded from crowd-kit 1.4.2, DawidSkene(n_iter=5000, tol=1e-13), of the first 24 of 100 memes.
-    draw, accuracies, rows = random.Random(4), {"a": 0.95, "b": 0.9, "c": 0.85, "d": 0.5}, []
+    draw, accuracies, rows = random.Random(4), {"a": 0.95, "b": 0.9, "c": 0.85, "d": 0.5}, []  # noqa: S311
     for number in range(100):
         truth = draw.random() < 0.4
         for annotator, accuracy in accuracies.items():
