@@ -116,8 +116,8 @@ class Machine:
         }
         postgres = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
         paths = [*PROGRAMS, *postgres, "/usr/local/bin", "/usr/bin", "/bin"]
-        # What the images set.
-        image = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+        # What the images set, but for PYTHONDONTWRITEBYTECODE: what they hold was compiled when they were built.
+        image = {"PYTHONUNBUFFERED": "1"}
         if service == "label-studio":
             image |= {"PYTHONPATH": str(CHECKOUT / "label_studio"), "DJANGO_SETTINGS_MODULE": "m2v_settings"}
         return {**image, **found, "PATH": ":".join(map(str, paths))}

@@ -154,7 +154,6 @@ def test_label_studio_does_not_start_without_its_secrets(tmp_path: Path, content
         env={
             "PATH": f"{program.parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(CHECKOUT / "label_studio"),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "DJANGO_SETTINGS_MODULE": "m2v_settings",
             "LABEL_STUDIO_BASE_DATA_DIR": str(tmp_path / "data"),
             "POSTGRE_PASSWORD_FILE": str(tmp_path / "label_studio_database"),
