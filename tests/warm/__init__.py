@@ -26,6 +26,10 @@ COLD = "M2V_TESTS_COLD"
 # A program that was forked says so to what it starts.
 STARTED_BY = "M2V_TESTS_STARTED_WARM"
 BIN = Path(sys.executable).parent
+DAGSTERS = (
+    *("execution.execute_in_process", "executor.in_process", "instance.factory"),
+    *("storage.sqlite_storage", "storage.migration.utils", "storage.local_compute_log_manager"),
+)
 # Under which the command was imported.
 SETTINGS = {"COLUMNS": "200"}
 
@@ -62,12 +66,27 @@ def families(folder: Path) -> dict[str, Family]:
     later = (
         *("m2v.training.processes", "m2v.training.texts", "m2v.training.conversations", "transformers.modeling_utils"),
         *("m2v.prediction.copies", "m2v.prediction.served", "m2v.catalog.tiny", "m2v.media.perception"),
+        *(
+            "joblib",
+            "scipy.stats",
+            "sklearn.metrics",
+            "deepspeed.module_inject",
+            "transformers.models.bert.modeling_bert",
+        ),
     )
     platform = (
         *("tests.m2v_resources.dying", "tests.m2v_resources.worker", "tests.cluster.worker"),
         "m2v_resources.ssh_hosts",
     )
-    command = ("m2v_assets.cli", "m2v_assets.console", "m2v_assets.materialise", "m2v_assets.requirements")
+    command = (
+        *("m2v_assets.cli", "m2v_assets.console", "m2v_assets.materialise", "m2v_assets.requirements"),
+        *("m2v_resources.stories", "m2v_resources.verification", "m2v_resources.forgetting", "m2v_resources.releases"),
+        # Dagster's stores, and what checks and reports are computed with.
+        *(f"dagster._core.{each}" for each in DAGSTERS),
+        *("alembic.script", "sqlalchemy.dialects.sqlite", "sqlalchemy.orm"),
+        *("joblib", "krippendorff", "scipy.stats", "sklearn.metrics", "statsmodels.stats.inter_rater"),
+        *("matplotlib.figure", "matplotlib.backends.backend_svg"),
+    )
     return {
         "programs": Family(programs, (*programs, *later), offline(folder)),
         "command": Family((parent.COMMAND,), command, SETTINGS),
