@@ -19,6 +19,8 @@ SCHEME = "s3://"
 # Proves that the server refuses to create what is there; kept, because it never has to be created again.
 PROOF = ".creates-once"
 PIECE_BYTES = 8 * 2**20
+# The longest name that S3 takes.
+MAX_KEY_BYTES = 1024
 # Whether anybody answers is known within so many seconds (M2V_STORAGE_PATIENCE_S); of a transfer only silence is
 # bounded, not how long it takes.
 PATIENCE_S = 5.0

@@ -43,20 +43,29 @@ def below(root: storage.Place, name: str) -> Path:
     """The file that a table names, below the place of media; a local copy of one in object storage.
 
     Raises:
-        NoPicture: The name leads out of the place, also by a link, or there is no such file.
+        NoPicture: The name leads out of the place, also by a link, or no file can have it, or there is no such file.
         StorageError: The object cannot be had.
     """
     if not isinstance(root, Path):
         return _object(root, name)
-    path = (root / name).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise NoPicture("outside")
-    if not path.is_file():
+    try:
+        path = (root / name).resolve()
+        if not path.is_relative_to(root.resolve()):
+            raise NoPicture("outside")
+        is_there = path.is_file()
+    except PermissionError:
+        raise NoPicture("unreadable") from None
+    except (OSError, ValueError, RuntimeError):
+        # Too long, a NUL, a lone surrogate, a loop of links: no file has such a name.
+        raise NoPicture("missing") from None
+    if not is_there:
         raise NoPicture("missing")
     return path
 
 
 def _object(root: str, name: str) -> Path:
+    if _is_no_key(name):
+        raise NoPicture("missing")
     address = buckets.inside(root, name)
     if address is None:
         raise NoPicture("outside")
@@ -64,6 +73,14 @@ def _object(root: str, name: str) -> Path:
         return storage.local(address, changes=True)
     except FileNotFoundError:
         raise NoPicture("missing") from None
+
+
+def _is_no_key(name: str) -> bool:
+    """Whether object storage has no such names: a NUL, what is no Unicode, more than 1,024 bytes."""
+    try:
+        return "\0" in name or len(name.encode()) > buckets.MAX_KEY_BYTES
+    except UnicodeEncodeError:
+        return True
 
 
 def read(path: Path) -> Picture:

@@ -114,8 +114,9 @@ def test_whatever_a_file_is_it_gives_a_row_with_the_reason(shelf: Shelf) -> None
         "sound": "audio only",
         "absent": "missing",
         "outside": "outside",
+        "long": "missing",
     }
-    names = {"sound": "sound.wav", "outside": "../secret.mp4"}
+    names = {"sound": "sound.wav", "outside": "../secret.mp4", "long": f"{'a' * 300}.mp4"}
     for name in reasons:
         shelf.add(name, video=names.get(name, f"{name}.mp4"))
     shelf.add("none")
@@ -212,7 +213,7 @@ def test_pictures_are_rows_with_hashes_or_reasons(tmp_path: Path) -> None:
         vlms.picture(media, name, colour)
     (media / "torn.png").write_bytes((media / "a.png").read_bytes()[:40])
     memes = [("a", "a.png"), ("b", "b.png"), ("c", "c.png"), ("torn", "torn.png"), ("gone", "gone.png"), ("none", None)]
-    memes += [("out", "../../x.png")]
+    memes += [("out", "../../x.png"), ("long", "a" * 300), ("nul", "a\0b")]
     schema = {"meme_id": pl.String, "image": pl.String}
     pl.DataFrame(memes, schema=schema, orient="row").write_parquet(tmp_path / "memes.parquet")
     for version, out in (("1", "out"), ("2", "newer")):
@@ -228,6 +229,7 @@ def test_pictures_are_rows_with_hashes_or_reasons(tmp_path: Path) -> None:
     found = {row["meme_id"]: row for row in rows.iter_rows(named=True)}
     assert {name: row["problem"] for name, row in found.items()} == {
         "a": None, "b": None, "c": None, "torn": "unreadable", "gone": "missing", "none": "missing", "out": "outside",
+        "long": "missing", "nul": "missing",
     }  # fmt: skip
     assert found["a"]["pixels_sha256"] == found["b"]["pixels_sha256"] != found["c"]["pixels_sha256"]
     # Equal pictures are one file.

@@ -136,3 +136,37 @@ def test_no_name_leads_out_of_the_media_folder(tmp_path: Path, name: str) -> Non
     with pytest.raises(images.NoPicture) as caught:
         images.below(media, name)
     assert caught.value.reason == "outside"
+
+
+NO_FILE = [
+    "a" * 256 + ".png",
+    "a\0b.png",
+    "loop.png",
+    "loop/a.png",
+    "a/" * 3000 + "b.png",
+    "\ud800.png",
+    "",
+    ".",
+    "file.png/a",
+]
+
+
+@pytest.mark.parametrize("name", NO_FILE)
+def test_a_name_that_no_file_can_have_is_a_missing_picture(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "loop").symlink_to("loop2")
+    (tmp_path / "loop2").symlink_to("loop")
+    saved(tmp_path / "file.png", halves())
+    with pytest.raises(images.NoPicture, match="missing"):
+        images.below(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["a" * 1100, "a\0b.png", "\ud800.png"])
+def test_a_name_that_no_object_can_have_is_a_missing_picture(name: str) -> None:
+    with pytest.raises(images.NoPicture, match="missing"):
+        images.below("s3://no-bucket-is-asked", name)
+
+
+def test_slashes_that_say_nothing_are_passed_over(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", halves())
+    assert images.below(tmp_path, "/".join(["."] * 10) + "/" * 5000 + "a.png") == path
