@@ -215,10 +215,11 @@ MEME_IMAGES = Table(
         "height": pl.UInt32,
         "pixels_sha256": pl.String,
         "perceptual_hash": pl.String,  # 64 bits as hex
+        "is_torn": pl.Boolean,  # the file ends before the picture does; the rest is grey
         "problem": pl.Enum(["missing", "outside", "unreadable", "too_large"]),
     },
     key=("meme_id",),
-    nullable=frozenset({"path", "width", "height", "pixels_sha256", "perceptual_hash", "problem"}),
+    nullable=frozenset({"path", "width", "height", "pixels_sha256", "perceptual_hash", "is_torn", "problem"}),
 )
 
 VIDEO_FEATURES = Table(

@@ -23,7 +23,7 @@ from m2v_resources.sources import Sources
 from m2v_resources.tables import Tables
 
 # Raised when what the programs find in the same files changes.
-PICTURES, VIDEOS = "2", "2"
+PICTURES, VIDEOS = "3", "3"
 
 
 def text_features(encoder: Encoder, dataset: MemeDataset | VideoDataset) -> dg.AssetsDefinition:
@@ -115,7 +115,7 @@ def meme_images(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
         name,
         stage="media",
         code=PICTURES,
-        checks=("pictures_usable", "pictures_unique"),
+        checks=("pictures_usable", "pictures_whole", "pictures_unique"),
         deps=[key(schemas.MEMES, name), media_key(dataset)],
     )
     def asset(

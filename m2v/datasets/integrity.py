@@ -123,7 +123,7 @@ def demonstration_findings(demonstrations: pl.DataFrame, videos: pl.DataFrame, *
 
 
 def picture_findings(images: pl.DataFrame, memes: pl.DataFrame, *, variant: str) -> list[Finding]:
-    """Pictures that cannot be used, and pictures that look alike, above all in different splits.
+    """Pictures that cannot be used, that are not whole, and pictures that look alike, above all in different splits.
 
     Args:
         images: Rows of ``meme_images``.
@@ -131,6 +131,8 @@ def picture_findings(images: pl.DataFrame, memes: pl.DataFrame, *, variant: str)
     """
     unusable = images.filter(pl.col("problem").is_not_null())
     reasons = dict(unusable.group_by(pl.col("problem").cast(pl.String)).len().sort("problem").iter_rows())
+    # Versions from before it was looked at do not say.
+    torn = images.filter(pl.col("is_torn"))["meme_id"].sort() if "is_torn" in images.columns else pl.Series()
     usable = images.drop_nulls("perceptual_hash")
     pairs = near_duplicates(dict(usable.select("meme_id", "perceptual_hash").iter_rows()))
     split = dict(memes.select("meme_id", pl.col("split").cast(pl.String)).iter_rows())
@@ -146,6 +148,15 @@ def picture_findings(images: pl.DataFrame, memes: pl.DataFrame, *, variant: str)
             summary=f"{unusable.height} of {images.height} pictures cannot be used{f': {said}' if said else ''}.",
             ids=tuple(unusable["meme_id"].sort()),
             figures={"n_pictures": images.height, **{f"n_{reason}": count for reason, count in reasons.items()}},
+        ),
+        Finding(
+            "pictures_whole",
+            "meme_images",
+            variant,
+            is_fine=torn.is_empty(),
+            summary=f"Of {images.height} pictures, {len(torn)} are cut off: their file ends early, the rest is grey.",
+            ids=tuple(torn),
+            figures={"n_torn": len(torn)},
         ),
         Finding(
             "pictures_unique",

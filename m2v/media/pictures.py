@@ -73,6 +73,7 @@ def pictures(task: dict[str, Any], place: Path) -> dict[str, Any]:
                 "height": picture.height,
                 "pixels_sha256": picture.pixels_sha256,
                 "perceptual_hash": picture.perceptual_hash,
+                "is_torn": picture.is_torn,
             }
         )
     return {"pictures": found}

@@ -8,8 +8,11 @@ import resource
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from m2v import cores, storage
 from m2v.media import images
@@ -19,6 +22,8 @@ Work = Callable[[dict[str, Any], Path], dict[str, Any]]
 Stamps = Callable[[str], list[int | str] | None]
 # Of address space, for each worker: decoding 8K takes 2 GiB; a hostile header asks for hundreds.
 WORKER_GIB = 8
+# What one needs for the largest picture that is read: a WebP of 64 million pixels takes 1.1 GB.
+PICTURE_GIB = 1.25
 RESULT = "result.json"
 
 
@@ -39,7 +44,7 @@ def results(
         known = dict(zip(places, pool.map(_known, places.values()), strict=True))
     found = {name: result for name, result in known.items() if result is not None}
     todo = {name: task for name, task in tasks.items() if name not in found}
-    n_workers = min(len(todo), cores.n_cores())
+    n_workers = min(len(todo), cores.n_cores(), _n_that_fit())
     n_done = len(found)
     while todo:
         # Spawned: a fork of a process with threads may hang. One that dies takes the whole pool with it; then each of
@@ -88,6 +93,16 @@ def stamps(media: storage.Place) -> Stamps:
         return [about.st_size, about.st_mtime_ns]
 
     return look
+
+
+def _n_that_fit() -> int:
+    """Return for how many workers' largest pictures there is memory at once; at least 1."""
+    free = psutil.virtual_memory().available
+    # A container's limit, which the machine's memory says nothing of.
+    limit, used = (Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory.current"))
+    with suppress(OSError, ValueError):
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return max(1, int(free / (PICTURE_GIB * 2**30)))
 
 
 def _limit() -> None:

@@ -238,7 +238,11 @@ def test_pictures_that_look_alike_are_found_and_those_in_different_splits_counte
     images = pictures(a=ALIKE, b=ALMOST, c=OTHER, d=ALIKE, e=None)
     splits = ["train", "train", "train", "test", "test"]
     memes = pl.DataFrame({"meme_id": list("abcde"), "split": splits})
-    usable, unique = integrity.picture_findings(images, memes, variant="veggie")
+    images = images.with_columns(is_torn=pl.col("meme_id") == "c")
+    usable, whole, unique = integrity.picture_findings(images, memes, variant="veggie")
+    assert (whole.is_fine, whole.ids, whole.figures) == (False, ("c",), {"n_torn": 1})
+    older = integrity.picture_findings(images.drop("is_torn"), memes, variant="veggie")
+    assert older[1].is_fine, "versions that do not say"
     assert (usable.is_fine, usable.ids, usable.figures) == (False, ("e",), {"n_pictures": 5, "n_missing": 1})
     assert not unique.is_fine
     assert unique.ids == ("a", "b", "d")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 from polars.testing import assert_frame_equal
 
 from m2v import progress, schemas
@@ -212,8 +213,10 @@ def test_pictures_are_rows_with_hashes_or_reasons(tmp_path: Path) -> None:
     for name, colour in (("a", (200, 30, 30)), ("b", (200, 30, 30)), ("c", (30, 30, 200))):
         vlms.picture(media, name, colour)
     (media / "torn.png").write_bytes((media / "a.png").read_bytes()[:40])
+    Image.effect_noise((90, 90), 50).save(tmp_path / "whole.jpg")
+    (media / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:-900])
     memes = [("a", "a.png"), ("b", "b.png"), ("c", "c.png"), ("torn", "torn.png"), ("gone", "gone.png"), ("none", None)]
-    memes += [("out", "../../x.png"), ("long", "a" * 300), ("nul", "a\0b")]
+    memes += [("out", "../../x.png"), ("long", "a" * 300), ("nul", "a\0b"), ("cut", "cut.jpg")]
     schema = {"meme_id": pl.String, "image": pl.String}
     pl.DataFrame(memes, schema=schema, orient="row").write_parquet(tmp_path / "memes.parquet")
     for version, out in (("1", "out"), ("2", "newer")):
@@ -229,8 +232,9 @@ def test_pictures_are_rows_with_hashes_or_reasons(tmp_path: Path) -> None:
     found = {row["meme_id"]: row for row in rows.iter_rows(named=True)}
     assert {name: row["problem"] for name, row in found.items()} == {
         "a": None, "b": None, "c": None, "torn": "unreadable", "gone": "missing", "none": "missing", "out": "outside",
-        "long": "missing", "nul": "missing",
+        "long": "missing", "nul": "missing", "cut": None,
     }  # fmt: skip
+    assert rows.filter("is_torn")["meme_id"].to_list() == ["cut"]
     assert found["a"]["pixels_sha256"] == found["b"]["pixels_sha256"] != found["c"]["pixels_sha256"]
     # Equal pictures are one file.
     assert found["a"]["path"] == found["b"]["path"]

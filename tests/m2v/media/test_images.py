@@ -2,12 +2,14 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from m2v.media import images
 
@@ -136,6 +138,88 @@ def test_no_name_leads_out_of_the_media_folder(tmp_path: Path, name: str) -> Non
     with pytest.raises(images.NoPicture) as caught:
         images.below(media, name)
     assert caught.value.reason == "outside"
+
+
+def steps(scale: float, dtype: type) -> np.ndarray:
+    """Four grey steps, from black to white."""
+    return np.repeat(np.linspace(0, 1, 4) * scale, 16).reshape(1, 64).repeat(32, 0).astype(dtype)
+
+
+GREYS = {
+    "16-bit.png": (steps(65535, np.uint16), [0, 85, 170, 255]),
+    "16-bit.tiff": (steps(65535, np.uint16), [0, 85, 170, 255]),
+    "32-bit.tiff": (steps(65535, np.int32), [0, 85, 170, 255]),
+    "32-bit-wide.tiff": (steps(2**30, np.int32) - 2**29, [0, 85, 170, 255]),
+    "share.tiff": (steps(1, np.float32), [0, 85, 170, 255]),
+    "heights.tiff": (steps(3000, np.float32) - 100, [0, 85, 170, 255]),
+    # Eight bits in a wider type were right and stay.
+    "dark-16-bit.png": (steps(90, np.uint16), [0, 30, 60, 90]),
+    "dark.tiff": (steps(90, np.float32), [0, 30, 60, 90]),
+}
+
+
+@pytest.mark.parametrize("name", GREYS)
+def test_grey_of_more_than_eight_bits_keeps_its_steps(tmp_path: Path, name: str) -> None:
+    values, expected = GREYS[name]
+    found = np.asarray(images.read(saved(tmp_path / name, Image.fromarray(values))).image)
+    assert found[16, 8::16, 0].tolist() == pytest.approx(expected, abs=1)
+    assert (found[..., 0] == found[..., 1]).all()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_lacks_its_end_is_what_is_there_and_says_so(tmp_path: Path, progressive: bool) -> None:
+    noise = Image.effect_noise((200, 200), 50).convert("RGB")
+    content = saved(tmp_path / "a.jpg", noise, progressive=progressive).read_bytes()
+    (tmp_path / "torn.jpg").write_bytes(content[: len(content) // 2])
+    whole, torn = images.read(tmp_path / "a.jpg"), images.read(tmp_path / "torn.jpg")
+    assert (whole.is_torn, torn.is_torn, torn.width, torn.height) == (False, True, 200, 200)
+    upper = [np.asarray(each.image, dtype=float)[:80] for each in (whole, torn)]
+    assert np.corrcoef(upper[0].ravel(), upper[1].ravel())[0, 1] > (0.5 if progressive else 0.99)
+
+
+def test_a_jpeg_of_which_next_to_nothing_is_there_is_no_picture(tmp_path: Path) -> None:
+    content = saved(tmp_path / "a.jpg", Image.effect_noise((200, 200), 50).convert("RGB")).read_bytes()
+    (tmp_path / "torn.jpg").write_bytes(content[: content.index(b"\xff\xda") + 14])
+    with pytest.raises(images.NoPicture, match="unreadable"):
+        images.read(tmp_path / "torn.jpg")
+
+
+def test_long_texts_in_a_png_do_not_hide_the_picture(tmp_path: Path) -> None:
+    plain = images.read(saved(tmp_path / "plain.png", halves()))
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("recipe", "leek " * 2**20, zip=True)
+    texts.add_itxt("recipe", "beet " * 2**20, zip=True)
+    found = images.read(saved(tmp_path / "a.png", halves(), pnginfo=texts))
+    assert (found.pixels_sha256, found.is_torn) == (plain.pixels_sha256, False)
+
+
+def test_what_starts_other_programs_is_no_picture(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.eps", halves())
+    with pytest.raises(images.NoPicture, match="unreadable"):
+        images.read(path)
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "P"])
+def test_what_is_clear_in_a_tall_picture_is_white_in_every_strip(tmp_path: Path, kind: str) -> None:
+    array = np.zeros((3 * images.STRIP_PX + 7, 40, 4), np.uint8)
+    array[:, 20:] = (200, 30, 30, 255)
+    image = Image.fromarray(array)
+    path = saved(tmp_path / "a.png", image if kind == "RGBA" else image.quantize(4))
+    found = np.asarray(images.read(path).image)
+    assert (found[:, :20] == 255).all()
+    assert (found[:, 20:] == (200, 30, 30)).all()
+
+
+def test_a_picture_just_below_the_limit_takes_little_memory(tmp_path: Path) -> None:
+    """Measured in a process of its own; whole, it was in memory six times over, 1.5 GB."""
+    path = saved(tmp_path / "a.png", Image.new("RGBA", (8000, 2000), (9, 9, 9, 9)), compress_level=1)
+    program = (
+        "import re, pathlib; from m2v.media import images; import imagehash; "
+        "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())[1]); "
+        f"before = peak(); images.read(pathlib.Path({str(path)!r})); print(peak() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) / 1024 < 3 * 8000 * 2000 * 4 / 2**20
 
 
 NO_FILE = [
