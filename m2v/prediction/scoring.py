@@ -6,13 +6,14 @@ is a token of its own in every tokenizer, so that both parts have the tokens of 
 """
 
 import copy
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from m2v import storage
 from m2v.catalog.entries import LabelDefinition
@@ -23,6 +24,8 @@ from m2v.prediction.prompts import Asked, Shown, answer
 
 LARGEST_BATCH = 64
 FIRST_BATCH = 4
+# Qwen's processors refuse a picture that is more than 200 times as long as wide.
+MAX_ASPECT = 200
 
 
 @dataclass(frozen=True)
@@ -367,8 +370,12 @@ def media(pictures: Sequence[Sequence[Shown]], *, loaded: Loaded) -> dict[str, A
 
 
 def _opened(path: str) -> Image.Image:
+    """The picture, with white beside it where it is longer than processors take."""
     with Image.open(storage.local(path)) as image:
-        return image.convert("RGB")
+        seen = image.convert("RGB")
+    side = math.ceil(max(seen.size) / MAX_ASPECT)
+    size = (max(seen.width, side), max(seen.height, side))
+    return seen if size == seen.size else ImageOps.pad(seen, size, color="white")
 
 
 def batches(

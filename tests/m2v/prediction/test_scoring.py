@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from m2v.errors import M2VError
 from m2v.prediction import parsing, prompts, scoring
@@ -125,6 +126,23 @@ def test_videos_are_shown_as_their_frames(built: Path, tmp_path: Path) -> None:
     rows = vlms.garden(tmp_path, 4, as_video=True)
     conversations = asked(loaded, [shown(row) for row in rows])
     assert probabilities(loaded, conversations) == pytest.approx(one_at_a_time(loaded, conversations), abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1120, 1), (1, 1120)])
+def test_a_picture_of_any_shape_is_asked_about(loaded: Loaded, tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.new("RGB", size, "green").save(tmp_path / "narrow.png")
+    narrow = Shown("a leek", (str(tmp_path / "narrow.png"),), ("narrow",), "image")
+    found = probabilities(loaded, asked(loaded, [narrow, *items(tmp_path, 1)]))
+    assert all(0 < each < 1 for each in found.values())
+
+
+def test_white_stands_beside_a_picture_that_is_too_long_and_beside_no_other(tmp_path: Path) -> None:
+    for name, size in (("narrow", (1000, 1)), ("usual", (1000, 5))):
+        Image.new("RGB", size, "green").save(tmp_path / f"{name}.png")
+    narrow, usual = (scoring._opened(str(tmp_path / f"{name}.png")) for name in ("narrow", "usual"))
+    assert (narrow.size, usual.size) == ((1000, 5), (1000, 5))
+    assert narrow.getpixel((500, 0)) == (255, 255, 255)
+    assert {narrow.getpixel((500, 2)), *usual.getdata()} == {(0, 128, 0)}
 
 
 def test_a_picture_that_is_left_whole_takes_fewer_tokens(built: Path, tmp_path: Path) -> None:
