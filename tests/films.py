@@ -1,12 +1,13 @@
 """Videos, sounds and pictures made for tests: every frame says which one it is."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 SIZE = (96, 64)
 
@@ -30,10 +31,12 @@ def film(
     rotation: int = 0,
     bframes: int = 2,
     finds_cuts: bool = False,
+    aspect: Fraction | None = None,
 ) -> Path:
     """A video of n frames, each of one colour.
 
     Args:
+        aspect: Width of a sample by its height.
         finds_cuts: The encoder places keyframes at cuts, as it does unless told otherwise.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,6 +45,8 @@ def film(
         options = {"g": str(gop), "bf": str(bframes), **cuts} if codec == "libx264" else {}
         stream = container.add_stream(codec, rate=fps, options=options)
         stream.width, stream.height, stream.pix_fmt = *size, pixels
+        if aspect:
+            stream.codec_context.sample_aspect_ratio = aspect
         sound = container.add_stream("aac", rate=16_000) if with_sound else None
         for place in range(n):
             array = np.empty((size[1], size[0], 3), np.uint8)
@@ -55,6 +60,42 @@ def film(
                 container.mux(packet)
     if rotation:
         _rotate(path, rotation)
+    return path
+
+
+def shown_at(
+    path: Path, times_s: Sequence[float], *, size: tuple[int, int] = SIZE, gop: int = 250, bframes: int = 3
+) -> Path:
+    """A video of frames shown at these times, each lighter than the one before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        options = {"g": str(gop), "bf": str(bframes), "sc_threshold": "0", "b_strategy": "0"}
+        stream = container.add_stream("libx264", rate=30, options=options)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for place, time_s in enumerate(times_s):
+            array = np.full((size[1], size[0], 3), 20 + 200 * place // len(times_s), np.uint8)
+            frame = av.VideoFrame.from_ndarray(array, format="rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = round(1000 * time_s), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def with_streams(path: Path, sources: Sequence[Path], dispositions: Sequence[Disposition]) -> Path:
+    """A file with the first video stream of each source, in order, as they are."""
+    opened = [av.open(str(each)) for each in sources]
+    with av.open(str(path), "w") as sink:
+        streams = [sink.add_stream_from_template(each.streams.video[0]) for each in opened]
+        for stream, disposition in zip(streams, dispositions, strict=True):
+            stream.disposition = disposition
+        for source, stream in zip(opened, streams, strict=True):
+            for packet in source.demux(source.streams.video[0]):
+                if packet.size:
+                    packet.stream = stream
+                    sink.mux(packet)
+    for each in opened:
+        each.close()
     return path
 
 

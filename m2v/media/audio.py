@@ -5,10 +5,12 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 
 from m2v.errors import BadInput
+from m2v.media import containers
 
 RATE_HZ = 16_000
 # Half a minute is 2 MB; three hours in one piece would be 700.
@@ -31,16 +33,15 @@ def pieces(path: Path, *, piece_s: float = PIECE_S) -> Iterator[np.ndarray]:
         NoSound: There is none, or the file cannot be opened.
     """
     try:
-        container = av.open(str(path))
-    except FileNotFoundError:
-        raise NoSound(path, "missing") from None
-    except (FFmpegError, OSError) as error:
-        raise NoSound(path, f"unreadable ({type(error).__name__})") from None
+        container = containers.opened(path)
+    except containers.Unreadable as error:
+        raise NoSound(path, error.reason) from None
     with container:
-        if not container.streams.audio:
+        stream = containers.main(container.streams.audio)
+        if stream is None:
             raise NoSound(path, "no audio stream")
         size, held, n_held = int(piece_s * RATE_HZ), [], 0
-        for samples in _resampled(container):
+        for samples in _resampled(container, stream):
             held.append(samples)
             n_held += len(samples)
             while n_held >= size:
@@ -51,9 +52,9 @@ def pieces(path: Path, *, piece_s: float = PIECE_S) -> Iterator[np.ndarray]:
             yield np.concatenate(held)
 
 
-def _resampled(container: InputContainer) -> Iterator[np.ndarray]:
+def _resampled(container: InputContainer, stream: AudioStream) -> Iterator[np.ndarray]:
     resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
-    packets = container.demux(container.streams.audio[0])
+    packets = container.demux(stream)
     while True:
         try:
             frames = next(packets).decode()

@@ -6,6 +6,7 @@ what is not needed on the way. Memory holds one frame at a time, however long th
 
 import math
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +20,7 @@ from av.error import FFmpegError
 from PIL import Image
 
 from m2v.errors import BadInput
+from m2v.media import containers
 
 Rule = Literal["even", "shots", "keyframe", "paper"]
 # A shot's cut changes this share of a thumbnail's histogram; within a shot it is a few hundredths.
@@ -29,6 +31,8 @@ MAX_PIXELS = 8192 * 8192
 # Packets come in decoding order, which is at most this many frames from the order in which they are shown (H.264 and
 # H.265 allow 16 reference frames).
 REORDER = 16
+# A header that says more than this beyond the last frame's end is not believed.
+SLACK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -176,17 +180,17 @@ class Video:
         if width * height > MAX_PIXELS:
             raise NoFrames(path, f"a picture of {width} × {height} is too large")
         has_audio = bool(self.container.streams.audio)
-        self.reorder_s = float((REORDER + 1) / self._rate())
         self.info = Info(self._duration_s(), width, height, has_audio, self._keyframes_s())
 
     def _open(self) -> None:
         """At the beginning, also of what cannot be sought in."""
-        self.container = av.open(str(self.path))
-        if not self.container.streams.video:
+        self.container = containers.opened(self.path)
+        stream = containers.main(self.container.streams.video)
+        if stream is None:
             reason = "audio only" if self.container.streams.audio else "no video stream"
             self.container.close()
             raise NoFrames(self.path, reason)
-        self.stream = self.container.streams.video[0]
+        self.stream = stream
         # Few encoders write several slices; frame threads decode a few frames more than needed, side by side.
         self.stream.thread_type = "AUTO"
         self.start_s = float((self.stream.start_time or 0) * self.base)
@@ -278,22 +282,11 @@ class Video:
 
     def _decoded(self) -> Iterator[Any]:
         """Frames with a time; a damaged packet is passed over, as players do."""
-        packets = self.container.demux(self.stream)
         codec = self.stream.codec_context
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except FFmpegError:
-                return
+        for packet, is_passed in self._packets():
             if codec.skip_frame != "NONKEY":
-                # Far from what is wanted, frames that no other needs are not decoded.
-                far = (
-                    packet.pts is not None
-                    and float(packet.pts * self.base) - self.start_s < self.wanted_s - self.reorder_s
-                )
-                codec.skip_frame = "NONREF" if far else "DEFAULT"
+                # Frames that are off the screen again by then, and that no other needs, are not decoded.
+                codec.skip_frame = "NONREF" if is_passed else "DEFAULT"
             try:
                 for frame in packet.decode():
                     if not self.is_timed:
@@ -303,6 +296,27 @@ class Video:
                         yield frame
             except FFmpegError:
                 continue
+
+    def _packets(self) -> Iterator[tuple[Any, bool]]:
+        """Packets in decoding order, and whether a later frame is on screen at the wanted time.
+
+        That is known by a look ahead and not by the rate, which may vary.
+        """
+        demuxed = self.container.demux(self.stream)
+        ahead: deque[Any] = deque()
+        newest_s = -math.inf
+        while True:
+            while len(ahead) <= REORDER:
+                try:
+                    ahead.append(next(demuxed))
+                except (StopIteration, FFmpegError):
+                    break
+            if not ahead:
+                return
+            packet = ahead.popleft()
+            times = [self._time_s(each) for each in (packet, *ahead) if each.pts is not None]
+            newest_s = max([newest_s, *(time for time in times if time <= self.wanted_s + 1e-6)])
+            yield packet, packet.pts is not None and self._time_s(packet) < newest_s
 
     def _seek(self, time: float) -> None:
         try:
@@ -314,27 +328,50 @@ class Video:
         return float(frame.pts * self.base) - self.start_s
 
     def _image(self, frame: Any, side: int) -> Image.Image:
-        scale = min(1.0, side / max(frame.width, frame.height))
-        size = {"width": max(1, round(frame.width * scale)), "height": max(1, round(frame.height * scale))}
+        # Samples that are not square: the longer way is shortened, so that nothing is scaled up.
+        aspect = float(self.stream.sample_aspect_ratio or 1)
+        width, height = frame.width * min(1.0, aspect), frame.height / max(1.0, aspect)
+        scale = min(1.0, side / max(width, height))
+        size = {"width": max(1, round(width * scale)), "height": max(1, round(height * scale))}
         # Scaled while it is converted: at full size the conversion takes longer than decoding.
         array = frame.reformat(**size, format="rgb24", interpolation="AREA").to_ndarray()
         return Image.fromarray(array).rotate(frame.rotation, expand=True) if frame.rotation else Image.fromarray(array)
 
     def _duration_s(self) -> float:
-        if self.stream.duration:
-            return float(self.stream.duration * self.base)
-        if self.container.duration:
-            return self.container.duration / av.time_base
-        end, n_packets = None, 0
-        for packet in self.container.demux(self.stream):
-            n_packets += bool(packet.size)
-            if packet.pts is not None:
-                end = max(end or 0, packet.pts + (packet.duration or 0))
+        """What the header says, where the packets agree: it may count times of decoding, or what was cut off."""
+        stated = (
+            self.stream.duration * self.base
+            if self.stream.duration
+            else Fraction(self.container.duration or 0, av.time_base)
+        )
+        last_s, end_s, n_packets = self._ending(float(stated))
+        if stated and not n_packets:
+            self.restart()
+            last_s, end_s, n_packets = self._ending(0.0)
         self.restart()
         if not n_packets:
             raise NoFrames(self.path, "empty")
-        self.is_timed = end is not None
-        return float(end * self.base) - self.start_s if end is not None else float(n_packets / self._rate())
+        self.is_timed = bool(stated) or end_s is not None
+        if last_s is None or end_s is None:
+            return float(stated or n_packets / self._rate())
+        return float(stated) if last_s < stated <= end_s + SLACK_S else end_s
+
+    def _ending(self, start_s: float) -> tuple[float | None, float | None, int]:
+        """When the last frame is shown, and when it ends; and how many packets there are from a time on."""
+        if start_s:
+            self._seek(start_s)
+        last, end, n_packets = None, None, 0
+        try:
+            for packet in self.container.demux(self.stream):
+                n_packets += bool(packet.size)
+                if packet.pts is not None:
+                    last = max(last or packet.pts, packet.pts)
+                    end = max(end or packet.pts, packet.pts + (packet.duration or 0))
+        except FFmpegError:
+            pass  # torn
+        if last is None or end is None:
+            return None, None, n_packets
+        return float(last * self.base) - self.start_s, float(end * self.base) - self.start_s, n_packets
 
     def _rate(self) -> Fraction:
         """Frames per second, for what has no time stamps."""
@@ -359,8 +396,8 @@ class _opened:  # noqa: N801 (reads as a statement)
     def __enter__(self) -> Video:
         try:
             self.video = Video(self.path)
-        except FileNotFoundError:
-            raise NoFrames(self.path, "missing") from None
+        except containers.Unreadable as error:
+            raise NoFrames(self.path, error.reason) from None
         except (FFmpegError, OSError) as error:
             raise NoFrames(self.path, f"unreadable ({type(error).__name__})") from None
         return self.video

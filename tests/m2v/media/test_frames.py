@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
-from m2v.media import frames
+from m2v.media import audio, frames
 from tests import films
 
 
@@ -194,3 +196,76 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout) / 1024)
     assert peaks[1] < peaks[0] + 25
+
+
+DENSE_THEN_SLOW = [place / 30 for place in range(120)] + [4 + place * 0.5 for place in range(12)]
+SLOW_THEN_DENSE = [place * 0.5 for place in range(12)] + [6 + place / 30 for place in range(120)]
+BURST = [place / 60 for place in range(240)] + [4.0, 5.0, 6.0, 7.0]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize("times", [DENSE_THEN_SLOW, SLOW_THEN_DENSE, BURST], ids=["slower", "faster", "burst"])
+def test_frames_at_varying_rates_are_found_up_to_the_last_one(tmp_path: Path, name: str, times: list[float]) -> None:
+    path = films.shown_at(tmp_path / name, times)
+    seconds = frames.probe(path).duration_s
+    assert times[-1] < seconds <= times[-1] + 1.1
+    found = frames.sample(path, 16, rule="even")
+    expected = [max(time for time in times if time <= middle + 1e-3) for middle in middles(seconds, 16)]
+    assert [each.time_s for each in found] == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_header_that_says_more_than_there_is_is_not_believed(tmp_path: Path) -> None:
+    path = films.film(tmp_path / "a.mkv", n=80)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert 2 < frames.probe(path).duration_s < 6
+    assert len({each.time_s for each in frames.sample(path, 16, rule="even")}) == 16
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_cover_before_the_film_is_not_the_film(tmp_path: Path, name: str) -> None:
+    cover = films.film(tmp_path / "cover.mkv", n=1, codec="mjpeg", pixels="yuvj420p", size=(32, 32))
+    film = films.film(tmp_path / "film.mp4", n=20)
+    path = films.with_streams(tmp_path / name, [cover, film], [Disposition.attached_pic, Disposition.default])
+    found = frames.sample(path, 4, rule="even")
+    assert [each.image.size for each in found] == [(96, 64)] * 4
+    assert len({each.time_s for each in found}) == 4
+
+
+def test_a_sound_with_a_cover_is_a_sound(tmp_path: Path) -> None:
+    cover = films.film(tmp_path / "cover.mkv", n=1, codec="mjpeg", pixels="yuvj420p", size=(32, 32))
+    path = films.with_streams(tmp_path / "a.mp4", [cover], [Disposition.attached_pic])
+    with pytest.raises(frames.NoFrames, match="no video stream"):
+        frames.sample(path, 4)
+
+
+def test_of_two_films_the_default_one_is_shown(tmp_path: Path) -> None:
+    first = films.film(tmp_path / "first.mp4", n=20, size=(32, 32))
+    second = films.film(tmp_path / "second.mp4", n=20)
+    path = films.with_streams(tmp_path / "a.mkv", [first, second], [Disposition(0), Disposition.default])
+    assert frames.sample(path, 1)[0].image.size == (96, 64)
+    path = films.with_streams(tmp_path / "b.mkv", [first, second], [Disposition.default, Disposition(0)])
+    assert frames.sample(path, 1)[0].image.size == (32, 32)
+
+
+@pytest.mark.parametrize(("aspect", "shape"), [((2, 1), (96, 32)), ((1, 2), (48, 64)), ((1, 1), (96, 64))])
+def test_samples_that_are_not_square_are_shown_square(
+    tmp_path: Path, aspect: tuple[int, int], shape: tuple[int, int]
+) -> None:
+    path = films.film(tmp_path / "a.mp4", n=2, aspect=Fraction(*aspect))
+    assert frames.sample(path, 1)[0].image.size == shape
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.m3u8", "a.mkv"])
+@pytest.mark.parametrize("kind", ["hls", "concat", "sdp"])
+def test_what_names_other_files_is_not_followed(tmp_path: Path, name: str, kind: str) -> None:
+    other = films.film(tmp_path / "other.ts")
+    script = {
+        "hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:4,\nfile://{other}\n#EXT-X-ENDLIST\n",
+        "concat": f"ffconcat version 1.0\nfile {other.name}\n",
+        "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n",
+    }[kind]
+    (tmp_path / name).write_text(script, encoding="utf-8")
+    with pytest.raises(frames.NoFrames, match="unreadable"):
+        frames.sample(tmp_path / name, 2)
+    with pytest.raises(audio.NoSound, match="unreadable"):
+        next(audio.pieces(tmp_path / name))
