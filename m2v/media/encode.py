@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from m2v import lean, mapping, programfiles, progress, shards
+from m2v import lean, loading, mapping, programfiles, progress, shards
 from m2v.catalog import weights
 from m2v.catalog.entries import Encoder
 
@@ -106,7 +106,7 @@ class Copy:
         path = weights.folder(self.encoder)
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(path)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = transformers.AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True)
+        model = loading.pretrained(transformers.AutoModel, path, besides=[loading.HEADS], dtype=torch.float32)
         self.model = model.eval().to(self.device)
 
     def __call__(self, shard: list[list[tuple[str, str]]]) -> dict[str, Any]:

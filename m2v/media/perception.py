@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from m2v import lean, shards, storage
+from m2v import lean, loading, shards, storage
 from m2v.catalog import weights
 from m2v.catalog.entries import Perceiver
 from m2v.media import audio
@@ -79,7 +79,7 @@ def _embed(frames: Mapping[str, storage.Place], keep: shards.Keep, *, model: Pat
     transformers.utils.logging.disable_progress_bar()
     processor = transformers.AutoImageProcessor.from_pretrained(model)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    clip: Any = transformers.CLIPVisionModelWithProjection.from_pretrained(model, use_safetensors=True)
+    clip = loading.pretrained(transformers.CLIPVisionModelWithProjection, model, besides=[loading.TEXT_TOWER])
     clip = clip.eval().to(device)
     items = list(frames.items())
     with torch.inference_mode():
@@ -101,7 +101,7 @@ def _transcribe(sounds: Mapping[str, Path], keep: shards.Keep, *, model: Path, r
     transformers.utils.logging.disable_progress_bar()
     processor = transformers.AutoProcessor.from_pretrained(model)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    whisper: Any = transformers.WhisperForConditionalGeneration.from_pretrained(model, use_safetensors=True)
+    whisper = loading.pretrained(transformers.WhisperForConditionalGeneration, model)
     whisper = whisper.eval().to(device)
     for n_done, (digest, path) in enumerate(sounds.items(), start=1):
         said = []

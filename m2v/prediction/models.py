@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import transformers
 
-from m2v import lean
+from m2v import lean, loading
 from m2v.catalog import weights
 from m2v.catalog.entries import Vlm
 from m2v.cores import n_cores
@@ -67,6 +67,7 @@ def load(entry: Vlm, *, home: Path, adapter: Path | None = None, is_trained: boo
 
     Raises:
         MissingSource: The weights cannot be had; the message says how to get them.
+        StoreError: The weights or the adapter are not whole.
     """
     return with_weights(reader(entry, home=home), home=home, adapter=adapter, is_trained=is_trained)
 
@@ -91,20 +92,18 @@ def with_weights(read: Loaded, *, home: Path, adapter: Path | None = None, is_tr
         # Keys that several heads share are not copied for each, which took a fifth of the time.
         os.environ.setdefault("TRANSFORMERS_SDPA_FORCE_GQA", "1")
     is_quantised = entry.quantisation != "none"
-    model: Any = transformers.AutoModelForImageTextToText.from_pretrained(
+    model = loading.pretrained(
+        transformers.AutoModelForImageTextToText,
         weights.whole(entry, home=home),
         dtype=dtype,
-        use_safetensors=True,
         attn_implementation="sdpa",
         **({"quantization_config": _quantised(entry, dtype), "device_map": {"": device}} if is_quantised else {}),
     )
     config = model.config
     if adapter:
-        with lean.imports(quantisation=entry.quantisation):
-            from peft import PeftModel
-
         # Not merged: that would round, and quantise, anew what was trained beside the weights.
-        model = PeftModel.from_pretrained(model, str(adapter))
+        with lean.imports(quantisation=entry.quantisation):
+            model = loading.adapted(model, adapter)
     if not is_quantised and not is_trained:
         model = model.to(device)
     return replace(read, model=model.eval(), config=config)

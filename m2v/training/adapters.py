@@ -8,6 +8,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import AutoModel
 
+from m2v import loading
 from m2v.catalog import weights
 from m2v.catalog.entries import Encoder, Lora
 from m2v.errors import StoreError
@@ -74,13 +75,13 @@ def load(encoder: Encoder, checkpoint: Path) -> PeftModel:
     """The encoder with a saved adapter and head.
 
     Raises:
-        StoreError: The checkpoint has no adapter: a mistyped path must never evaluate the base model.
+        StoreError: The checkpoint has no adapter, or not all of it: the base model must never be evaluated instead.
     """
     for name in (ADAPTER, CONFIG):
         if not (checkpoint / name).is_file():
             raise StoreError(f"{checkpoint} has no {name}; it is no LoRA checkpoint. Check the path.")
     classifier = TextClassifier(_pretrained(encoder))
-    return PeftModel.from_pretrained(classifier, str(checkpoint)).eval()  # pyright: ignore[reportArgumentType]
+    return loading.adapted(classifier, checkpoint).eval()
 
 
 def save(model: PeftModel, folder: Path, *, state: dict[str, torch.Tensor] | None = None) -> None:
@@ -95,4 +96,4 @@ def save(model: PeftModel, folder: Path, *, state: dict[str, torch.Tensor] | Non
 
 
 def _pretrained(encoder: Encoder) -> nn.Module:
-    return AutoModel.from_pretrained(weights.folder(encoder), dtype=torch.float32, use_safetensors=True)
+    return loading.pretrained(AutoModel, weights.folder(encoder), besides=[loading.HEADS], dtype=torch.float32)

@@ -11,6 +11,7 @@ import numpy as np
 from m2v import programfiles
 from m2v.catalog.entries import Probe
 from m2v.errors import StoreError
+from m2v.loading import refuse_partial
 from m2v.training.selection import auroc, threshold
 
 WEIGHTS = "head.safetensors"
@@ -94,7 +95,7 @@ def load(folder: Path) -> Head:
     """The head that ``save`` wrote.
 
     Raises:
-        StoreError: A file is missing or is not the one in the manifest.
+        StoreError: A file is missing or is not the one in the manifest, or does not hold a head.
     """
     from safetensors.numpy import load as deserialise
 
@@ -107,6 +108,8 @@ def load(folder: Path) -> Head:
     if hashlib.sha256(weights).hexdigest() != expected:
         raise StoreError(f"{folder / WEIGHTS} is damaged: its sha256 is not the manifest's. {_WAY_OUT}")
     tensors = deserialise(weights)
+    wanted = {"weights", "bias"}
+    refuse_partial(folder / WEIGHTS, missing=wanted - tensors.keys(), unused=tensors.keys() - wanted)
     return Head(tensors["weights"], float(tensors["bias"][0]), manifest["threshold"], manifest["selection"])
 
 

@@ -1,14 +1,20 @@
 """The classifier: what it computes, what of it is trained, what of it is saved."""
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+import transformers
+from safetensors.torch import load_file, save_file
 
+from m2v import loading
+from m2v.catalog import weights
 from m2v.catalog.entries import Encoder, Lora
+from m2v.errors import StoreError
 from m2v.training import adapters
 from tests import encoders
 
@@ -92,3 +98,72 @@ def test_what_is_saved_is_loaded(tmp_path: Path, encoder: Encoder) -> None:
     loaded = adapters.load(encoder, tmp_path)
     expected = model(input_ids=IDS, attention_mask=MASK)["logits"]
     torch.testing.assert_close(loaded(input_ids=IDS, attention_mask=MASK)["logits"], expected)
+
+
+def renamed(path: Path, old: str, new: str | None) -> None:
+    """Give what a file of weights holds another name, or take it out."""
+    found = load_file(path)
+    for key in [key for key in found if old in key]:
+        value = found.pop(key)
+        if new:
+            found[key.replace(old, new)] = value
+    save_file(found, path, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("self.query", "self.quarry", r"lacks .*query\.lora_A.* and has .*quarry\.lora_A.*, which nothing uses"),
+        ("lora_B", None, r"lacks .*self\.query\.lora_B\.weight\."),
+        ("head", None, r"lacks base_model\.model\.head\.weight"),
+        ("base_model.model", "model", "lacks base_model"),
+    ],
+)
+def test_an_adapter_that_is_used_in_part_is_refused_and_its_keys_named(
+    tmp_path: Path, encoder: Encoder, old: str, new: str | None, said: str
+) -> None:
+    adapters.save(adapters.fresh(MODEL, encoder, positive_weight=1.0, seed=0), tmp_path)
+    renamed(tmp_path / adapters.ADAPTER, old, new)
+    with pytest.raises(StoreError, match=said):
+        adapters.load(encoder, tmp_path)
+
+
+@pytest.mark.parametrize(("rank", "targets"), [("5", None), (None, "nowhere")])
+def test_an_adapter_that_does_not_fit_is_refused(
+    tmp_path: Path, encoder: Encoder, rank: str | None, targets: str | None
+) -> None:
+    adapters.save(adapters.fresh(MODEL, encoder, positive_weight=1.0, seed=0), tmp_path)
+    config = json.loads((tmp_path / adapters.CONFIG).read_text())
+    config |= {"r": int(rank)} if rank else {"target_modules": targets}
+    (tmp_path / adapters.CONFIG).write_text(json.dumps(config))
+    with pytest.raises(StoreError, match="does not fit the model"):
+        adapters.load(encoder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("layer.0.attention", "layer.0.attending", r"lacks encoder\.layer\.0\.attention.* and 5 more and has encoder"),
+        ("layer.1.output", None, r"lacks encoder\.layer\.1\.output"),
+        ("pooler", None, None),  # nobody looks at it
+        ("pooler", "cls", None),
+    ],
+)
+def test_a_pretrained_model_that_is_used_in_part_is_refused(
+    tmp_path: Path, encoder: Encoder, old: str, new: str | None, said: str | None
+) -> None:
+    folder = shutil.copytree(weights.folder(encoder), tmp_path / "model")
+    renamed(folder / weights.WEIGHTS, old, new)
+    if said is None:
+        loading.pretrained(transformers.AutoModel, folder, besides=[loading.HEADS])
+        return
+    with pytest.raises(StoreError, match=said):
+        loading.pretrained(transformers.AutoModel, folder, besides=[loading.HEADS])
+
+
+def test_a_pretrained_model_of_other_shapes_is_refused(tmp_path: Path, encoder: Encoder) -> None:
+    folder = shutil.copytree(weights.folder(encoder), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 60}))
+    with pytest.raises(StoreError, match="of other shapes"):
+        loading.pretrained(transformers.AutoModel, folder)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,17 @@ def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
         probe.save(probe.fit(features, labels, probe=ENTRY, validation=None), tmp_path / name, content={})
     one, other = ((tmp_path / name / "head.safetensors").read_bytes() for name in ("one", "other"))
     assert one == other
+
+
+def test_a_head_with_other_keys_is_refused_and_they_are_named(tmp_path: Path) -> None:
+    features, labels = blobs(60, seed=0)
+    probe.save(probe.fit(features, labels, probe=ENTRY, validation=None), tmp_path, content={})
+    (tmp_path / "head.safetensors").write_bytes(save({"weight": np.zeros(8), "bias": np.zeros(1)}))
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["files"]["head.safetensors"] = programfiles.sha256(tmp_path / "head.safetensors")
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StoreError, match=r"lacks weights and has weight, which nothing uses"):
+        probe.load(tmp_path)
 
 
 def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""Weights are loaded whole: what is missing and what nobody used is an error, never a model that half works."""
+
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from m2v.errors import StoreError
+
+# Computed from the config wherever a model is made; older files hold them all the same.
+COMPUTED = r"(.*\.)?(position_ids|inv_freq)"
+# Of a text encoder: what stands on its token states, which is all that is used of it.
+HEADS = r"pooler\..*|cls\..*|lm_head\..*|classifier\..*|qa_outputs\..*"
+# Of CLIP: what embeds texts.
+TEXT_TOWER = r"text_model\..*|text_projection\..*|logit_scale"
+N_NAMED = 5
+
+
+def pretrained(factory: Any, folder: Path, *, besides: Sequence[str] = (), **settings: Any) -> Any:
+    """Load a pretrained model from its safetensors.
+
+    Args:
+        factory: A class of transformers with ``from_pretrained``.
+        besides: Regular expressions of keys that may be missing or unused, because nobody looks at what they give.
+        settings: For ``from_pretrained``.
+
+    Raises:
+        StoreError: Names keys that the model needs and the file lacks, or that the file has and the model does not.
+    """
+    try:
+        model, told = factory.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **settings)
+    except RuntimeError as error:
+        if "size" not in str(error) and "shape" not in str(error):
+            raise
+        raise StoreError(f"{folder}: its weights are of other shapes than its config says. {_WAY_OUT}") from error
+    allowed = re.compile("|".join([COMPUTED, *besides]))
+    missing, unused = (
+        [key for key in told[name] if not allowed.fullmatch(key)] for name in ("missing_keys", "unexpected_keys")
+    )
+    refuse_partial(folder, missing=missing, unused=unused)
+    return model
+
+
+def adapted(model: Any, folder: Path) -> Any:
+    """Put a saved LoRA adapter around a model.
+
+    Raises:
+        StoreError: Names keys that the adapter's config asks for and the file lacks, or that the file has beside them.
+    """
+    import safetensors
+    from peft import PeftModel, get_peft_model_state_dict
+
+    path = folder / "adapter_model.safetensors"
+    try:
+        whole = PeftModel.from_pretrained(model, str(folder))
+    except KeyError as error:
+        # What peft was told to save beside the adapter.
+        raise StoreError(f"{path} lacks {error.args[0]}. {_WAY_OUT}") from error
+    except (RuntimeError, ValueError) as error:
+        # Of other shapes, or for modules that the model does not have.
+        raise StoreError(f"{path} does not fit the model: {str(error).splitlines()[0]} {_WAY_OUT}") from error
+    with safetensors.safe_open(path, framework="pt") as file:
+        given = set(file.keys())
+    wanted = get_peft_model_state_dict(whole, save_embedding_layers=False).keys()
+    refuse_partial(path, missing=wanted - given, unused=given - wanted)
+    return whole
+
+
+def refuse_partial(place: Path, *, missing: Collection[str], unused: Collection[str]) -> None:
+    """Raise where keys of weights are missing or unused.
+
+    Raises:
+        StoreError: Names them.
+    """
+    if not missing and not unused:
+        return
+    parts = [f"lacks {_named(missing)}"] if missing else []
+    parts += [f"has {_named(unused)}, which nothing uses"] if unused else []
+    raise StoreError(f"{place} {' and '.join(parts)}. {_WAY_OUT}")
+
+
+def _named(keys: Collection[str]) -> str:
+    more = f" and {len(keys) - N_NAMED} more" if len(keys) > N_NAMED else ""
+    return f"{', '.join(sorted(keys)[:N_NAMED])}{more}"
+
+
+_WAY_OUT = "A model that is loaded in part would answer all the same; get or train it again."
