@@ -118,6 +118,10 @@ class RefusedName(HubError):
     """A repository's name that the Hub does not take."""
 
 
+class RefusedCard(HubError):
+    """A card with a value that the Hub does not take; nothing was uploaded."""
+
+
 class VersionConflict(HubError):
     """A repository that holds other versions than the platform would have put there."""
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from m2v.errors import HubError
+from m2v.errors import HubError, NotSignedIn
 from m2v.programfiles import sha256
 from m2v.publishing import folder
 from m2v.publishing.adapter import AdapterRelease
+from m2v.publishing.hub_rules import check_repository
 from m2v.publishing.release import DatasetRelease
 from m2v.schemas import Table
 from m2v_resources.hub import RECORD, Hub, Settings
@@ -32,6 +33,7 @@ class Preview:
         folder: What would be uploaded; None where nothing changed.
         files: "added", "changed", "unchanged" or "removed" by path, compared with what is there.
         rows: By config, the ids that were added, removed or changed since the newest version.
+        is_compared: Whether there was a token to ask the Hub with.
     """
 
     repo: str
@@ -39,6 +41,7 @@ class Preview:
     folder: Path | None
     files: Mapping[str, str]
     rows: Mapping[str, Mapping[str, list[str]]]
+    is_compared: bool = True
 
 
 class Releases(dg.ConfigurableResource):
@@ -57,10 +60,18 @@ class Releases(dg.ConfigurableResource):
     def preview(self, release: Release, *, private: bool) -> Preview:
         """Write what would be uploaded and compare it with what is there; nothing on the Hub changes.
 
+        Without a token it is compared with nothing, and no server is asked.
+
         Raises:
+            RefusedName, RefusedCard: The Hub would not take it.
             HubError: The Hub cannot be read.
         """
-        hub, upload = Hub(), self._upload(release, private=private)
+        upload = self._upload(release, private=private)
+        try:
+            hub = Hub()
+        except NotSignedIn:
+            made = upload.build(1, None)
+            return Preview(upload.repo, 1, made, dict.fromkeys(_digests(made), "added"), {}, is_compared=False)
         state = hub.state(upload.repo, kind=upload.kind)
         if state is None:
             made = upload.build(1, None)
@@ -84,6 +95,7 @@ class Releases(dg.ConfigurableResource):
         return Preview(upload.repo, version + 1, made, files, _row_changes(hub, upload, made, before=before))
 
     def _upload(self, release: Release, *, private: bool) -> Upload:
+        check_repository(release.repo)
         is_dataset = isinstance(release, DatasetRelease)
         content = release.content_sha256(rows_hash) if is_dataset else release.content_sha256
         place = Path(self.home) / "releases" / ("datasets" if is_dataset else "adapters") / release.repo

@@ -8,17 +8,19 @@ from typing import Any
 import yaml
 
 from m2v.errors import HubError
+from m2v.publishing import hub_rules
 from m2v.publishing.adapter import AdapterRelease
 from m2v.publishing.release import DatasetRelease
 
 FRONT = re.compile(r"\A---\s*\n(.*?\n)?---\s*(?:\n|\Z)", re.DOTALL)
+HUB = "https://huggingface.co"
 FENCE = re.compile(r"^(```|~~~)")
 # Keys that a card of ours may have; everything else in a card is a maintainer's. ``tags`` are joined.
 OURS = frozenset(
   (
-    "pretty_name", "license", "license_name", "license_link", "language", "task_categories", "annotations_creators",
-    "language_creators", "source_datasets", "multilinguality", "size_categories", "configs", "dataset_info",
-    "extra_gated_prompt", "extra_gated_fields", "extra_gated_button_content", "m2v", "base_model",
+    "pretty_name", "license", "license_name", "license_link", "language", "language_bcp47", "task_categories",
+    "annotations_creators", "language_creators", "source_datasets", "multilinguality", "size_categories", "configs",
+    "dataset_info", "extra_gated_prompt", "extra_gated_fields", "extra_gated_button_content", "m2v", "base_model",
     "base_model_relation", "library_name", "pipeline_tag", "datasets", "model-index",
   )
 )  # fmt: skip
@@ -57,9 +59,9 @@ def dataset_card(release: DatasetRelease, *, version: int, content_sha256: str, 
     ours = {
         "pretty_name": title,
         "license": "other",
-        "license_name": _slug(_titles(parts, "licence")),
-        "license_link": links.pop() if len(links) == 1 else "#licence-and-the-originals",
-        "language": sorted({language for part in parts for language in part.languages}),
+        "license_name": hub_rules.slug(_titles(parts, "licence")),
+        "license_link": links.pop() if len(links) == 1 else f"{HUB}/datasets/{release.repo}#licence-and-the-originals",
+        **hub_rules.languages(language for part in parts for language in part.languages),
         "task_categories": ["text-classification", "image-classification"],
         "annotations_creators": ["machine-generated", *human],
         "language_creators": ["found"],
@@ -89,13 +91,13 @@ def adapter_card(release: AdapterRelease, *, version: int, content_sha256: str, 
     """The README of an adapter release; the same rules hold."""
     ours = {
         "license": "other",
-        "license_name": _slug(release.licence),
+        "license_name": hub_rules.slug(release.licence),
         **({"license_link": release.licence_link} if release.licence_link else {}),
         "base_model": release.base_model,
         "base_model_relation": "adapter",
         "library_name": "peft",
         "pipeline_tag": "text-classification",
-        "language": list(release.languages),
+        **hub_rules.languages(release.languages),
         **({"datasets": list(release.datasets)} if release.datasets else {}),
         "tags": ["not-for-all-audiences", "hate-speech", "lora", "m2v"],
         "model-index": _model_index(release),
@@ -181,7 +183,3 @@ def _model_index(release: AdapterRelease) -> list[dict[str, Any]]:
 
 def _titles(parts: Sequence[Any], attribute: str) -> str:
     return " and ".join(dict.fromkeys(getattr(part, attribute) for part in parts))
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")

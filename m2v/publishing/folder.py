@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from m2v.errors import M2VError
 from m2v.programfiles import replace, sha256
-from m2v.publishing import adapter, card, croissant
+from m2v.publishing import adapter, card, croissant, hub_rules
 from m2v.publishing.adapter import AdapterRelease
 from m2v.publishing.release import DatasetRelease
 
@@ -31,6 +31,7 @@ def write_dataset(
     """Write and validate exactly what a dataset release uploads.
 
     Raises:
+        RefusedCard: The Hub would not take the card.
         M2VError: `datasets` or `mlcroissant` would not read it.
     """
     _empty(folder)
@@ -41,6 +42,7 @@ def write_dataset(
             shown.write_parquet(folder / path)
     croissant.write(release, folder, version=version, published_at=published_at, files=_digests(folder))
     text = card.dataset_card(release, version=version, content_sha256=content_sha256, existing=existing_card)
+    hub_rules.check_card(card.split_card(text)[0], where=f"The card of {release.repo}")
     (folder / CARD).write_text(text, encoding="utf-8")
     croissant.validate(folder)
     _validate_configs(folder, release)
@@ -55,6 +57,7 @@ def write_adapter(
     shutil.copyfile(release.folder / adapter.WEIGHTS, folder / adapter.WEIGHTS)
     (folder / adapter.CONFIG).write_bytes(release.config())
     text = card.adapter_card(release, version=version, content_sha256=content_sha256, existing=existing_card)
+    hub_rules.check_card(card.split_card(text)[0], where=f"The card of {release.repo}")
     (folder / CARD).write_text(text, encoding="utf-8")
     return _finish(release, folder, kind="adapter", version=version, content_sha256=content_sha256)
 

@@ -45,7 +45,7 @@ def dataset(
 
     plan = open_study(study)
     alignments = [plan.alignment(name) for name in dict.fromkeys(names)]
-    repo = to or publishing.repository(alignments[0].name, namespace=_namespace(plan))
+    repo = to or publishing.repository(alignments[0].name, namespace=_namespace(plan, dry_run=dry_run))
     release = publishing.dataset_release(alignments, plan, open_store(home()), repo=repo)
     _publish(
         release,
@@ -68,7 +68,7 @@ def adapter(run: str, to: To = None, dry_run: Dry = False, study: Study = "publi
 
     plan = open_study(study)
     trained = plan.run(run)
-    repo = to or publishing.repository(trained.name, namespace=_namespace(plan))
+    repo = to or publishing.repository(trained.name, namespace=_namespace(plan, dry_run=dry_run))
     release = publishing.adapter_release(trained, plan, open_store(home()), repo=repo, home=home())
     _publish(release, plan, schemas.ADAPTER_RELEASES, names=[trained.name], dry_run=dry_run, as_json=as_json)
 
@@ -114,10 +114,18 @@ def rehydrate(
         raise typer.Exit(1)
 
 
-def _namespace(plan: "StudyPlan") -> str:
+def _namespace(plan: "StudyPlan", *, dry_run: bool) -> str:
+    from m2v.errors import NotSignedIn
     from m2v_resources.hub import Hub
 
-    return plan.study.publish.namespace if plan.study.publish else Hub().user()
+    if plan.study.publish:
+        return plan.study.publish.namespace
+    try:
+        return Hub().user()
+    except NotSignedIn:
+        if not dry_run:
+            raise
+        return "you"
 
 
 def _publish(
@@ -167,10 +175,19 @@ def _show_preview(preview: "Preview", as_json: bool) -> None:
     from m2v_assets import console
 
     place = str(preview.folder) if preview.folder else None
+    if not preview.is_compared:
+        console.warn("There is no Hugging Face token, so this was compared with nothing on the Hub.")
     if as_json:
         rows = {config: dict(each) for config, each in preview.rows.items()}
         console.line(
-            {"repo": preview.repo, "tag": f"v{preview.version}", "folder": place, "files": preview.files, "rows": rows}
+            {
+                "repo": preview.repo,
+                "tag": f"v{preview.version}",
+                "folder": place,
+                "files": preview.files,
+                "rows": rows,
+                "is_compared": preview.is_compared,
+            }
         )
         return
     if place is None:

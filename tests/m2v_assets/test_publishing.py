@@ -317,6 +317,16 @@ def test_without_a_token_or_the_right_nothing_is_made(publish: Publish, hub: Hub
     assert hub.repos == {}
 
 
+def test_a_dry_run_needs_no_token_and_asks_no_server(publish: Publish, hub: HubServer) -> None:
+    preview = publish("dataset", "veggie_garden", "--dry-run", token=None)
+    assert (preview["repo"], preview["tag"], preview["is_compared"]) == ("you/veggie-garden", "v1", False)
+    assert (Path(preview["folder"]) / "README.md").is_file()
+    assert set(preview["files"].values()) == {"added"}
+    said = publish("dataset", "veggie_garden", "--to", "a--b/leeks", "--dry-run", code=1, token=None)
+    assert "cannot name a repository" in said
+    assert not hub.calls
+
+
 def test_votes_that_do_not_follow_from_their_answers_are_not_published(
     publish: Publish, hub: HubServer, home: Path
 ) -> None:
