@@ -24,6 +24,8 @@ STRIP_PX = 256
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 # Grey, where a JPEG has no data.
 FILL = 128
+# Brands of pictures in HEVC, after which AVIF may come all the same.
+HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 PNG_TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
 # Larger files are not read a second time.
 MAX_MENDED_BYTES = 256 * 2**20
@@ -136,7 +138,7 @@ def _decoded(file: Path | io.BytesIO) -> tuple[Image.Image, int, int]:
     """The picture upright, in RGB on white, and its size."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(file, formats=FORMATS) as opened:
+        with Image.open(file, formats=_formats(file)) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise NoPicture("too_large")
             # JPEG is decoded at half or a quarter of its size where that is enough.
@@ -144,6 +146,20 @@ def _decoded(file: Path | io.BytesIO) -> tuple[Image.Image, int, int]:
             # In place: what is upright already is not copied.
             ImageOps.exif_transpose(opened, in_place=True)
             return _on_white(_eight_bit(opened)), opened.width, opened.height
+
+
+def _formats(file: Path | io.BytesIO) -> tuple[str, ...]:
+    """Return the formats that a file may have; what telephones write takes a package, imported for it alone."""
+    if isinstance(file, io.BytesIO):
+        return FORMATS
+    with file.open("rb") as opened:
+        start = opened.read(12)
+    if start[4:8] != b"ftyp" or start[8:12] not in HEIC:
+        return FORMATS
+    import pi_heif
+
+    pi_heif.register_heif_opener()
+    return (*FORMATS, "HEIF")
 
 
 def _mended(path: Path) -> bytes | None:

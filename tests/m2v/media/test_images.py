@@ -1,5 +1,6 @@
 """Pictures as models see them: upright, RGB on white, bounded, known by hashes; and what no picture should be."""
 
+import base64
 import io
 import struct
 import subprocess
@@ -197,6 +198,31 @@ def test_what_starts_other_programs_is_no_picture(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.eps", halves())
     with pytest.raises(images.NoPicture, match="unreadable"):
         images.read(path)
+
+
+# 64 × 48, white on the left and black on the right; by pillow-heif, which can write.
+HEIC = (
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAb5tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAA"
+    "ADRpbG9jAAAAAERAAAIAAQAAAAAB4gABAAAAAAAAABgAAgAAAAAB+gABAAAAAAAAACQAAAA4aWluZgAAAAAAAgAAABVpbmZlAgAA"
+    "AAABAABodmMxAAAAABVpbmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAAA/WlwcnAAAADdaXBjbwAAAHZodmNDAQNwAAAA"
+    "kAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq"
+    "5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xh"
+    "cAAAAEAAAAABAAAAMAAAAAEAAAAAAAAAAv////AAAAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAAAAAAAAEAAQWBAgMFhAAA"
+    "ABppcmVmAAAAAAAAAA5jZHNjAAIAAQABAAAARG1kYXQAAAAUKAGvGYDuJEpdp+ipCx//wlBihPwAAAAGRXhpZgAATU0AKgAAAAgA"
+    "AQESAAMAAAABAAYAAAAAAAA="
+)
+
+
+def test_what_telephones_write_is_a_picture(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").write_bytes(base64.b64decode(HEIC))
+    found = images.read(tmp_path / "a.heic")
+    pixels = np.asarray(found.image.convert("L"), dtype=float)
+    assert (found.width, found.height) == (64, 48)
+    assert pixels[:, :26].mean() > 230
+    assert pixels[:, -26:].mean() < 25
+    (tmp_path / "torn.heic").write_bytes(base64.b64decode(HEIC)[:300])
+    with pytest.raises(images.NoPicture, match="unreadable"):
+        images.read(tmp_path / "torn.heic")
 
 
 @pytest.mark.parametrize("kind", ["RGBA", "P"])
