@@ -1,11 +1,12 @@
 """Weights are loaded whole: what is missing and what nobody used is an error, never a model that half works."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from m2v.errors import StoreError
+from m2v.partial import WAY_OUT, refuse_partial
 
 # Computed from the config wherever a model is made; older files hold them all the same.
 COMPUTED = r"(.*\.)?(position_ids|inv_freq)"
@@ -13,7 +14,6 @@ COMPUTED = r"(.*\.)?(position_ids|inv_freq)"
 HEADS = r"pooler\..*|cls\..*|lm_head\..*|classifier\..*|qa_outputs\..*"
 # Of CLIP: what embeds texts.
 TEXT_TOWER = r"text_model\..*|text_projection\..*|logit_scale"
-N_NAMED = 5
 
 
 def pretrained(factory: Any, folder: Path, *, besides: Sequence[str] = (), **settings: Any) -> Any:
@@ -32,7 +32,7 @@ def pretrained(factory: Any, folder: Path, *, besides: Sequence[str] = (), **set
     except RuntimeError as error:
         if "size" not in str(error) and "shape" not in str(error):
             raise
-        raise StoreError(f"{folder}: its weights are of other shapes than its config says. {_WAY_OUT}") from error
+        raise StoreError(f"{folder}: its weights are of other shapes than its config says. {WAY_OUT}") from error
     allowed = re.compile("|".join([COMPUTED, *besides]))
     missing, unused = (
         [key for key in told[name] if not allowed.fullmatch(key)] for name in ("missing_keys", "unexpected_keys")
@@ -55,33 +55,12 @@ def adapted(model: Any, folder: Path) -> Any:
         whole = PeftModel.from_pretrained(model, str(folder))
     except KeyError as error:
         # What peft was told to save beside the adapter.
-        raise StoreError(f"{path} lacks {error.args[0]}. {_WAY_OUT}") from error
+        raise StoreError(f"{path} lacks {error.args[0]}. {WAY_OUT}") from error
     except (RuntimeError, ValueError) as error:
         # Of other shapes, or for modules that the model does not have.
-        raise StoreError(f"{path} does not fit the model: {str(error).splitlines()[0]} {_WAY_OUT}") from error
+        raise StoreError(f"{path} does not fit the model: {str(error).splitlines()[0]} {WAY_OUT}") from error
     with safetensors.safe_open(path, framework="pt") as file:
         given = set(file.keys())
     wanted = get_peft_model_state_dict(whole, save_embedding_layers=False).keys()
     refuse_partial(path, missing=wanted - given, unused=given - wanted)
     return whole
-
-
-def refuse_partial(place: Path, *, missing: Collection[str], unused: Collection[str]) -> None:
-    """Raise where keys of weights are missing or unused.
-
-    Raises:
-        StoreError: Names them.
-    """
-    if not missing and not unused:
-        return
-    parts = [f"lacks {_named(missing)}"] if missing else []
-    parts += [f"has {_named(unused)}, which nothing uses"] if unused else []
-    raise StoreError(f"{place} {' and '.join(parts)}. {_WAY_OUT}")
-
-
-def _named(keys: Collection[str]) -> str:
-    more = f" and {len(keys) - N_NAMED} more" if len(keys) > N_NAMED else ""
-    return f"{', '.join(sorted(keys)[:N_NAMED])}{more}"
-
-
-_WAY_OUT = "A model that is loaded in part would answer all the same; get or train it again."

@@ -11,7 +11,7 @@ import numpy as np
 from m2v import programfiles
 from m2v.catalog.entries import Probe
 from m2v.errors import StoreError
-from m2v.loading import refuse_partial
+from m2v.partial import refuse_partial
 from m2v.training.selection import auroc, threshold
 
 WEIGHTS = "head.safetensors"

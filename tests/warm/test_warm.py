@@ -183,7 +183,8 @@ def test_on_another_host_it_is_killed_and_hears_signals(there: list[str], tmp_pa
             assert process.poll() is None
         [init] = psutil.Process(process.pid).children()
         kill = ["nsenter", f"--target={init.pid}", "--pid", "--mount", "kill", f"-{int(number)}", str(program)]
-        subprocess.run(kill, check=True)
+        # It may end with the host, whose first process waits for the program.
+        subprocess.run(kill, check=False)
         assert process.wait() == 128 + number
         size = path.stat().st_size
         time.sleep(0.02)
