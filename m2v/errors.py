@@ -62,6 +62,27 @@ class StoreError(M2VError):
     """The table store could not read or write; versions that were complete still are."""
 
 
+class PartialWeights(StoreError):
+    """Weights that would be loaded in part: what they gave would look like a model's all the same.
+
+    Args:
+        place: The file or folder.
+        missing: Keys that are needed and not there.
+        unused: Keys that are there and that nothing uses.
+    """
+
+    N_NAMED = 5
+
+    def __init__(self, place: Path | str, *, missing: Collection[str], unused: Collection[str]) -> None:
+        parts = [f"lacks {self._named(missing)}"] if missing else []
+        parts += [f"has {self._named(unused)}, which nothing uses"] if unused else []
+        super().__init__(f"{place} {' and '.join(parts)}. Get or train it again.")
+
+    def _named(self, keys: Collection[str]) -> str:
+        more = f" and {len(keys) - self.N_NAMED} more" if len(keys) > self.N_NAMED else ""
+        return f"{', '.join(sorted(keys)[: self.N_NAMED])}{more}"
+
+
 class StorageError(StoreError):
     """Object storage could not be reached or refused; what was whole there still is."""
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from m2v.errors import StoreError
-from m2v.partial import WAY_OUT, refuse_partial
+from m2v.errors import PartialWeights, StoreError
 
 # Computed from the config wherever a model is made; older files hold them all the same.
 COMPUTED = r"(.*\.)?(position_ids|inv_freq)"
@@ -25,19 +24,21 @@ def pretrained(factory: Any, folder: Path, *, besides: Sequence[str] = (), **set
         settings: For ``from_pretrained``.
 
     Raises:
-        StoreError: Names keys that the model needs and the file lacks, or that the file has and the model does not.
+        PartialWeights: Names keys that the model needs and the file lacks, or that the file has and nothing uses.
+        StoreError: They are of other shapes.
     """
     try:
         model, told = factory.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **settings)
     except RuntimeError as error:
-        if "size" not in str(error) and "shape" not in str(error):
+        if "mismatched_sizes" not in str(error):
             raise
-        raise StoreError(f"{folder}: its weights are of other shapes than its config says. {WAY_OUT}") from error
+        raise StoreError(f"{folder}: its weights are of other shapes than its config says. {_WAY_OUT}") from error
     allowed = re.compile("|".join([COMPUTED, *besides]))
     missing, unused = (
         [key for key in told[name] if not allowed.fullmatch(key)] for name in ("missing_keys", "unexpected_keys")
     )
-    refuse_partial(folder, missing=missing, unused=unused)
+    if missing or unused:
+        raise PartialWeights(folder, missing=missing, unused=unused)
     return model
 
 
@@ -45,7 +46,8 @@ def adapted(model: Any, folder: Path) -> Any:
     """Put a saved LoRA adapter around a model.
 
     Raises:
-        StoreError: Names keys that the adapter's config asks for and the file lacks, or that the file has beside them.
+        PartialWeights: Names keys that the adapter's config asks for and the file lacks, or that the file has besides.
+        StoreError: The adapter does not fit the model.
     """
     import safetensors
     from peft import PeftModel, get_peft_model_state_dict
@@ -55,12 +57,18 @@ def adapted(model: Any, folder: Path) -> Any:
         whole = PeftModel.from_pretrained(model, str(folder))
     except KeyError as error:
         # What peft was told to save beside the adapter.
-        raise StoreError(f"{path} lacks {error.args[0]}. {WAY_OUT}") from error
+        raise PartialWeights(path, missing=[error.args[0]], unused=[]) from error
     except (RuntimeError, ValueError) as error:
+        if isinstance(error, RuntimeError) and "size mismatch" not in str(error):
+            raise
         # Of other shapes, or for modules that the model does not have.
-        raise StoreError(f"{path} does not fit the model: {str(error).splitlines()[0]} {WAY_OUT}") from error
+        raise StoreError(f"{path} does not fit the model: {str(error).splitlines()[0]} {_WAY_OUT}") from error
     with safetensors.safe_open(path, framework="pt") as file:
         given = set(file.keys())
-    wanted = get_peft_model_state_dict(whole, save_embedding_layers=False).keys()
-    refuse_partial(path, missing=wanted - given, unused=given - wanted)
+    wanted = set(get_peft_model_state_dict(whole, save_embedding_layers=False))
+    if wanted != given:
+        raise PartialWeights(path, missing=wanted - given, unused=given - wanted)
     return whole
+
+
+_WAY_OUT = "Get or train it again."

@@ -10,8 +10,7 @@ import numpy as np
 
 from m2v import programfiles
 from m2v.catalog.entries import Probe
-from m2v.errors import StoreError
-from m2v.partial import refuse_partial
+from m2v.errors import PartialWeights, StoreError
 from m2v.training.selection import auroc, threshold
 
 WEIGHTS = "head.safetensors"
@@ -109,7 +108,8 @@ def load(folder: Path) -> Head:
         raise StoreError(f"{folder / WEIGHTS} is damaged: its sha256 is not the manifest's. {_WAY_OUT}")
     tensors = deserialise(weights)
     wanted = {"weights", "bias"}
-    refuse_partial(folder / WEIGHTS, missing=wanted - tensors.keys(), unused=tensors.keys() - wanted)
+    if tensors.keys() != wanted:
+        raise PartialWeights(folder / WEIGHTS, missing=wanted - tensors.keys(), unused=tensors.keys() - wanted)
     return Head(tensors["weights"], float(tensors["bias"][0]), manifest["threshold"], manifest["selection"])
 
 
