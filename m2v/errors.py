@@ -4,6 +4,10 @@ import difflib
 from collections.abc import Collection
 from pathlib import Path
 
+# Of the names that exist, an error shows so many, and looks for near ones among so many.
+N_KNOWN, N_COMPARED = 20, 10_000
+N_LETTERS = 100
+
 
 class M2VError(Exception):
     """Anything that a user can put right. The command line prints it without a traceback."""
@@ -13,9 +17,13 @@ class UnknownName(M2VError):
     """A study, dataset, model, table or version that nothing is called."""
 
     def __init__(self, kind: str, name: str, known: Collection[str]) -> None:
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = f"Did you mean {', '.join(near)}?" if near else f"Known: {', '.join(sorted(known)) or 'none'}."
-        super().__init__(f"No {kind} is called {name!r}. {hint}")
+        # Each is compared with the name, letter by letter: among a million ids that would take minutes.
+        near = difflib.get_close_matches(name[:N_LETTERS], known, n=3) if len(known) <= N_COMPARED else []
+        shown = ", ".join(sorted(known)[:N_KNOWN]) or "none"
+        more = f" and {len(known) - N_KNOWN:,} more" if len(known) > N_KNOWN else ""
+        hint = f"Did you mean {', '.join(near)}?" if near else f"Known: {shown}{more}."
+        said = name if len(name) <= N_LETTERS else f"{name[:N_LETTERS]}…"
+        super().__init__(f"No {kind} is called {said!r}. {hint}")
 
 
 class InvalidCatalog(M2VError):

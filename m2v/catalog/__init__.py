@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from m2v import documents
 from m2v.catalog.entries import (
     Encoder,
     Entry,
@@ -31,13 +31,13 @@ from m2v.catalog.entries import (
     VlmLora,
 )
 from m2v.catalog.variants import Alignment, Asking, Run, StudyPlan, TrainingSet, variant
-from m2v.errors import InvalidCatalog, UnknownName
+from m2v.errors import BadInput, InvalidCatalog, UnknownName
 
 PACKAGE = Path(__file__).parent
 CHECKOUT = PACKAGE.parent.parent
 
-# libyaml's is ten times as fast, and there wherever PyYAML comes as a wheel.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# Wrong keys of one file that an error names.
+N_PROBLEMS = 5
 
 EntryT = TypeVar("EntryT", bound=Entry)
 
@@ -86,7 +86,7 @@ def open_study(name_or_path: str) -> StudyPlan:
     """
     path = Path(name_or_path)
     if path.suffix in {".yaml", ".yml"}:
-        if not path.is_file():
+        if not _is_file(path):
             raise InvalidCatalog(path, "there is no such file; give a study's name or the path of its YAML.")
         catalog = load(path.parent.resolve())
         study = _entry(path, TypeAdapter(Study), path.parent.resolve())
@@ -229,18 +229,27 @@ def _check_published(plan: StudyPlan) -> None:
             plan.run(name)
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, or a link to itself
+        return False
+
+
 def _entry(path: Path, adapter: TypeAdapter[EntryT], folder: Path) -> EntryT:
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506 (a safe one)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidCatalog(path, f"cannot be read as YAML: {error}") from error
+        data = documents.read_yaml(path)
+    except BadInput as error:
+        raise InvalidCatalog(path, str(error).removeprefix(f"{path}: ")) from error
     if not isinstance(data, dict):
         raise InvalidCatalog(path, "must be a mapping of keys to values.")
     try:
         entry = adapter.validate_python({"name": path.stem, **data})
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise InvalidCatalog(path, problems) from error
+        said = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        problems = [" ".join(problem.split()) for problem in said]
+        more = f"; and {len(problems) - N_PROBLEMS:,} more" if len(problems) > N_PROBLEMS else ""
+        raise InvalidCatalog(path, "; ".join(problems[:N_PROBLEMS]) + more) from error
     entry._folder = folder
     return entry
 

@@ -1,10 +1,10 @@
 """JSON files read strictly: what is wrong is named by file, row and key, and never by its content."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
+from m2v import documents
 from m2v.datasets.textfiles import MAX_CELL_CHARACTERS, N_QUOTED, Row, lines
 from m2v.errors import BadInput
 
@@ -23,7 +23,7 @@ def records(path: Path, *, keys: tuple[str, ...], optional: tuple[str, ...] = ()
     for number, line in enumerate(lines(path), start=1):
         if not line.strip():
             continue
-        data = _parsed(path, line, row=number)
+        data = documents.parsed_json(line, where=path, row=number)
         if not isinstance(data, dict):
             raise BadInput(path, "is not a JSON object.", row=number)
         present = (*keys, *(key for key in optional if key in data))
@@ -37,7 +37,7 @@ def texts(path: Path) -> dict[str, str]:
     Raises:
         BadInput: Names the file and the video.
     """
-    data = _parsed(path, "".join(lines(path)))
+    data = documents.parsed_json("".join(lines(path)), where=path)
     if not isinstance(data, dict):
         raise BadInput(path, "must be a JSON object with a text for each video.")
     return {video_id: _joined(path, video_id, text) for video_id, text in data.items()}
@@ -70,11 +70,3 @@ def _problem(value: Any) -> str | None:
     if DAMAGE.search(value):
         return "holds a NUL or half of a surrogate pair; the file is damaged, get it again."
     return None
-
-
-def _parsed(path: Path, text: str, *, row: int | None = None) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        place = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise BadInput(path, f"is not valid JSON{place}.", row=row) from error
