@@ -21,13 +21,36 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from m2v.catalog.variants import StudyPlan
     from m2v_assets.materialise import Outcome
 
-out = Console()
-err = Console(stderr=True)
+# What moves the cursor, renames the window, or turns the line around: names from data may hold it.
+CONTROLS = {
+    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    for code in (
+        *range(0x20),
+        *range(0x7F, 0xA0),
+        *range(0x200E, 0x2010),
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+    )
+    if chr(code) not in "\n\t"
+}
+
+
+class Plain(Console):
+    """A console on which a text from data is seen and does nothing."""
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """Make what is printed of a text; control characters become what Python calls them."""
+        return super().render_str(text.translate(CONTROLS), **settings)
+
+
+out = Plain()
+err = Plain(stderr=True)
 
 
 class Watch:
@@ -76,7 +99,11 @@ class Watch:
         figures = " ".join(f"{name} {value:.4g}" for name, value in event.get("figures", {}).items())
         text = f"{event['unit']} {figures}".strip()
         self.progress.update(
-            self.program, visible=True, total=event["total"], completed=event["done"], description=f"  {escape(text)}"
+            self.program,
+            visible=True,
+            total=event["total"],
+            completed=event["done"],
+            description=f"  {escape(text.translate(CONTROLS))}",
         )
         if time.monotonic() - self.said > 10 or event["done"] == event["total"]:
             self.said = time.monotonic()

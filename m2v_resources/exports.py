@@ -1,5 +1,7 @@
 """Tables as files for other programs."""
 
+import json
+import re
 from pathlib import Path
 
 import polars as pl
@@ -7,9 +9,15 @@ import polars as pl
 from m2v.errors import M2VError
 from m2v_resources.files import replacing
 
+# Spreadsheets run what begins so.
+FORMULAS = "^[=+@\t\r-]"
+
 
 def export_table(frame: pl.DataFrame, path: Path) -> None:
-    """Write rows as CSV or parquet, as the path's ending says; lists become JSON in CSV.
+    """Write rows as CSV or parquet, as the path's ending says.
+
+    In CSV lists become JSON, and a text that a spreadsheet would run as a formula begins with an apostrophe; parquet
+    holds the rows as they are.
 
     Raises:
         M2VError: The ending is neither.
@@ -21,12 +29,7 @@ def export_table(frame: pl.DataFrame, path: Path) -> None:
         if path.suffix == ".parquet":
             frame.write_parquet(scratch)
         else:
-            flat = frame.with_columns(
-                pl.format("[{}]", pl.col(name).cast(pl.List(pl.String)).list.join(",")).alias(name)
-                for name, dtype in frame.schema.items()
-                if isinstance(dtype, pl.List)
-            )
-            flat.write_csv(scratch)
+            _flat(frame).write_csv(scratch)
 
 
 def write_text(text: str, path: Path) -> None:
@@ -37,3 +40,16 @@ def write_text(text: str, path: Path) -> None:
     """
     with replacing(path) as scratch:
         scratch.write_text(text, encoding="utf-8")
+
+
+def _flat(frame: pl.DataFrame) -> pl.DataFrame:
+    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
+    as_json = [pl.Series(name, [_json(cell) for cell in frame[name].to_list()], dtype=pl.String) for name in nested]
+    flat = frame.with_columns(as_json).with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+    guarded = flat.with_columns(pl.col(pl.String).str.replace(f"({FORMULAS})", "'$1"))
+    # Of a stranger's release the columns have names of his choice.
+    return guarded.rename({name: f"'{name}" for name in guarded.columns if re.match(FORMULAS, name)})
+
+
+def _json(cell: object) -> str | None:
+    return None if cell is None else json.dumps(cell, ensure_ascii=False, default=str)

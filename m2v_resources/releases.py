@@ -1,15 +1,19 @@
 """The graph's door to releases: the folder that is uploaded, what it would change, and the rows that record it."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Annotated
 
 import dagster as dg
 import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from m2v import documents
 from m2v.errors import HubError, NotSignedIn
 from m2v.programfiles import sha256
 from m2v.publishing import folder
@@ -22,6 +26,9 @@ from m2v_resources.rows import rows_hash
 from m2v_resources.uploads import Published, Upload, newest, publish, refuse_losing
 
 Release = DatasetRelease | AdapterRelease
+
+# One of a million memes has some kilobytes: a line for each file.
+MAX_RECORD_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,15 @@ class Preview:
     files: Mapping[str, str]
     rows: Mapping[str, Mapping[str, list[str]]]
     is_compared: bool = True
+
+
+class Said(BaseModel):
+    """What a release's record says, as far as it is read; anybody may have written it."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    configs: Annotated[list[str], Field(min_length=1)]
+    files: dict[str, str]
 
 
 class Releases(dg.ConfigurableResource):
@@ -155,16 +171,11 @@ def published_rows(hub: Hub, repo: str, *, config: str | None, tag: str | None) 
     record = hub.record(repo, kind="dataset", revision=known[wanted]) if wanted in known else None
     if record is None:
         raise HubError(f"{repo} has no version {wanted}; it has {', '.join(sorted(known))}.")
-    configs = record["configs"]
-    if config not in configs and (config or len(configs) > 1):
-        raise HubError(f"{repo} has the configs {', '.join(configs)}; name one with --config.")
-    below = f"data/{config or configs[0]}/"
-    frames = []
-    for path, digest in sorted(record["files"].items()):
-        if path.startswith(below):
-            content = hub.read(repo, path, kind="dataset", revision=known[wanted]) or b""
-            frames.append(_parquet(content, digest, where=f"{repo}@{wanted}: {path}"))
-    return pl.concat(frames)
+    files = _files(record, config=config, where=repo)
+    return _rows(
+        (hub.read(repo, path, kind="dataset", revision=known[wanted]) or b"", digest, f"{repo}@{wanted}: {path}")
+        for path, digest in files.items()
+    )
 
 
 def folder_rows(place: Path, *, config: str | None) -> pl.DataFrame:
@@ -175,22 +186,72 @@ def folder_rows(place: Path, *, config: str | None) -> pl.DataFrame:
     """
     if not (place / RECORD).is_file():
         raise HubError(f"{place} holds no release: it has no {RECORD}.")
-    record = json.loads((place / RECORD).read_text(encoding="utf-8"))
-    if config not in record["configs"] and (config or len(record["configs"]) > 1):
-        raise HubError(f"{place} has the configs {', '.join(record['configs'])}; name one with --config.")
-    below = f"data/{config or record['configs'][0]}/"
-    files = {path: digest for path, digest in sorted(record["files"].items()) if path.startswith(below)}
-    return pl.concat(
-        [_parquet((place / path).read_bytes(), digest, where=str(place / path)) for path, digest in files.items()]
-    )
+    record = documents.read_json(place / RECORD, max_bytes=MAX_RECORD_BYTES)
+    files = _files(record, config=config, where=str(place))
+    return _rows((_content(place, path), digest, str(place / path)) for path, digest in files.items())
+
+
+def _files(record: object, *, config: str | None, where: str) -> dict[str, str]:
+    """The sha256 of each file of a config by path, from a record that anybody may have written.
+
+    Raises:
+        HubError: It is not as M2V writes it, has no such config, or names a file outside its folder.
+    """
+    try:
+        said = Said.model_validate(record)
+    except ValidationError as error:
+        raise HubError(f"{where}: {RECORD} is not as M2V writes it. Get the release again from who made it.") from error
+    configs = said.configs
+    if config not in configs and (config or len(configs) > 1):
+        raise HubError(f"{where} has the configs {', '.join(configs)}; name one with --config.")
+    below = f"data/{config or configs[0]}/"
+    files = {path: digest for path, digest in sorted(said.files.items()) if path.startswith(below)}
+    for path in files:
+        if any(part in {"", ".", ".."} for part in path.split("/")) or "\0" in path:
+            raise HubError(f"{where}: {RECORD} names {path!r}, which is no file of a release. Nothing was read.")
+    if not files:
+        raise HubError(f"{where}: {RECORD} names no file of the config {config or configs[0]}; nothing can be read.")
+    return files
+
+
+def _content(place: Path, path: str) -> bytes:
+    """The bytes of a file of a release.
+
+    Raises:
+        HubError: It cannot be read, or a link leads out of the folder.
+    """
+    try:
+        file = (place / path).resolve(strict=True)
+        if not file.is_relative_to(place.resolve()):
+            raise HubError(f"{place / path} leads out of the release's folder. Nothing was read.")
+        return file.read_bytes()
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "its links lead nowhere"
+        raise HubError(f"{place / path} cannot be read: {reason}. Get the release again.") from error
+
+
+def _rows(files: Iterable[tuple[bytes, str, str]]) -> pl.DataFrame:
+    """The rows of files, each given with its sha256 and where it lies.
+
+    Raises:
+        HubError: One is not what it should be.
+    """
+    frames: list[pl.DataFrame] = []
+    for content, digest, where in files:
+        frames.append(_parquet(content, digest, where=where))
+        if frames[-1].schema != frames[0].schema or frames[0].schema.get("meme_id") != pl.String:
+            raise HubError(f"{where} has other columns than a release, whose files have a `meme_id` and are alike.")
+    return pl.concat(frames)
 
 
 def _parquet(content: bytes, digest: str, *, where: str) -> pl.DataFrame:
-    import hashlib
-
     if hashlib.sha256(content).hexdigest() != digest:
         raise HubError(f"{where} is damaged: its sha256 is not the one that was published.")
-    return pl.read_parquet(BytesIO(content))
+    try:
+        return pl.read_parquet(BytesIO(content))
+    # A panic is Polars' word for a file that breaks its reader; it is no Exception.
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise HubError(f"{where} is no parquet file. Get the release again from who made it.") from error
 
 
 def _digests(place: Path) -> dict[str, str]:
