@@ -155,14 +155,14 @@ def ui(
     """Dagster's UI and daemon for a study, on this machine only, until Ctrl-C."""
     from m2v.catalog import CHECKOUT
     from m2v_assets import console, materialise
+    from m2v_resources.ui import serve
 
     plan, instance, home = opened(study)
     for error in materialise.observe(plan, home=home, instance=instance).values():
         console.warn(str(error))
     is_file = Path(study).suffix in {".yaml", ".yml"}
     os.environ["M2V_STUDY"] = str(Path(study).resolve()) if is_file else study
-    # `dg dev` looks for the project in the working folder.
     os.chdir(CHECKOUT)
-    command = [str(Path(sys.executable).with_name("dg")), "dev", "--host", "127.0.0.1", "--port", str(port)]
     console.out.print(f"Starting the UI on http://127.0.0.1:{port} (Ctrl-C stops it)")
-    os.execv(command[0], command)  # noqa: S606 (no shell on purpose)
+    # The checkout's name, as `dg dev` calls it: what was switched on there stays so.
+    serve(instance, port=port, location=CHECKOUT.name)

@@ -53,17 +53,24 @@ def build(
         assets=made,
         sensors=sensors.sensors(plan, staleness.Graph(made)),
         resources={
-            "tables": Tables(home=folder),
-            "sources": Sources(home=folder),
-            "annotators": Annotators(home=folder),
-            "programs": Programs(home=folder),
-            "reports": Reports(home=folder),
-            "releases": Releases(home=folder),
+            "tables": fixed(Tables(home=folder)),
+            "sources": fixed(Sources(home=folder)),
+            "annotators": fixed(Annotators(home=folder)),
+            "programs": fixed(Programs(home=folder)),
+            "reports": fixed(Reports(home=folder)),
+            "releases": fixed(Releases(home=folder)),
+            # Assets store their rows themselves. Dagster's default would write wherever a run's config says.
+            "io_manager": dg.IOManagerDefinition(lambda _: dg.InMemoryIOManager(), config_schema={}),
         },
         # The default executor starts a process for each asset, which takes longer than most assets do.
         executor=dg.in_process_executor,
         loggers=loggers,
     )
+
+
+def fixed(resource: object) -> dg.ResourceDefinition:
+    """Return a resource that no run's config can change: who may launch a run chooses no path."""
+    return dg.ResourceDefinition(lambda _: resource, config_schema={})
 
 
 def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:

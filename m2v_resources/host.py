@@ -120,7 +120,7 @@ def command(service: str, home: Path) -> list[str]:
         HostError: What it needs is not there.
     """
     listen = os.environ.get("M2V_LISTEN") or "127.0.0.1"
-    there = ["-w", str(home / "dagster" / "workspace.yaml")]
+    there = ["--workspace", str(home / "dagster" / "workspace.yaml")]
     programs = Path(sys.executable).parent
     if service == "daemon":
         return [str(programs / "dagster-daemon"), "run", *there]
@@ -128,7 +128,7 @@ def command(service: str, home: Path) -> list[str]:
     check_port(port, listen=listen, service=service)
     where = ["--host", listen, "--port", str(port)]
     if service == "webserver":
-        return [str(programs / "dagster-webserver"), *there, *where]
+        return [sys.executable, "-m", "m2v_resources.webserver", *there, *where]
     graph = ["--module-name", "m2v_assets.definitions", "--location-name", LOCATION]
     return [str(programs / "dagster"), "api", "grpc", *where, *graph]
 

@@ -1,5 +1,6 @@
 """Dagster's UI on a finished sample study, in a real browser."""
 
+import http.client
 import json
 import os
 import shutil
@@ -9,14 +10,16 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-START_S = 90
+START_S = 300
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +91,123 @@ def test_dagster_finds_a_finished_study_as_fresh_as_our_plan_does(address: str) 
         nodes = json.load(answer)["data"]["assetNodes"]
     assert len(nodes) > 30
     assert [node["assetKey"]["path"] for node in nodes if node["staleStatus"] == "STALE"] == []
+
+
+LAUNCH = """mutation($params: ExecutionParams!) {
+  launchRun(executionParams: $params) { __typename ... on RunConfigValidationInvalid { errors { message } } } }"""
+DELETE = 'mutation { deletePipelineRun(runId: "leek") { __typename } }'
+ASK = "{ __typename }"
+JSON = "application/json"
+
+
+def answer(address: str, method: str, path: str, *, body: str | None = None, **headers: str) -> tuple[int, str]:
+    """The status and text of a request with just these headers, whatever an HTTP library would add."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+    connection.putrequest(method, path, skip_host=True)
+    content = (body or "").encode()
+    own = {"Host": address.removeprefix("http://"), "Content-Length": str(len(content))}
+    for name, value in (own | {name.replace("_", "-"): value for name, value in headers.items()}).items():
+        connection.putheader(name, value)
+    connection.endheaders(content)
+    response = connection.getresponse()
+    said = response.read().decode()
+    connection.close()
+    return response.status, said
+
+
+@pytest.mark.parametrize("query", [ASK, DELETE])
+def test_another_sites_page_asks_nothing(address: str, query: str) -> None:
+    asked, body = f"/graphql?query={urllib.parse.quote(query)}", json.dumps({"query": query})
+    evil, own = "http://evil.example", address.removeprefix("http://")
+    refused = {
+        "an image": answer(address, "GET", asked, Accept="image/*", Sec_Fetch_Site="cross-site"),
+        "an old browser's image": answer(address, "GET", asked),
+        "a probe": answer(address, "HEAD", asked, Accept="text/html"),
+        "a form": answer(address, "POST", asked, Content_Type="text/plain", Origin=evil),
+        "a form from nowhere": answer(address, "POST", asked, Content_Type="text/plain"),
+        "no type": answer(address, "POST", asked),
+        "a type that only holds the word": answer(
+            address, "POST", "/graphql", body=body, Content_Type="text/plain; application/json"
+        ),
+        "Dagster's other type": answer(address, "POST", "/graphql", body=query, Content_Type="application/graphql"),
+        "a script": answer(address, "POST", "/graphql", body=body, Content_Type=JSON, Origin=evil),
+        "a sandboxed frame": answer(address, "POST", "/graphql", body=body, Content_Type=JSON, Origin="null"),
+        "another port's page": answer(
+            address, "POST", "/graphql", body=body, Content_Type=JSON, Origin="http://127.0.0.1:8080"
+        ),
+        "another port's page, no origin": answer(
+            address, "POST", "/graphql", body=body, Content_Type=JSON, Sec_Fetch_Site="same-site"
+        ),
+        "a name that was bent": answer(address, "POST", "/graphql", body=body, Content_Type=JSON, Host="evil.example"),
+        "a name that holds ours": answer(
+            address, "POST", "/graphql", body=body, Content_Type=JSON, Host="127.0.0.1.evil.example"
+        ),
+        "a report of an asset": answer(
+            address, "POST", "/report_asset_materialization/leek", body="{}", Content_Type="text/plain", Origin=evil
+        ),
+        "a page under another name": answer(address, "GET", "/runs", Host="evil.example", Accept="text/html"),
+        "logs": answer(address, "GET", "/logs/leek", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors"),
+    }
+    assert {name: said for name, said in refused.items() if said[0] not in {403, 405, 415, 421}} == {}
+    assert all(said.count("\n") <= 1 for _, said in refused.values()), "one line each"
+    status, said = answer(address, "POST", "/graphql", body=body, Content_Type=JSON, Origin=f"http://{own}")
+    assert (status, "data" in json.loads(said)) == (200, True), "its own pages do"
+
+
+@pytest.mark.parametrize("name", ["localhost:9000", "127.0.0.1:9000", "[::1]:9000", "LOCALHOST", "127.0.0.1"])
+def test_the_ui_is_reached_by_any_port_of_loopback(address: str, name: str) -> None:
+    body = json.dumps({"query": ASK})
+    status, _ = answer(address, "POST", "/graphql", body=body, Content_Type=JSON, Host=name, Origin=f"http://{name}")
+    assert status == 200
+    page = answer(
+        address, "GET", "/runs", Host=name, Accept="text/html", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate"
+    )
+    assert page[0] == 200, "a link in another page opens it"
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("127.0.0.1:9000", "http://127.0.0.1:9000", 101),
+        ("127.0.0.1:9000", "http://evil.example", 403),
+        ("evil.example", "http://evil.example", 403),
+        ("127.0.0.1:9000", "null", 403),
+    ],
+)
+def test_only_its_own_pages_subscribe(address: str, host: str, origin: str, status: int) -> None:
+    name, _, port = address.removeprefix("http://").partition(":")
+    lines = [
+        "GET /graphql HTTP/1.1",
+        f"Host: {host}",
+        f"Origin: {origin}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Protocol: graphql-ws",
+    ]
+    with socket.create_connection((name, int(port)), timeout=60) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        assert connection.recv(12).split()[1] == str(status).encode()
+
+
+@pytest.mark.parametrize(("resource", "key"), [("tables", "home"), ("io_manager", "base_dir")])
+def test_no_run_chooses_where_it_writes(address: str, tmp_path: Path, resource: str, key: str) -> None:
+    def asked(query: str, **variables: Any) -> dict[str, Any]:
+        body = json.dumps({"query": query, "variables": variables})
+        return json.loads(answer(address, "POST", "/graphql", body=body, Content_Type=JSON)[1])["data"]
+
+    location = asked("{ repositoriesOrError { ... on RepositoryConnection { nodes { location { name } } } } }")
+    params = {
+        "mode": "default",
+        "selector": {
+            "repositoryName": "__repository__",
+            "repositoryLocationName": location["repositoriesOrError"]["nodes"][0]["location"]["name"],
+            "jobName": "__ASSET_JOB",
+            "assetSelection": [{"path": ["memes", "veggie"]}],
+        },
+        "runConfigData": {"resources": {resource: {"config": {key: str(tmp_path / "elsewhere")}}}},
+    }
+    said = asked(LAUNCH, params=params)["launchRun"]
+    assert said["__typename"] == "RunConfigValidationInvalid"
+    assert key in said["errors"][0]["message"]
