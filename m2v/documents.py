@@ -6,16 +6,16 @@ counted before anything is built.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from m2v.errors import BadInput
 
-try:  # Ten times as fast, and there wherever PyYAML comes as a wheel.
-    from yaml import CSafeLoader as SafeLoader
-except ImportError:
+if TYPE_CHECKING:
     from yaml import SafeLoader
+else:  # libyaml's is ten times as fast, and there wherever PyYAML comes as a wheel.
+    SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # The largest of ours has 8 KB; libyaml reads this much in a quarter of a second.
 MAX_YAML_BYTES = 1 << 18
