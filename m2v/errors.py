@@ -62,6 +62,10 @@ class ChecksumMismatch(M2VError):
         )
 
 
+class Unusable(M2VError):
+    """An input of which too much cannot be used; nothing was written."""
+
+
 class InvalidRows(M2VError):
     """Rows that break their table's schema; nothing was written."""
 

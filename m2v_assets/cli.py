@@ -66,7 +66,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Materialise what is stale, with all that it rests on, and nothing else."""
-    from m2v_assets import console, materialise
+    from m2v_assets import console, materialise, requirements
     from m2v_resources import launchers
     from m2v_resources.home import only_run
     from m2v_resources.store import open_store
@@ -87,10 +87,13 @@ def run(
             observe(plan, instance, home)
         rounds.pull_before_run(plan, instance, home)
         outcome = materialise.run(plan, instance=instance, selection=select, force=force, listen=watch)
+    lost = requirements.lost(plan, home=home)
     if as_json:
-        console.line(outcome.summary())
+        console.line({**outcome.summary(), "lost": lost})
     else:
         console.show(outcome)
+        for line in lost:
+            console.warn(line)
         console.show_report(home, plan)
     if outcome.errors:
         raise typer.Exit(1)
@@ -104,18 +107,21 @@ def status(study: Study = "published", select: Select = None, as_json: Json = Fa
     plan, instance, home = opened(study)
     problems = materialise.observe(plan, home=home, instance=instance)
     missing = requirements.missing(plan, home=home)
+    lost = requirements.lost(plan, home=home)
     pending = materialise.pending(plan, instance=instance, selection=select)
     rows = [[asset.to_user_string(), why.reason] for asset, why in pending.items()]
     if as_json:
         stale = [{"asset": asset, "reason": reason} for asset, reason in rows]
         told = {name: str(error) for name, error in problems.items()}
-        console.line({"stale": stale, "missing_sources": told, "missing": missing})
+        console.line({"stale": stale, "missing_sources": told, "missing": missing, "lost": lost})
         return
     for error in problems.values():
         console.warn(str(error))
     for problem, waiting in missing.items():
         others = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
         console.warn(f"{', '.join(waiting[:3])}{others} cannot be made yet. {problem}")
+    for line in lost:
+        console.warn(line)
     if rows:
         console.table(f"{len(rows)} stale assets of study {plan.study.name}", ["asset", "why"], rows)
     else:

@@ -107,7 +107,7 @@ def _data(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
     if plan.shows_pictures:
         for dataset in plan.memes:
             yield media.files(dataset, plan.source(dataset))
-            yield media.meme_images(dataset, plan.source(dataset))
+            yield media.meme_images(dataset, plan)
         for dataset in plan.targets:
             yield media.files(dataset, plan.source(dataset))
             yield media.video_features(dataset, plan)

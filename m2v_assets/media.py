@@ -13,7 +13,7 @@ import polars as pl
 from m2v import schemas, storage
 from m2v.catalog.entries import Encoder, MemeDataset, Source, VideoDataset
 from m2v.catalog.variants import StudyPlan, variant
-from m2v.datasets import integrity
+from m2v.datasets import integrity, mediapaths
 from m2v.datasets import sources as finding
 from m2v.errors import M2VError
 from m2v.media import texts
@@ -107,14 +107,14 @@ def media_version(folder: storage.Place) -> str:
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
-def meme_images(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
-    name = variant(dataset.name)
+def meme_images(dataset: MemeDataset, plan: StudyPlan) -> dg.AssetsDefinition:
+    name, source, share = variant(dataset.name), plan.source(dataset), plan.study.usable_media_share
 
     @table_asset(
         schemas.MEME_IMAGES,
         name,
         stage="media",
-        code=PICTURES,
+        code=code_version(PICTURES, dataset.layout, mediapaths.VERSION, share),
         checks=("pictures_usable", "pictures_whole", "pictures_unique"),
         deps=[key(schemas.MEMES, name), media_key(dataset)],
     )
@@ -122,8 +122,11 @@ def meme_images(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, tables: Tables, sources: Sources, programs: Programs
     ) -> dg.MaterializeResult:
         """Memes' pictures, decoded once: upright, RGB, known by hashes."""
-        memes = tables.read(schemas.MEMES, name).select("meme_id", "image", "split")
         folder = sources.media(dataset, source)
+        listing = mediapaths.Listing(folder)
+        memes = mediapaths.resolved(
+            tables.read(schemas.MEMES, name), dataset, listing, item_id="meme_id", media="image"
+        ).select("meme_id", "image", "split")
         stamped = media_version(folder)
         out = programs.folder("pictures", name, fingerprint(memes.rows(), stamped, PICTURES))
         programs.run(
@@ -138,6 +141,9 @@ def meme_images(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
             out=out,
         )
         rows = pl.read_parquet(out / "pictures.parquet")
+        mediapaths.check_usable(
+            rows, title=dataset.title, what="pictures", names=memes["image"], listing=listing, share=share
+        )
         findings = integrity.picture_findings(rows, memes, variant=name)
         return tables.write(rows, schemas.MEME_IMAGES, name, findings=findings)
 
@@ -146,6 +152,7 @@ def meme_images(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
 
 def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinition:
     name, source, frames = variant(dataset.name), plan.source(dataset), plan.study.frames
+    share = plan.study.usable_media_share
     perceivers = {"clip": plan.clip, "whisper": plan.whisper}
     identities = {kind: each.identity if each else None for kind, each in perceivers.items()}
 
@@ -153,7 +160,7 @@ def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinitio
         schemas.VIDEO_FEATURES,
         name,
         stage="media",
-        code=code_version(VIDEOS, frames, identities),
+        code=code_version(VIDEOS, frames, identities, dataset.layout, mediapaths.VERSION, share),
         checks=("videos_usable",),
         pool=ACCELERATOR if any(perceivers.values()) else None,
         deps=[key(schemas.VIDEOS, name), media_key(dataset)],
@@ -162,8 +169,12 @@ def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinitio
         context: dg.AssetExecutionContext, tables: Tables, sources: Sources, programs: Programs
     ) -> dg.MaterializeResult:
         """Videos' frames at chosen times, statistics of their sound, and what is said in them."""
-        videos = tables.read(schemas.VIDEOS, name).select("video_id", "video", "audio", "text")
         folder = sources.media(dataset, source)
+        listing = mediapaths.Listing(folder)
+        videos = tables.read(schemas.VIDEOS, name)
+        for medium in ("video", "audio"):
+            videos = mediapaths.resolved(videos, dataset, listing, item_id="video_id", media=medium)
+        videos = videos.select("video_id", "video", "audio", "text")
         stamped = media_version(folder)
         out = programs.folder("features", name, fingerprint(videos.rows(), stamped, frames, identities, VIDEOS))
         manifest = programs.run(
@@ -181,6 +192,9 @@ def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinitio
             gpus=max((each.gpus for each in perceivers.values() if each), default=0),
         )
         rows = pl.read_parquet(out / "features.parquet")
+        mediapaths.check_usable(
+            rows, title=dataset.title, what="videos", names=videos["video"], listing=listing, share=share
+        )
         findings = integrity.feature_findings(rows, variant=name)
         counts = {each: manifest[each] for each in ("n_videos", "n_unusable", "n_silent")}
         return tables.write(rows, schemas.VIDEO_FEATURES, name, findings=findings, metadata=counts)

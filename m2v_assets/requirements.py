@@ -9,8 +9,9 @@ from m2v import schemas
 from m2v.catalog import snapshots
 from m2v.catalog.entries import MemeDataset, Pretrained, Vlm, VlmLora
 from m2v.catalog.variants import StudyPlan, variant
-from m2v.datasets import sources
+from m2v.datasets import mediapaths, sources
 from m2v.errors import MissingSource
+from m2v_resources.store import open_store
 
 # Above this a model is of no use on a CPU.
 CPU_GIB = 4.0
@@ -24,6 +25,25 @@ def missing(plan: StudyPlan, *, home: Path) -> dict[str, list[str]]:
     for asset, problem in _missing(plan, home=home):
         found.setdefault(problem, []).append(asset)
     return found
+
+
+def lost(plan: StudyPlan, *, home: Path) -> list[str]:
+    """Return a line for each dataset of whose pictures or videos some could not be used, out of its latest version."""
+    store, lines = open_store(home), []
+    for dataset in (*plan.memes, *plan.targets) if plan.shows_pictures else ():
+        table, what = (
+            (schemas.MEME_IMAGES, "pictures")
+            if isinstance(dataset, MemeDataset)
+            else (schemas.VIDEO_FEATURES, "videos")
+        )
+        if not store.latest(table.name, variant(dataset.name)):
+            continue
+        rows = store.scan(table.name, variant(dataset.name)).select("problem").collect()
+        if reasons := mediapaths.lost(rows):
+            said = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+            n_lost = sum(reasons.values())
+            lines.append(f"{n_lost:,} of {rows.height:,} {what} of {dataset.name} cannot be used: {said}.")
+    return lines
 
 
 def accelerator_gib() -> float:

@@ -612,6 +612,8 @@ class Study(Entry):
         audit_share: Share of agreed rows that people look at all the same.
         min_answers: A conflict with fewer answers stays undecided.
         answers: What was recorded elsewhere, or ``live``: rounds in Label Studio, as ``rounds`` says.
+        usable_media_share: Where models look at media: a dataset of which fewer can be used stops; 0 lets all be lost.
+        usable_media_share: A dataset of whose pictures or videos fewer can be used stops. Labels are all needed.
     """
 
     memes: tuple[Name, ...] = ()
@@ -628,3 +630,4 @@ class Study(Entry):
     audit_share: float = Field(default=0.0, ge=0, le=1)
     audit_seed: int = 0
     min_answers: int = Field(default=1, ge=1)
+    usable_media_share: float = Field(default=0.95, ge=0, le=1)

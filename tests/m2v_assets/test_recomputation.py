@@ -48,6 +48,7 @@ def test_a_second_run_makes_nothing(sample: Run) -> None:
         "stale": [],
         "missing_sources": {},
         "missing": {},
+        "lost": [],
     }
 
 

@@ -1,0 +1,197 @@
+"""Where a dataset's media lie below their folder: as its tables say, or as its distribution is unpacked."""
+
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import polars as pl
+
+from m2v import storage
+from m2v.catalog.entries import Dataset
+from m2v.errors import Unusable
+
+# Raised when names are found that were not before, or other ones.
+VERSION = "1"
+VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm")
+N_SHOWN = 3
+MAX_SHOWN_CHARACTERS = 80
+
+
+@dataclass(frozen=True)
+class MediaPaths:
+    """The places where a layout's media may lie, tried in order.
+
+    Attributes:
+        patterns: Paths below the media folder. ``{name}`` is what the table says, ``{folder}`` that without its last
+            part, ``{id}`` the item's id, ``{class}`` its label's folder, ``{extension}`` the table's or another one.
+        root: What the distribution's own folder is called, where several lie side by side; tried in front of each.
+        classes: The folder of each label.
+        extensions: Tried after the table's own.
+        is_loose: The table's paths start at a place that is not known: leading ``../`` are stripped, and leading
+            folders may be absent, as long as what is left has a folder and names the item.
+    """
+
+    patterns: tuple[str, ...]
+    root: str = ""
+    classes: Mapping[bool, str] | None = None
+    extensions: tuple[str, ...] = ()
+    is_loose: bool = False
+
+    def candidates(self, name: str, *, item_id: str, label: bool) -> Iterator[str]:
+        """Yield the paths where a medium may lie, the most literal first."""
+        stated = self.stated(name)
+        path = PurePosixPath(stated)
+        for pattern in self.patterns:
+            for extension in dict.fromkeys((path.suffix, *self.extensions)):
+                filled = pattern.format_map(
+                    {
+                        "name": str(path.with_suffix(extension)) if path.name else stated,
+                        "folder": str(path.parent),
+                        "id": item_id,
+                        "class": self.classes[label] if self.classes else "",
+                        "extension": extension,
+                    }
+                )
+                yield filled
+                if self.root:
+                    yield f"{self.root}/{filled}"
+                if self.is_loose:
+                    yield from _tails(filled, item_id)
+
+    def stated(self, name: str) -> str:
+        """Return the table's name with forward slashes and, in a loose layout, without leading ``../``."""
+        name = name.replace("\\", "/")
+        while self.is_loose and name.startswith("../"):
+            name = name[3:]
+        return name
+
+
+LAYOUTS: Mapping[str, MediaPaths] = {
+    # A folder per video (`ID/video.mp4`) may have been flattened to `ID.mp4`.
+    "published": MediaPaths(("{name}", "{folder}{extension}"), is_loose=True),
+    "hateful-memes": MediaPaths(("{name}",), root="FHM"),
+    "mami": MediaPaths(("{name}", "training/{name}", "TRAINING/{name}", "images/{name}"), root="MAMI"),
+    "hatemm": MediaPaths(
+        ("{name}", "{class}/{name}", "{class}/{id}/video{extension}", "{id}/video{extension}"),
+        root="HateMM",
+        classes={True: "hate_videos", False: "non_hate_videos"},
+        extensions=VIDEO_EXTENSIONS,
+    ),
+    "multihateclip": MediaPaths(
+        ("{name}", "{id}/video{extension}", "video/{name}"), root="MultiHateClip", extensions=VIDEO_EXTENSIONS
+    ),
+}
+
+
+class Listing:
+    """What lies below a media folder or address, nothing hidden; names are compared in Unicode NFC."""
+
+    def __init__(self, root: storage.Place) -> None:
+        self.root = root
+        self._names = {_normal(name): name for name in sorted(_names(root))}
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def find(self, candidates: Iterable[str]) -> str | None:
+        """Return the first candidate that lies there, as it is written there; None where none does."""
+        for candidate in candidates:
+            if found := self._names.get(_normal(candidate)):
+                return found
+            if self._is_behind_a_link(candidate):
+                return candidate
+        return None
+
+    def summary(self) -> str:
+        """Return what lies there, for an error: how many files, and the first of them."""
+        shown = "".join(f", {name[:MAX_SHOWN_CHARACTERS]!r}" for name in list(self._names.values())[:N_SHOWN])
+        return f"{len(self):,} files lie there{': ' + shown[2:] if shown else ''}{' …' if len(self) > N_SHOWN else ''}"
+
+    def _is_behind_a_link(self, candidate: str) -> bool:
+        """Return whether a linked folder, which is not listed, leads to it without leaving the media folder."""
+        path = PurePosixPath(candidate)
+        if not isinstance(self.root, Path) or path.is_absolute() or ".." in path.parts or "\0" in candidate:
+            return False
+        # One look at the first part, which most candidates lack, keeps thousands of names cheap.
+        first = self.root / path.parts[0] if path.parts else self.root
+        if len(path.parts) < 2 or not first.is_symlink():
+            return False
+        target = (self.root / path).resolve()
+        return target.is_relative_to(self.root.resolve()) and target.is_file()
+
+
+def resolved(items: pl.DataFrame, dataset: Dataset, listing: Listing, *, item_id: str, media: str) -> pl.DataFrame:
+    """Return the items with the names of their media as they are below the media folder.
+
+    A name that is not found stays as the layout reads it, and the program that opens it says what is wrong.
+
+    Args:
+        items: Columns ``label``, and those called ``item_id`` and ``media`` (str, null where there is none).
+    """
+    paths = LAYOUTS.get(dataset.layout, MediaPaths(("{name}",)))
+    names = [
+        name and (listing.find(paths.candidates(name, item_id=item, label=label)) or paths.stated(name))
+        for item, label, name in items.select(item_id, "label", media).iter_rows()
+    ]
+    return items.with_columns(pl.Series(media, names, dtype=pl.String))
+
+
+def check_usable(
+    problems: pl.DataFrame, *, title: str, what: str, names: Iterable[str | None], listing: Listing, share: float
+) -> None:
+    """Raise unless enough of a dataset's media can be used.
+
+    Args:
+        problems: Column ``problem``, null where the medium can be used; a row per item.
+        what: "pictures" or "videos".
+        names: Of all media, as they were looked for.
+        share: How much of them must be usable, 0 to 1.
+
+    Raises:
+        Unusable: Fewer are; says where they were looked for and what lies there.
+    """
+    reasons = lost(problems)
+    n_lost = sum(reasons.values())
+    if n_lost <= (1 - share) * problems.height + 1e-9:
+        return
+    wanted = next((name for name in names if name and not listing.find([name])), None)
+    looked = f"; not there is, for example, {wanted[:MAX_SHOWN_CHARACTERS]!r}" if wanted else ""
+    said = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+    raise Unusable(
+        f"{n_lost:,} of {problems.height:,} {what} of {title!r} cannot be used ({said}); the study wants at least "
+        f"{share:.0%} usable. Looked below {listing.root}: {listing.summary()}{looked}. Point M2V_MEDIA (or the "
+        "dataset's `media:`) to the folder with the media, or, if fewer are enough, lower `usable_media_share`."
+    )
+
+
+def lost(problems: pl.DataFrame) -> dict[str, int]:
+    """Return how many items cannot be used by reason, in the reasons' order."""
+    reasons = problems.drop_nulls("problem").group_by(pl.col("problem").cast(pl.String)).len().sort("problem")
+    return dict(reasons.iter_rows())
+
+
+def _tails(path: str, item_id: str) -> Iterator[str]:
+    parts = PurePosixPath(path).parts
+    for start in range(1, len(parts) - 1):
+        tail = "/".join(parts[start:])
+        if item_id in tail:
+            yield tail
+
+
+def _names(root: storage.Place) -> Iterator[str]:
+    if not isinstance(root, Path):
+        yield from storage.files(root)
+        return
+    for place, folders, files in os.walk(root):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        below = os.path.relpath(place, root)
+        for name in files:
+            if not name.startswith("."):
+                yield name if below == "." else f"{below}/{name}"
+
+
+def _normal(name: str) -> str:
+    name = name.replace("\\", "/") if name.isascii() else unicodedata.normalize("NFC", name).replace("\\", "/")
+    return name.removeprefix("./")
