@@ -22,10 +22,27 @@ MAX_YAML_BYTES = 1 << 18
 # Scalars, lists and mappings, with each alias counted as all that it stands for.
 MAX_NODES = 50_000
 MAX_DEPTH = 20
+# Characters of a key that an error quotes.
+N_QUOTED = 40
 
 
 class Loader(SafeLoader):
     """PyYAML's safe loader, which says where a value stands that it cannot make."""
+
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
+        """Make a mapping.
+
+        Raises:
+            ConstructorError: A key stands twice in it, so that one value would be lost.
+        """
+        seen: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    problem = f"repeats {key.value[:N_QUOTED]!r}; one of them would be lost"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Make a value.
@@ -76,11 +93,25 @@ def read_json(path: Path, *, max_bytes: int | None = None) -> Any:
 def parsed_json(text: str | bytes, *, where: Path | str, row: int | None = None) -> Any:
     """Return what a JSON text holds; ``where`` and ``row`` are the file and the line that errors name."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_once_each)
+    except _Repeated as error:
+        raise BadInput(where, f"repeats {str(error)[:N_QUOTED]!r}; one of them would be lost.", row=row) from None
     # Python's own limits: of the depth, and of a whole number's digits (a ValueError, as is what is no UTF-8).
     except (ValueError, RecursionError) as error:
         place = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
         raise BadInput(where, f"is not valid JSON{place}.", row=row) from error
+
+
+class _Repeated(Exception):
+    """A key that stands twice in an object."""
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        seen: set[str] = set()
+        raise _Repeated(next(key for key, _ in pairs if key in seen or seen.add(key)))
+    return data
 
 
 def _text(path: Path, kind: str, *, max_bytes: int | None) -> str:

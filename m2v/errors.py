@@ -62,6 +62,10 @@ class ChecksumMismatch(M2VError):
         )
 
 
+class MissingColumn(BadInput):
+    """A file from outside, or a row of it, that lacks a column or key."""
+
+
 class Unusable(M2VError):
     """An input of which too much cannot be used; nothing was written."""
 

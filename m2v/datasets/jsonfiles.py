@@ -6,7 +6,7 @@ from typing import Any
 
 from m2v import documents
 from m2v.datasets.textfiles import MAX_CELL_CHARACTERS, N_QUOTED, Row, lines
-from m2v.errors import BadInput
+from m2v.errors import BadInput, MissingColumn
 
 PARTS = ("title", "description", "transcript")
 # JSON can say what UTF-8 cannot: half of a surrogate pair.
@@ -45,7 +45,7 @@ def texts(path: Path) -> dict[str, str]:
 
 def _cell(path: Path, number: int, data: dict[str, Any], key: str) -> str:
     if key not in data:
-        raise BadInput(path, "is missing.", row=number, column=key)
+        raise MissingColumn(path, "is missing.", row=number, column=key)
     value = data[key]
     if type(value) is int:  # and not bool, which is an int too
         return str(value)

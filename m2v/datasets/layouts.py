@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from m2v.catalog.entries import Dataset, SplitShares
 from m2v.datasets import jsonfiles
-from m2v.datasets.csvfiles import read
+from m2v.datasets.csvfiles import PLAIN_TABS, TABS, read
 from m2v.datasets.textfiles import N_QUOTED, Row, check_unique
 from m2v.errors import BadInput, InvalidCatalog
 
@@ -106,7 +106,7 @@ def mami(dataset: Dataset, paths: list[Path]) -> list[Item]:
             row=row,
         )
         for path in paths
-        for row in read(path, columns=["file_name", "misogynous", "Text Transcription"], others=True, delimiter="\t")
+        for row in read(path, columns=["file_name", "misogynous", "Text Transcription"], others=True, dialect=TABS)
     ]
 
 
@@ -146,7 +146,7 @@ def multihateclip(dataset: Dataset, paths: list[Path]) -> list[Item]:
         split = {"train": "train", "valid": "validation", "test": "test"}.get(path.stem)
         if split is None:
             raise BadInput(path, "must be called train.tsv, valid.tsv or test.tsv, which is its split.")
-        for row in read(path, columns=["Video_ID", "Majority_Voting"], others=True, delimiter="\t"):
+        for row in read(path, columns=["Video_ID", "Majority_Voting"], others=True, dialect=PLAIN_TABS):
             video_id = row.filled("Video_ID")
             items.append(
                 Item(

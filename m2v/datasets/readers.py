@@ -41,7 +41,8 @@ def demonstrations(dataset: VideoDataset, *, files: Mapping[str, Path]) -> pl.Da
     """The target's few-shot examples in the file's order, none where it has no file; labels are the target's words."""
     if dataset.demonstrations is None:
         return schemas.DEMONSTRATIONS.empty()
-    rows = csvfiles.read(files[dataset.demonstrations], columns=["id", "label", "description", "text"])
+    columns = ["id", "label", "description", "text"]
+    rows = csvfiles.read(files[dataset.demonstrations], columns=columns, dialect=csvfiles.LENIENT)
     words = {dataset.label.positive: True, dataset.label.negative: False}
     check_unique(((row["id"],), row) for row in rows)
     return pl.DataFrame(

@@ -15,7 +15,7 @@ N_QUOTED = 20
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """A record of a file.
 

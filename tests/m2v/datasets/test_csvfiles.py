@@ -63,10 +63,49 @@ def test_bad_content_is_named_by_its_place(tmp_path: Path, content: bytes, messa
         read(tmp_path, content)
 
 
-def test_other_columns_are_read_where_they_are_allowed(tmp_path: Path) -> None:
-    assert read(tmp_path, b"kind,id,text\nroot,1,beet\n", others=True) == [
-        (2, {"kind": "root", "id": "1", "text": "beet"})
-    ]
+def test_other_columns_may_be_there_where_they_are_allowed(tmp_path: Path) -> None:
+    assert read(tmp_path, b"kind,id,text\nroot,1,beet\n", others=True) == [(2, {"id": "1", "text": "beet"})]
+
+
+def test_a_wrong_delimiter_is_guessed_in_the_error_and_nowhere_else(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"lacks column id, text; .* It is separated by tabs; commas are"):
+        read(tmp_path, b"id\ttext\n1\ta leek, a pea\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'id,text\n1,"\n2,a pea\n3,"\n4,a beet\n', "row 2, column 'text': goes on over 3 lines, which look like rows"),
+        (b'id,text\n1,"a leek\n2,a pea\n3,a beet"\n', "row 2, column 'text': goes on over 3 lines"),
+        (b'id,text\n1,a leek\n"2,a pea\n3",a beet\n', "row 3, column 'id': goes on over 2 lines"),
+        (b'id,text\n1,"a leek\n2,"a pea"\n', "row 2: has a quote inside a quoted cell, or a stray one before."),
+        (b'id,text\n1,"a leek" or two\n', "row 2: has a quote inside a quoted cell"),
+    ],
+)
+def test_rows_that_a_stray_quote_swallowed_are_an_error(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(message)):
+        read(tmp_path, content)
+
+
+@pytest.mark.parametrize("text", ["roses are red,\nviolets, blue", "a leek\n\na pea", "a leek\nand a pea, too"])
+def test_prose_over_several_lines_is_a_text(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, f'id,text\n1,"{text}"\n'.encode()) == [(2, {"id": "1", "text": text})]
+
+
+def test_a_plain_file_has_quotes_as_characters(tmp_path: Path) -> None:
+    path = tmp_path / "bed.tsv"
+    path.write_bytes(b'id\ttext\n1\t"a leek\n2\ta "pea"\n')
+    rows = csvfiles.read(path, columns=COLUMNS, dialect=csvfiles.PLAIN_TABS)
+    assert [row["text"] for row in rows] == ['"a leek', 'a "pea"']
+
+
+def test_a_lenient_file_may_quote_within_quotes_and_breaks_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "bed.csv"
+    path.write_bytes(b'id,text\n1,"it says "leek" aloud"\n')
+    assert csvfiles.read(path, columns=COLUMNS, dialect=csvfiles.LENIENT)[0]["text"] == 'it says leek" aloud"'
+    path.write_bytes(b'id,text\n1,"a leek\nin bed"\n')
+    with pytest.raises(BadInput, match="row 2, column 'text': goes on over 2 lines"):
+        csvfiles.read(path, columns=COLUMNS, dialect=csvfiles.LENIENT)
 
 
 def test_no_file_and_a_folder_are_bad_input(tmp_path: Path) -> None:
