@@ -10,9 +10,9 @@ import polars as pl
 from m2v import schemas
 from m2v.catalog.entries import Columns, Dataset, MemeDataset, VideoDataset
 from m2v.catalog.variants import Alignment
-from m2v.datasets import csvfiles, layouts
+from m2v.datasets import csvfiles, jsonfiles, layouts
 from m2v.datasets.textfiles import N_QUOTED, Row, check_unique
-from m2v.errors import BadInput, UnknownName
+from m2v.errors import BadInput, M2VError, MissingColumn, UnknownName
 
 
 def memes(dataset: MemeDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
@@ -124,6 +124,51 @@ def gold_labels(alignment: Alignment, *, files: Mapping[str, Path]) -> pl.DataFr
 def recorded_votes(alignment: Alignment, *, files: Mapping[str, Path]) -> pl.DataFrame:
     """Final labels that were published, columns ``meme_id`` and ``label``, sorted; none where none were."""
     return _labels(alignment, alignment.recorded.votes, files)
+
+
+def texts(path: Path, *, id_column: str, text_column: str, layout: str | None = None) -> pl.DataFrame:
+    """Return the texts of somebody's own copy of memes: columns ``meme_id`` and ``text``, as datasets' files are read.
+
+    Args:
+        layout: One of memes. Without it the file's ending says what it is: commas, tabs, JSON lines or parquet.
+
+    Raises:
+        UnknownName: No layout of memes has that name.
+        M2VError: There is no such file, it cannot be read, or a column is not there.
+    """
+    if layout:
+        # The catalog's entries describe whole datasets; of this one only the layout and the file are known.
+        copy = MemeDataset(name="copy", title=path.name, source="copy", layout=layout, files=(path.name,))
+        return memes(copy, files={path.name: path}).select("meme_id", "text")
+    columns = [id_column, text_column]
+    known = {
+        ".csv": lambda: csvfiles.read(path, columns=columns, others=True),
+        ".tsv": lambda: csvfiles.read(path, columns=columns, others=True, dialect=csvfiles.TABS),
+        ".jsonl": lambda: jsonfiles.records(path, keys=tuple(columns)),
+        ".parquet": lambda: _parquet(path, columns),
+    }
+    if path.suffix not in known:
+        problem = f"ends in none of {', '.join(known)}, and the ending says how it is read; or name its --layout."
+        raise BadInput(path, problem)
+    try:
+        found = known[path.suffix]()
+    except MissingColumn as error:
+        raise M2VError(f"{error} Name yours with --id and --text-column, or the file's --layout.") from None
+    rows = [(row[id_column], row[text_column]) for row in found]
+    return pl.DataFrame(rows, schema={"meme_id": pl.String, "text": pl.String}, orient="row")
+
+
+def _parquet(path: Path, columns: list[str]) -> list[dict[str, str]]:
+    try:
+        frame = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        # Polars may quote what it read, which may be an item's text.
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise BadInput(path, f"cannot be read ({reason}).") from None
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise MissingColumn(path, f"lacks column {', '.join(missing)}; expected {', '.join(columns)}.")
+    return frame.select(pl.col(columns).cast(pl.String)).to_dicts()
 
 
 def _labels(alignment: Alignment, columns: Columns | None, files: Mapping[str, Path]) -> pl.DataFrame:

@@ -2,11 +2,10 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 
-from m2v.errors import BadInput, M2VError
+from m2v.errors import M2VError
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,29 +49,3 @@ def rehydrate(released: pl.DataFrame, source: pl.DataFrame) -> Rehydrated:
     rows = judged.filter(pl.col("reason").is_null()).drop("reason", "_sha256")
     problems = judged.filter(pl.col("reason").is_not_null()).select("meme_id", "reason")
     return Rehydrated(rows, problems, 0 if is_verified else rows.height)
-
-
-def read_copy(path: Path, *, id_column: str, text_column: str) -> pl.DataFrame:
-    """A user's copy as columns ``meme_id`` and ``text``; the ending says how it is read.
-
-    Raises:
-        BadInput: There is no such file, it cannot be read, or a column is not there.
-    """
-    readers = {
-        ".csv": lambda: pl.read_csv(path, infer_schema=False),
-        ".tsv": lambda: pl.read_csv(path, infer_schema=False, separator="\t"),
-        ".jsonl": lambda: pl.read_ndjson(path),
-        ".parquet": lambda: pl.read_parquet(path),
-    }
-    if path.suffix not in readers:
-        raise BadInput(path, f"ends in none of {', '.join(readers)}; the ending says how it is read.")
-    try:
-        frame = readers[path.suffix]()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        # Polars quotes the offending line, which may be an item's text.
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise BadInput(path, f"cannot be read ({reason}).") from None
-    for column, option in ((id_column, "--id"), (text_column, "--text-column")):
-        if column not in frame.columns:
-            raise BadInput(path, f"has no column {column!r}; it has {', '.join(frame.columns)}. Name it with {option}.")
-    return frame.select(meme_id=pl.col(id_column).cast(pl.String), text=pl.col(text_column).cast(pl.String))

@@ -81,10 +81,13 @@ def rehydrate(
     config: Annotated[str | None, typer.Option("--config", help="Which alignment, where there are several.")] = None,
     id_column: Annotated[str, typer.Option("--id", help="The copy's column with ids.")] = "id",
     text_column: Annotated[str, typer.Option("--text-column", help="The copy's column with texts.")] = "text",
+    layout: Annotated[
+        str | None, typer.Option("--layout", help="Read the copy as datasets of this layout are: mami, hateful-memes …")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Join your own copy of the memes back to published labels, by id and sha256."""
-    from m2v.publishing.rehydrate import read_copy
+    from m2v.datasets import readers
     from m2v.publishing.rehydrate import rehydrate as joined
     from m2v_assets import console
     from m2v_resources.exports import export_table
@@ -92,7 +95,7 @@ def rehydrate(
     from m2v_resources.releases import folder_rows, published_rows
 
     repo, _, tag = release.partition("@")
-    own = read_copy(source, id_column=id_column, text_column=text_column)
+    own = readers.texts(source, id_column=id_column, text_column=text_column, layout=layout)
     if Path(release).is_dir():
         rows = folder_rows(Path(release), config=config)
     else:
