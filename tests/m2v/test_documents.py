@@ -26,6 +26,7 @@ BAD = {
     "tag": ("a: !!python/object/apply:os.getcwd []", r"could not determine a constructor for the tag"),
     "alias": ("a: *leek", r"at line 1, column 4: found undefined alias"),
     "size": ("a: " + "leek " * 60_000, "has more than 262,144 bytes"),
+    "twice": ("leek: 1\nkale: 2\nleek: 3", r"at line 3, column 1: repeats 'leek'; one of them would be lost"),
     "NUL": ("a: \0", "cannot be read as YAML"),
 }
 
