@@ -107,6 +107,10 @@ class ProgramFailed(M2VError):
     """A program ended with an exit code that is not 0."""
 
 
+class InputGone(ProgramFailed):
+    """A program whose input was deleted while it ran, for example by a take-down."""
+
+
 class HostsDiffer(M2VError):
     """Hosts that were started together and cannot work together; nothing was trained."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from m2v.errors import ProgramFailed, RunInProgress, StoreError
+from m2v.errors import InputGone, ProgramFailed, RunInProgress, StoreError
 from m2v.programfiles import complete
 from m2v_resources import launchers
 from m2v_resources.files import replacing
@@ -69,7 +69,11 @@ class Programs(dg.ConfigurableResource):
             if found is None:
                 with replacing(out / "spec.json") as scratch:
                     scratch.write_text(json.dumps(spec, indent=1, sort_keys=True), encoding="utf-8")
-                self._start(context, launchers.Program(module, out, {}, n_processes, gpus))
+                try:
+                    self._start(context, launchers.Program(module, out, {}, n_processes, gpus))
+                except ProgramFailed as error:
+                    _refuse_lost(spec, module=module, cause=error)
+                    raise
                 found = complete(out)
             if found is None:
                 raise ProgramFailed(f"{module} ended without a manifest in {out}. Its log: {out / 'log.txt'}.")
@@ -99,6 +103,16 @@ class Programs(dg.ConfigurableResource):
                 file.seek(n_bytes_before)
                 said = reason(file.read().decode(errors="replace"), code=code)
             raise ProgramFailed(f"{program.module} ended with exit code {code}: {said} Its log: {log}.")
+
+
+def _refuse_lost(spec: Mapping[str, Any], *, module: str, cause: ProgramFailed) -> None:
+    """Raise where a program failed and a table that it was to read is not there any more."""
+    gone = [value for value in spec.values() if str(value).endswith(".parquet") and not Path(value).exists()]
+    if gone:
+        raise InputGone(
+            f"{module} lost {gone[0]} while it ran: something in it was taken down, or somebody deleted it. Run again: "
+            "what is stale is then made without it."
+        ) from cause
 
 
 class Progress:

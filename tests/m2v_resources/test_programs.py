@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from m2v.errors import ProgramFailed, RunInProgress
+from m2v.errors import InputGone, ProgramFailed, RunInProgress
 from m2v_resources.launchers import ALLOCATOR, Local, Program
 from m2v_resources.programs import only_one, reason
 from tests.encoders import CHECKOUT
@@ -85,6 +85,16 @@ def test_a_failure_names_the_program_its_exit_code_and_what_it_said(
     assert message in str(caught.value)
     assert str(tmp_path / "programs" / "grow" / "garden" / "f00d" / "log.txt") in str(caught.value)
     materialise(str(tmp_path), instance)  # and the next run is free to go on
+
+
+def test_a_program_whose_input_was_taken_down_says_so_and_the_way_out(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    gone = tmp_path / "items.parquet"
+    with pytest.raises(
+        InputGone, match=r"lost .*items\.parquet while it ran: something in it was taken down.*Run again"
+    ):
+        materialise(str(tmp_path), instance, items=str(gone))
 
 
 def test_programs_keep_the_memory_that_they_free(tmp_path: Path) -> None:
