@@ -103,6 +103,10 @@ class StorageError(StoreError):
     """Object storage could not be reached or refused; what was whole there still is."""
 
 
+class TakenDown(StoreError):
+    """Rows that rest on an item that was taken down since they were read; they were not stored."""
+
+
 class ProgramFailed(M2VError):
     """A program ended with an exit code that is not 0."""
 

@@ -22,8 +22,12 @@ class Disk(Protocol):
         """A file or folder, as people are told of it."""
         ...
 
-    def folders(self, name: str) -> list[tuple[str, list[str]]]:
-        """Every ``table/variant`` that has a folder of that name, with the names of the files in it, sorted."""
+    def folders(self, name: str, *, table: str = "") -> list[tuple[str, list[str]]]:
+        """Every ``table/variant`` that has a folder of that name, with the names of the files in it, sorted.
+
+        Args:
+            table: Only of this one.
+        """
         ...
 
     def names(self, folder: str) -> list[str]:
@@ -84,8 +88,9 @@ class LocalDisk:
     def where(self, name: str) -> str:
         return str(self.root / name)
 
-    def folders(self, name: str) -> list[tuple[str, list[str]]]:
-        found = sorted(str(folder.relative_to(self.root).parent) for folder in self.root.glob(f"*/*/{name}"))
+    def folders(self, name: str, *, table: str = "") -> list[tuple[str, list[str]]]:
+        pattern = f"{table or '*'}/*/{name}"
+        found = sorted(str(folder.relative_to(self.root).parent) for folder in self.root.glob(pattern))
         return [(place, self.names(f"{place}/{name}")) for place in found]
 
     def names(self, folder: str) -> list[str]:
@@ -168,9 +173,9 @@ class ObjectDisk:
     def where(self, name: str) -> str:
         return f"{self.address}/{name}".rstrip("/")
 
-    def folders(self, name: str) -> list[tuple[str, list[str]]]:
+    def folders(self, name: str, *, table: str = "") -> list[tuple[str, list[str]]]:
         found: dict[str, list[str]] = {}
-        for each, _ in self._bucket.list():
+        for each, _ in self._bucket.list(table):
             folder, _, file = each.rpartition("/")
             if folder.count("/") == 2 and folder.endswith(f"/{name}"):
                 found.setdefault(folder.removesuffix(f"/{name}"), []).append(file)

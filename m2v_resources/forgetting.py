@@ -1,12 +1,11 @@
 """Take-down: an item leaves every table, and a tombstone without content remains.
 
-The tombstone is written first. From then on the memes are read without the item, so that whatever else fails or dies,
-a rerun of `m2v forget` or of `m2v run` ends with it gone.
+The tombstone is written first. From then on the memes are read without the item and nothing that rests on it is stored
+(``tombstones.refuse``), so that whatever else runs, fails or dies, a rerun of `m2v forget` ends with it gone. Versions
+are purged last: as long as anything is left to find, they say by what it is known.
 """
 
-import hashlib
-import json
-import shutil
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,30 +13,16 @@ from pathlib import Path
 
 import polars as pl
 
-from m2v import schemas, shards, storage
+from m2v import schemas, storage
 from m2v.catalog.variants import variant
-from m2v.errors import LabelStudioError, MissingSource, UnknownName
+from m2v.errors import LabelStudioError, MissingSource, StoreError, UnknownName
 from m2v.lineage.graph import Graph, Node
+from m2v_resources import copies, tombstones
+from m2v_resources.copies import Known
 from m2v_resources.ledger import Ledger
 from m2v_resources.record import Record
 from m2v_resources.store import TableStore, open_store
-
-HOLDS_IDS = ("meme_id", "item_id")
-
-
-@dataclass(frozen=True)
-class _Copies:
-    """How copies of an item are known outside the tables.
-
-    Attributes:
-        texts: The sha256 of its text, as any version has it.
-        pictures: Paths of its pictures below the home.
-        requests: What models were asked about it.
-    """
-
-    texts: set[str]
-    pictures: set[str]
-    requests: set[str]
+from m2v_resources.tombstones import HOLDS_IDS
 
 
 @dataclass
@@ -48,7 +33,7 @@ class Forgotten:
         rewritten: New versions, without it.
         tainted: Versions of checkpoints that were trained on it.
         released: ``repository@tag`` of releases that hold it.
-        purged: Earlier versions and folders that were deleted.
+        purged: Earlier versions, files and folders that were deleted.
         remains: Where it still is, and what to do about it.
     """
 
@@ -61,9 +46,8 @@ class Forgotten:
 
 
 def forgotten_ids(store: TableStore, dataset: str) -> list[str]:
-    """Ids of the dataset's memes that must not be read any more."""
-    name = variant(dataset)
-    return store.read(schemas.FORGOTTEN.name, name)["meme_id"].to_list() if _has(store, name) else []
+    """Return ids of the dataset's memes that must not be read any more."""
+    return tombstones.read(store, variant(dataset))["meme_id"].to_list()
 
 
 def forget(home: Path, item: str, *, why: str, purge: bool = False) -> Forgotten:
@@ -81,22 +65,32 @@ def forget(home: Path, item: str, *, why: str, purge: bool = False) -> Forgotten
     dataset, _, identifier = item.partition("/")
     found = Forgotten(item)
     search = _Search(open_store(home), dataset, identifier)
-    found.tainted = search.tainted()
-    found.released = search.released()
-    copies = search.copies()
-    search.bury(why, found)
+    search.bury(why)
+    # Whoever looked for tombstones before ours was there may have stored something meanwhile.
+    while search.look():
+        search.bury(why)
+    found.tainted, found.released = search.tainted(), search.released()
+    known = search.known()
     for node in search.latest_holding():
         found.rewritten.append(search.rewrite(node))
     found.remains += _rounds(home, search)
-    _caches(home, search, copies, found)
+    outcome = copies.delete(home, known, purge=purge)
+    found.purged += outcome.deleted
+    found.remains += outcome.remains
+    found.purged += search.finish_purges()
     if purge:
-        _purge(home, search, why, found)
+        _purge(home, search, known, why, found)
     elif earlier := search.earlier_holding():
         found.remains.append(f"{len(earlier)} earlier versions of tables hold it; --purge deletes them")
     if found.tainted and not purge:
         found.remains.append(f"{len(found.tainted)} checkpoints were trained on it; --purge deletes their weights")
     found.remains += [
-        f"{name} on the Hub holds its id and label; publish again, then delete that tag there"
+        f"{path} has its text, perhaps as another item's; look, and delete or edit that file"
+        for path in search.still_named()
+    ]
+    found.remains += [
+        f"{name} on the Hub holds its id, label, and whatever columns that release says; publish again, then delete "
+        "that tag there"
         for name in found.released
     ]
     if storage.is_remote(search.store.root):
@@ -116,20 +110,36 @@ class _Search:
     def __init__(self, store: TableStore, dataset: str, identifier: str) -> None:
         self.store, self.dataset, self.identifier = store, dataset, identifier
         self.variant = variant(dataset)
-        self.record = Record(store)
-        self.graph: Graph = self.record.graph()
+        self._looked_at: dict[str, bool] = {}
+        self.hashes: set[str] = set()
+        self.look()
         place = f"memes/{self.variant}"
         if place not in self.graph.latest or not identifier:
             known = [each.removeprefix("memes/") for each in self.graph.latest if each.startswith("memes/")]
             raise UnknownName("stored meme dataset (write dataset/id)", dataset, known)
-        self.places = {place, *(each.place for each in self.graph.downstream(place))}
-        self.holding = [node for node in self.graph.nodes.values() if self._holds(node)]
         if not self.holding and identifier not in forgotten_ids(store, dataset):
             ids = self.record.rows(self.graph.latest[place])["meme_id"].to_list()
             raise UnknownName(f"meme of {dataset}", identifier, ids)
 
+    def look(self) -> bool:
+        """Read what the store holds now; return whether a version with the item was found that was not there before."""
+        self.record = Record(self.store)
+        self.graph: Graph = self.record.graph()
+        place = f"memes/{self.variant}"
+        rests = self.graph.downstream(place) if place in self.graph.latest else []
+        self.places = {place, *(each.place for each in rests)}
+        new = [node for node in self.graph.nodes.values() if node.name not in self._looked_at]
+        self._looked_at |= {node.name: self._holds(node) for node in new}
+        self.holding = [node for node in self.graph.nodes.values() if self._looked_at[node.name]]
+        self.hashes |= {
+            *self._values_of(schemas.MEMES, "text_sha256"),
+            *self._values_of(schemas.MEME_IMAGES, "pixels_sha256"),
+            *self._values_of(schemas.PREDICTIONS, "request_sha256"),
+        }
+        return any(self._looked_at[node.name] for node in new)
+
     def latest_holding(self) -> Iterator[Node]:
-        """The latest versions that hold it, what is read before what reads it."""
+        """Yield the latest versions that hold it, what is read before what reads it."""
         holding = {node.place: node for node in self.holding if self.graph.latest[node.place] is node}
         while holding:
             free = [node for node in holding.values() if not holding.keys() & node.parents.keys()]
@@ -138,56 +148,109 @@ class _Search:
                 yield node
 
     def earlier_holding(self) -> list[Node]:
-        """The others."""
-        return [node for node in self.holding if self.store.numbers(node.table, node.variant)[-1] != node.number]
+        """Return the others, the memes themselves last: as long as anything is left, they say what its text is."""
+        earlier = [node for node in self.holding if self.store.numbers(node.table, node.variant)[-1] != node.number]
+        return sorted(earlier, key=lambda node: node.table == schemas.MEMES.name)
+
+    def held(self) -> dict[str, str]:
+        """Return the rows hash of each version that holds it or has held it, by name."""
+        recorded = self.tombstone.get("held_by") or []
+        # A tombstone of older code does not say; what was purged then was purged for an item's sake.
+        if self.tombstone and not recorded:
+            recorded = [node.name for node in self.graph.nodes.values() if self._is_purged(node)]
+        names = {*recorded, *(node.name for node in self.holding)}
+        return {name: self.graph.nodes[name].rows_hash for name in sorted(names) if name in self.graph.nodes}
 
     def tainted(self) -> list[str]:
-        """Versions of checkpoints that were trained on it."""
-        trained = {node.name for node in self.holding if node.table == schemas.TRAINING_EXAMPLES.name}
+        """Return versions of checkpoints that were trained on it, also on versions that are purged by now."""
+        trained = {name for name in self.held() if name.startswith(f"{schemas.TRAINING_EXAMPLES.name}/")}
         nodes = self.graph.nodes.values()
-        return sorted(
-            node.name for node in nodes if node.table == schemas.CHECKPOINTS.name and trained & set(node.parent_names)
-        )
+        found = {
+            node.name for node in nodes if node.table == schemas.CHECKPOINTS.name and trained & {*node.parent_names}
+        }
+        return sorted({*(self.tombstone.get("tainted") or ()), *found})
 
     def released(self) -> list[str]:
-        """Releases that were made of versions that hold it."""
+        """Return releases that were made of versions that hold it, or have held it."""
         from m2v_resources.stories import Stories
 
-        holding = {node.name for node in self.holding}
-        return sorted(
+        held = self.held()
+        found = {
             f"{each['repo']}@{each['tag']}"
             for each in Stories(self.record).releases()
-            if holding & {f"{place}@{read['version']}" for place, read in each["inputs"].items()}
+            if any(f"{place}@{read['version']}" in held for place, read in each["inputs"].items())
+        }
+        return sorted({*(self.tombstone.get("released") or ()), *found})
+
+    def known(self) -> Known:
+        """Return how its copies outside the tables are known, by all versions that hold it and by its tombstone."""
+        return Known(
+            identifier=self.identifier,
+            variant=self.variant,
+            variants={place.partition("/")[2] for place in self.places},
+            texts=self._values_of(schemas.MEMES, "text"),
+            hashes={*self.hashes, *(self.tombstone.get("sha256") or ())},
+            pictures=self._values_of(schemas.MEME_IMAGES, "path"),
+            held=self.held(),
         )
 
-    def copies(self) -> _Copies:
-        """How its copies are known, by all versions that hold it."""
+    def _values_of(self, table: schemas.Table, column: str) -> set[str]:
+        nodes = [node for node in self.holding if node.table == table.name]
+        rows = [self.record.rows(node, meme_id=self.identifier) for node in nodes]
+        return {value for each in rows if column in each.columns for value in each[column] if value is not None}
 
-        def values(table: schemas.Table, column: str) -> set[str]:
-            nodes = [node for node in self.holding if node.table == table.name]
-            rows = [self.record.rows(node, meme_id=self.identifier) for node in nodes]
-            return {value for each in rows if column in each.columns for value in each[column] if value is not None}
+    @property
+    def tombstone(self) -> dict:
+        """What is kept of it; empty before it is written."""
+        rows = tombstones.read(self.store, self.variant).filter(meme_id=self.identifier).to_dicts()
+        return rows[0] if rows else {}
 
-        return _Copies(
-            texts=values(schemas.MEMES, "text_sha256"),
-            pictures=values(schemas.MEME_IMAGES, "path"),
-            requests=values(schemas.PREDICTIONS, "request_sha256"),
-        )
+    def bury(self, why: str, *, named: list[str] | None = None) -> None:
+        """Write the tombstone, or add to it what was found since.
 
-    def bury(self, why: str, found: Forgotten) -> None:
-        """Write the tombstone, or add to it what was found since."""
-        known = self.store.read(schemas.FORGOTTEN.name, self.variant) if _has(self.store, self.variant) else None
-        old = known.filter(meme_id=self.identifier).to_dicts() if known is not None else []
-        row = old[0] if old else {"meme_id": self.identifier, "why": why, "forgotten_at": datetime.now(UTC)}
-        found.tainted = sorted({*row.get("tainted", ()), *found.tainted})
-        found.released = sorted({*row.get("released", ()), *found.released})
-        row |= {"tainted": found.tainted, "released": found.released}
+        Args:
+            named: Files that hold its text and are not ours to delete.
+        """
+        rows, old = tombstones.read(self.store, self.variant), self.tombstone
+        row = old or {"meme_id": self.identifier, "why": why, "forgotten_at": datetime.now(UTC)}
+        row |= {
+            "tainted": self.tainted(),
+            "released": self.released(),
+            "held_by": list(self.held()),
+            "sha256": sorted({*(old.get("sha256") or ()), *self.hashes}),
+            "named": sorted({*self.still_named(), *(named or ())}),
+        }
         new = pl.DataFrame([row], schema=dict(schemas.FORGOTTEN.columns))
-        rows = pl.concat([known.filter(pl.col("meme_id") != self.identifier), new]) if known is not None else new
+        rows = pl.concat([rows.filter(pl.col("meme_id") != self.identifier), new])
         self.store.write(rows.sort("meme_id"), schemas.FORGOTTEN, self.variant)
 
+    def still_named(self) -> list[str]:
+        """Return the files in which its text was found, and which are still there."""
+        return [path for path in self.tombstone.get("named") or () if Path(path).exists()]
+
+    def finish_purges(self) -> list[str]:
+        """Delete files of rows that no version has any more and that a purge, or a write that was killed, has left."""
+        found = []
+        for place in sorted(self.places):
+            table, name = place.split("/")
+            nodes = [node for node in self.graph.nodes.values() if node.place == place]
+            purged = {f"{node.file_sha256}.parquet" for node in nodes if self._is_purged(node)}
+            for file in self.store.unclaimed(table, name):
+                if file in purged or self._is_in(table, name, file):
+                    self.store.discard(table, name, file)
+                    found.append(f"{place}/{file}")
+        return found
+
+    def _is_in(self, table: str, name: str, file: str) -> bool:
+        """Return whether a file of rows that no version has holds the item."""
+        with contextlib.suppress(StoreError, OSError, pl.exceptions.PolarsError):
+            rows = pl.read_parquet(self.store.disk.path(f"{table}/{name}/{file}"))
+            return bool(set(HOLDS_IDS) & set(rows.columns)) and not rows.filter(self._about(rows)).is_empty()
+        # What cannot be read is nobody's rows.
+        return True
+
     def rewrite(self, node: Node) -> str:
-        """A version without it, which names the latest versions of what the one before was made of."""
+        """Write a version without it, which names the latest versions of what the one before was made of."""
         rows = self.store.read(node.table, node.variant, number=node.number)
         parents = list(node.parents)
         if node.table == schemas.MEMES.name:
@@ -205,15 +268,15 @@ class _Search:
         return self.store.write(kept, schemas.table(node.table), node.variant, provenance=provenance).name
 
     def _holds(self, node: Node) -> bool:
-        if node.place not in self.places or self.store.purged(self._version(node)):
+        if node.place not in self.places or self._is_purged(node):
             return False
         columns = self.record.columns(node)
-        if not set(HOLDS_IDS) & set(columns):
+        if not set(HOLDS_IDS) & set(columns) or node.table == schemas.FORGOTTEN.name:
             return False
         return not self.record.rows(node, **self._values(columns)).is_empty()
 
-    def _version(self, node: Node):
-        return self.store.version(node.table, node.variant, number=node.number)
+    def _is_purged(self, node: Node) -> bool:
+        return self.store.purged(self.store.version(node.table, node.variant, number=node.number)) is not None
 
     def _values(self, columns: list[str]) -> dict[str, str]:
         """The values that its rows have; a table of several datasets says which, one of one is named after it."""
@@ -224,10 +287,6 @@ class _Search:
         return pl.all_horizontal(
             pl.col(name).eq_missing(pl.lit(value)) for name, value in self._values(rows.columns).items()
         )
-
-
-def _has(store: TableStore, variant: str) -> bool:
-    return store.latest(schemas.FORGOTTEN.name, variant) is not None
 
 
 def _rounds(home: Path, search: _Search) -> list[str]:
@@ -258,76 +317,20 @@ def _rounds(home: Path, search: _Search) -> list[str]:
     return remains
 
 
-def _caches(home: Path, search: _Search, copies: _Copies, found: Forgotten) -> None:
-    """Delete copies of its text and picture that programs keep or read, and what models made of them."""
-    for path in sorted((home / "programs").glob("encode/*/*/texts.parquet")):
-        if copies.texts & set(pl.read_parquet(path, columns=["text_sha256"])["text_sha256"]):
-            _drop(path.parent, found)
-    for path in sorted((home / "programs").glob("predict/*/*/items.parquet")):
-        if copies.texts & _hashes(path):
-            _drop(path.parent, found)
-    for path in sorted((home / "programs").glob(f"pictures/{search.variant}/*/memes.parquet")):
-        if search.identifier in pl.read_parquet(path, columns=["meme_id"])["meme_id"]:
-            _drop(path.parent, found)
-    # What it learned from stays until it is purged, but the copy that it read is not needed any more.
-    for path in sorted((home / "programs").glob("checkpoints/*/*/train_items.parquet")):
-        if copies.texts & _hashes(path):
-            path.unlink()
-            found.purged.append(str(path))
-    for kind, column, gone in (
-        ("encodings", "text_sha256", copies.texts),
-        ("requests", "request_sha256", copies.requests),
-    ):
-        for path in sorted((home / kind).glob("*/*.parquet")):
-            rows = pl.read_parquet(path)
-            kept = rows.filter(~pl.col(column).is_in(list(gone)))
-            if kept.height < rows.height:
-                shards.append(path.parent, kept, dict(kept.schema))
-                path.unlink()
-    for name in sorted(copies.pictures):
-        _forget_picture(storage.place(home, name), search, found)
-
-
-def _drop(folder: Path, found: Forgotten) -> None:
-    shutil.rmtree(folder)
-    found.purged.append(str(folder))
-
-
-def _hashes(items: Path) -> set[str]:
-    texts = pl.read_parquet(items, columns=["text"])["text"]
-    return {hashlib.sha256(text.encode()).hexdigest() for text in texts}
-
-
-def _forget_picture(picture: storage.Place, search: _Search, found: Forgotten) -> None:
-    """Delete a picture that no other meme shares, and what its task wrote down of it."""
-    folder, _, name = str(picture).rpartition("/")
-    result = storage.join(storage.given(folder), "result.json")
-    content = storage.read(result)
-    if content is not None:
-        said = json.loads(content)
-        said["pictures"] = [each for each in said.get("pictures", ()) if each["meme_id"] != search.identifier]
-        storage.write(result, json.dumps(said).encode())
-        if any(each.get("file") == name for each in said["pictures"]):
-            return
-    if storage.delete(picture):
-        found.purged.append(str(picture))
-
-
-def _purge(home: Path, search: _Search, why: str, found: Forgotten) -> None:
-    store, tables = search.store, search.earlier_holding()
-    for node in tables:
+def _purge(home: Path, search: _Search, known: Known, why: str, found: Forgotten) -> None:
+    """Delete earlier versions for good, once everything else is gone, and look for its text in what is left."""
+    store = search.store
+    for node in search.earlier_holding():
         store.purge(store.version(node.table, node.variant, number=node.number), why=why)
         found.purged.append(node.name)
-    for name in found.tainted:
-        place, _, number = name.partition("@")
-        version = store.version(*place.split("/"), number=int(number))
-        if store.purged(version):
-            continue
-        folders = {home / each for each in store.read(version.table, version.variant, number=version.number)["folder"]}
-        for folder in folders:
-            if folder.resolve().is_relative_to((home / "programs").resolve()) and folder.exists():
-                _drop(folder, found)
-    for name in found.released:
-        repo, _, tag = name.partition("@")
-        for folder in (home / "releases").glob(f"*/{repo}/{tag}"):
-            _drop(folder, found)
+    named = copies.search(home, known, standing=set() if storage.is_remote(store.root) else _standing(store))
+    if named:
+        search.bury(why, named=named)
+
+
+def _standing(store: TableStore) -> set[Path]:
+    """Return the files of all versions that are not purged."""
+    versions = (
+        store.version(*place, number=number) for place, numbers in store.all_numbers().items() for number in numbers
+    )
+    return {store.path(version) for version in versions if store.purged(version) is None}

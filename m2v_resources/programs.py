@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from m2v import kept
 from m2v.errors import InputGone, ProgramFailed, RunInProgress, StoreError
 from m2v.programfiles import complete
 from m2v_resources import launchers
@@ -30,8 +31,12 @@ class Programs(dg.ConfigurableResource):
     home: str
 
     def folder(self, kind: str, variant: str, fingerprint: str) -> Path:
-        """The output folder that belongs to these inputs."""
-        return Path(self.home) / "programs" / kind / variant / fingerprint
+        """Return the output folder that belongs to these inputs.
+
+        Raises:
+            UnknownName: The kind is not registered in ``m2v/kept.py``, so that no take-down would reach it.
+        """
+        return Path(self.home) / kept.program(kind) / variant / fingerprint
 
     def input(self, rows: pl.DataFrame, path: Path) -> Path:
         """Write rows for a program to read; give the path."""

@@ -22,7 +22,7 @@ from m2v import storage
 from m2v.errors import StoreError, UnknownName
 from m2v.lineage.graph import Node
 from m2v.schemas import Table
-from m2v_resources import disks
+from m2v_resources import disks, tombstones
 from m2v_resources.rows import RowsHash, rows_hash
 
 
@@ -79,6 +79,7 @@ class TableStore:
 
         Raises:
             InvalidRows: The rows are not the table's; nothing is written.
+            TakenDown: They rest on an item that was taken down since they were read; nothing is written.
             StoreError: The disk is full or refuses; every earlier version stands.
         """
         table.validate(frame)
@@ -111,6 +112,7 @@ class TableStore:
                 digest, n_rows = write(written[0])
                 if latest and latest.rows_hash == digest and self.is_whole(latest):
                     return latest
+                tombstones.refuse(self, table.name, variant, rows=written[0], parents=(provenance or {}).get("parents"))
                 file_sha256, n_bytes = self.disk.keep(written, folder)
             if latest and latest.file_sha256 == file_sha256:
                 return latest
@@ -187,11 +189,11 @@ class TableStore:
         """Numbers of the complete versions, ascending."""
         return disks.numbers(self.disk.names(f"{self._folder(table, variant)}/versions"))
 
-    def all_numbers(self) -> dict[tuple[str, str], list[int]]:
-        """Numbers of the complete versions by table and variant, sorted."""
+    def all_numbers(self, table: str = "") -> dict[tuple[str, str], list[int]]:
+        """Numbers of the complete versions by table and variant, of one table or of all, sorted."""
         return {
             (table, variant): disks.numbers(names)
-            for place, names in self.disk.folders("versions")
+            for place, names in self.disk.folders("versions", table=table)
             for table, variant in [place.split("/")]
         }
 
@@ -234,6 +236,24 @@ class TableStore:
             self.disk.delete(self._file(version))
         except OSError as error:
             raise StoreError(f"{version.name} could not be purged: {_reason(error)}.") from error
+
+    def unclaimed(self, table: str, variant: str) -> list[str]:
+        """Names of files with rows that no standing version has, sorted: a purge or a write was cut short."""
+        folder = self._folder(table, variant)
+        versions = [self._load(table, variant, number) for number in self.numbers(table, variant)]
+        stand = {f"{each.file_sha256}.parquet" for each in versions if self.purged(each) is None}
+        return sorted(name for name in self.disk.names(folder) if name.endswith(".parquet") and name not in stand)
+
+    def discard(self, table: str, variant: str, name: str) -> None:
+        """Delete a file that no standing version has.
+
+        Raises:
+            StoreError: The disk refuses.
+        """
+        try:
+            self.disk.delete(f"{self._folder(table, variant)}/{name}")
+        except OSError as error:
+            raise StoreError(f"{table}/{variant}/{name} could not be deleted: {_reason(error)}.") from error
 
     def purged(self, version: Version) -> str | None:
         """Why a version's rows are gone, where they were deleted on purpose."""

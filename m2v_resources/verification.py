@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from m2v import cores, schemas, storage
+from m2v import cores, kept, schemas, storage
 from m2v.errors import BadInput, StoreError
 from m2v.programfiles import MANIFEST
 from m2v_resources.record import Record, node
@@ -64,7 +64,7 @@ def verify(
         for found in (
             _claims(store, whole),
             _manifests(home / "programs"),
-            *(_shards(home / kept) for kept in ("encodings", "requests", "media/embeddings", "media/transcripts")),
+            *(_shards(folder) for _, folder in kept.folders(home, kept.How.ROWS)),
             _frames(home, store, whole),
             # What was released is known once every claim was read.
             _releases(home, store, whole),
@@ -96,6 +96,7 @@ def _claims(store: TableStore, whole: dict[str, Version]) -> Iterator[Problem | 
         gaps = sorted(set(range(1, max(numbers, default=0))) - set(numbers))
         for gap in gaps:
             yield Problem(f"{table}/{variant}@{gap}", "the version is gone, though a later one is there")
+        purged = []
         for number in numbers:
             claim, content = store.claim(table, variant, number)
             try:
@@ -111,13 +112,25 @@ def _claims(store: TableStore, whole: dict[str, Version]) -> Iterator[Problem | 
                 yield Problem(claim, "its bytes are not as the store writes them")
             if (version.table, version.variant) != (table, variant):
                 yield Problem(claim, f"it claims to be of {version.table}/{version.variant}")
-            elif not store.purged(version):
+            elif store.purged(version) is not None:
+                purged.append(version)
+            else:
                 yield _File(
                     storage.given(store.place(version)),
                     version.file_sha256,
                     _called(store, version),
                     "its sha256 is not its name",
                 )
+        yield from _left(store, purged)
+
+
+def _left(store: TableStore, purged: list[Version]) -> Iterator[Problem]:
+    """Files of purged versions that are there all the same, for versions of one table and variant."""
+    unclaimed = set(store.unclaimed(purged[0].table, purged[0].variant)) if purged else set()
+    for version in purged:
+        if f"{version.file_sha256}.parquet" in unclaimed:
+            what = "it was purged, but its rows are still there; `m2v forget` of what it was purged for deletes them"
+            yield Problem(_called(store, version), what)
 
 
 def _called(store: TableStore, version: Version) -> str:
@@ -148,8 +161,8 @@ def _manifests(programs: Path) -> Iterator[Problem | _File]:
         yield from (_File(path.parent / name, digest, str(path.parent / name), what) for name, digest in files.items())
 
 
-def _shards(kept: Path) -> Iterator[_File]:
-    for path in sorted(kept.glob("*/*.parquet")):
+def _shards(folder: Path) -> Iterator[_File]:
+    for path in sorted(folder.glob("*/*.parquet")):
         yield _File(path, path.stem, str(path), "its sha256 is not its name")
 
 

@@ -98,7 +98,7 @@ def test_the_other_host_runs_what_the_first_ones_run_has_written(
     first = network.hosts[FIRST].start(
         worker, env=environment | {"M2V_TORCHRUN": GROUP}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
-    out = tmp_path / "programs" / "grow" / "garden" / "f00d"
+    out = tmp_path / "programs" / "predict" / "garden" / "f00d"
     while not (out / "other-hosts.sh").exists():
         assert first.poll() is None
         time.sleep(0.1)

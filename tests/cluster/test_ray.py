@@ -53,7 +53,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    return tmp_path / "programs" / "grow" / "garden" / "f00d"
+    return tmp_path / "programs" / "predict" / "garden" / "f00d"
 
 
 def test_progress_streams_and_the_manifest_comes_back(

@@ -46,7 +46,7 @@ class Run:
         **spec: Any,
     ) -> None:
         self.cluster, self.home = cluster, home
-        self.out = home / "programs" / "grow" / "garden" / "f00d"
+        self.out = home / "programs" / "predict" / "garden" / "f00d"
         environment = {"M2V_LAUNCHER": f"slurm:{arguments}" if arguments else "slurm", "HF_HUB_OFFLINE": "1"}
         self.process = cluster.python(
             *["-m", WORKER, str(home), json.dumps(spec), module, str(n_processes)],

@@ -21,7 +21,7 @@ def main(home: str, spec: str, module: str = "tests.m2v_resources.growing", n_pr
     @dg.asset(key=KEY)
     def leeks(context: dg.AssetExecutionContext, programs: Programs) -> dg.MaterializeResult:
         whole = {**(GROWING if "growing" in module else {}), **json.loads(spec)}
-        folder = programs.folder("grow", "garden", "f00d")
+        folder = programs.folder("predict", "garden", "f00d")
         manifests.append(
             programs.run(context, module=module, spec=whole, out=folder, n_processes=int(n_processes) or None)
         )

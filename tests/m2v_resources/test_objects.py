@@ -84,3 +84,17 @@ def test_a_forgotten_meme_leaves_tables_pictures_and_this_hosts_cache(store: Tab
         )
     assert any("other hosts' caches" in each for each in found.remains)
     assert verify(tmp_path)[1] == []
+
+
+def test_a_purge_that_was_cut_in_two_is_found_and_finished(store: TableStore, tmp_path: Path) -> None:
+    version = store.version("memes", "veggie", number=1)
+    content = storage.read(store.place(version))
+    assert content is not None
+    forget(tmp_path, "veggie/7", why="take-down request 12", purge=True)
+    storage.write(store.place(version), content)
+    assert [problem.where for problem in verify(tmp_path)[1]] == [f"memes/veggie@1: {store.place(version)}"]
+    assert forget(tmp_path, "veggie/7", why="take-down request 12").purged == [
+        f"memes/veggie/{version.file_sha256}.parquet"
+    ]
+    assert storage.read(store.place(version)) is None
+    assert verify(tmp_path)[1] == []

@@ -10,9 +10,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from m2v.errors import InputGone, ProgramFailed, RunInProgress
+from m2v.errors import InputGone, ProgramFailed, RunInProgress, UnknownName
 from m2v_resources.launchers import ALLOCATOR, Local, Program
-from m2v_resources.programs import only_one, reason
+from m2v_resources.programs import Programs, only_one, reason
 from tests.encoders import CHECKOUT
 from tests.m2v_resources import tree
 from tests.m2v_resources.worker import materialise
@@ -28,7 +28,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    return tmp_path / "programs" / "grow" / "garden" / "f00d"
+    return tmp_path / "programs" / "predict" / "garden" / "f00d"
 
 
 def progress(instance: dg.DagsterInstance) -> list[tuple[float, dict]]:
@@ -83,7 +83,7 @@ def test_a_failure_names_the_program_its_exit_code_and_what_it_said(
     with pytest.raises(ProgramFailed) as caught:
         materialise(str(tmp_path), instance, n_processes=n_processes, ends=ends)
     assert message in str(caught.value)
-    assert str(tmp_path / "programs" / "grow" / "garden" / "f00d" / "log.txt") in str(caught.value)
+    assert str(tmp_path / "programs" / "predict" / "garden" / "f00d" / "log.txt") in str(caught.value)
     materialise(str(tmp_path), instance)  # and the next run is free to go on
 
 
@@ -95,6 +95,12 @@ def test_a_program_whose_input_was_taken_down_says_so_and_the_way_out(
         InputGone, match=r"lost .*items\.parquet while it ran: something in it was taken down.*Run again"
     ):
         materialise(str(tmp_path), instance, items=str(gone))
+
+
+def test_a_program_that_keeps_items_without_registering_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match=r"No program in m2v/kept\.py.*is called 'encod'.*Did you mean encode"):
+        Programs(home=str(tmp_path)).folder("encod", "garden", "f00d")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_programs_keep_the_memory_that_they_free(tmp_path: Path) -> None:

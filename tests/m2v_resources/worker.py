@@ -21,7 +21,7 @@ def materialise(
             context,
             module="tests.m2v_resources.growing",
             spec={"steps": 3, "step_s": 0.0, "ends": "well", **spec},
-            out=programs.folder("grow", "garden", "f00d"),
+            out=programs.folder("predict", "garden", "f00d"),
             n_processes=n_processes,
         )
         return dg.MaterializeResult(metadata={"n_leeks": manifest["n_leeks"]})
