@@ -28,6 +28,7 @@ GROUPS = {
     "instruct": ("m2v/training/test_instruct.py",),
     "published": ("m2v_assets/test_published.py",),
     "slurm": ("cluster/test_slurm.py",),
+    "forgetting": ("m2v_assets/test_forgetting.py",),
     "finetune": ("m2v/training/test_finetune.py",),
     "served": ("m2v/prediction/test_served.py",),
     "features": ("m2v/media/test_features.py",),
