@@ -1,13 +1,17 @@
 """Start a real Label Studio of our own: on loopback, with SQLite, secrets of its own and no call to anybody outside."""
 
+import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,28 +108,65 @@ def start(home: Path, *, port: int, media: str | None, exposure: Exposure) -> su
     if not PROGRAM.is_file():
         raise LabelStudioError("Label Studio is not installed yet: `make label-studio` installs and starts it.")
     _check_free(port)
-    (home / "label_studio" / "data").mkdir(parents=True, exist_ok=True)
+    _private(home / "label_studio")
     secret = credentials(home, port=port)
     log = home / "label_studio" / "log.txt"
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            [str(PROGRAM), "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port)],
-            env=environment(home, port=port, secret=secret, media=media, exposure=exposure),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            cwd=home / "label_studio",
-            start_new_session=True,
-        )
+    process = None
+    try:
+        with _signals_held(), os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
+            process = subprocess.Popen(
+                [str(PROGRAM), "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port)],
+                env=environment(home, port=port, secret=secret, media=media, exposure=exposure),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                cwd=home / "label_studio",
+                start_new_session=True,
+                umask=0o077,
+            )
+        _wait_until_up(process, port=port, log=log)
+    except BaseException:  # Ctrl-C too: the server has a session of its own and hears nothing of it
+        if process:
+            stop(process)
+        raise
+    return process
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hear signals afterwards: between a process's start and its name, it would be lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda number, _: heard.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in heard:
+        signal.raise_signal(number)
+
+
+def _wait_until_up(process: subprocess.Popen[bytes], *, port: int, log: Path) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise LabelStudioError(f"Label Studio ended with exit code {process.returncode}. Its log: {log}.")
         if _is_up(port):
-            return process
+            return
         time.sleep(0.2)
-    process.kill()
     raise LabelStudioError(f"Label Studio did not answer within {START_S} s. Its log: {log}.")
+
+
+def _private(folder: Path) -> None:
+    """Close the folder to other accounts of the machine: the database holds the owner's token and all e-mails."""
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    for path in (folder, folder / "data", folder / "log.txt", *(folder / "data").glob("*.sqlite3*")):
+        if path.exists():
+            path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 def _check_free(port: int) -> None:
@@ -147,6 +188,16 @@ def _is_up(port: int) -> bool:
             return b"UP" in answer.read()
     except (urllib.error.URLError, OSError):
         return False
+
+
+def end_with_us() -> None:
+    """Let SIGTERM and SIGHUP (a closed terminal) end this process as Ctrl-C does, so that the server ends with it."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def wait(process: subprocess.Popen[bytes]) -> int:

@@ -18,6 +18,7 @@ GROUPS = {
         "m2v_resources/test_dying.py",
         "m2v_resources/test_rounds.py",
         "m2v_resources/test_guard.py",
+        "m2v_resources/test_label_studio_server.py",
         "m2v_resources/test_media.py",
         "label_studio",
     ),

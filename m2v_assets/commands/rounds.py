@@ -120,6 +120,7 @@ def serve(  # noqa: PLR0917 (options, not arguments)
     from m2v_resources import label_studio_server as server
     from m2v_resources.home import home
 
+    server.end_with_us()
     exposure = server.Exposure(items_per_day, minutes_per_day, work_minutes, break_minutes)
     console.out.print(f"Starting Label Studio (the first time takes half a minute) on port {port}")
     process = server.start(home(), port=port, media=str(media.resolve()) if media else None, exposure=exposure)
