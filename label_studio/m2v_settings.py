@@ -22,3 +22,4 @@ _theirs = Path(find_spec("label_studio.core.settings.label_studio").origin)
 exec(compile(_theirs.read_text(encoding="utf-8"), _theirs, "exec"))  # noqa: S102
 
 MIDDLEWARE.append("m2v_guard.Guard")  # noqa: F821
+ROOT_URLCONF = "m2v_urls"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 import polars as pl
 
@@ -369,7 +370,7 @@ def media_url(image: str) -> str:
         raise LabelStudioError(f"The image path {image!r} leads out of the media folder; mend the dataset's file.")
     # Relative to the server's document root; our own server's is the folder above (label_studio_server.py).
     document_root = Path(os.environ.get("LABEL_STUDIO_DOCUMENT_ROOT") or root.parent).resolve()
-    return f"/data/local-files/?d={(root / image).resolve().relative_to(document_root)}"
+    return f"/data/local-files/?d={quote(str((root / image).resolve().relative_to(document_root)))}"
 
 
 def _uid(parts: Sequence[Any] | Mapping[str, Any]) -> str:

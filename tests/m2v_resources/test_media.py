@@ -1,5 +1,6 @@
 """Images in Label Studio: from a folder, and never from beside it."""
 
+import base64
 import contextlib
 import struct
 import zlib
@@ -58,11 +59,14 @@ def test_an_annotator_sees_the_image_and_nothing_beside_the_folder(served: Path)
     person = join(served)
     (task_id,) = tasks(found, this).values()
     task = person.http.get(f"/api/tasks/{task_id}").json()
-    assert task["data"]["image"] == "/data/local-files/?d=media/veggie/1.png"
+    assert task["data"]["image"] == f"/m2v/media/{task_id}/image", "a file's name may tell what it is"
     shown = person.http.get(task["data"]["image"])
     assert (shown.status_code, shown.content) == (200, png())
-    for outside in ("secret.txt", "media/../secret.txt", "media/%2e%2e/secret.txt"):
-        assert person.http.get(f"/data/local-files/?d={outside}").status_code in {403, 404}
+    assert "1.png" not in str(shown.headers)
+    for other in ("secret.txt", "media/../secret.txt", "media/veggie/1.png", "media/not_asked.png"):
+        assert person.http.get(f"/data/local-files/?d={other}").status_code == 403
+    assert person.http.get(f"/m2v/media/{task_id}/text").status_code == 404
+    assert join(served).http.get(f"/m2v/media/{task_id}/image").status_code == 403, "nobody showed it to them"
 
 
 @pytest.mark.parametrize("image", ["../secret.txt", "/etc/passwd", "veggie/link.png"])
@@ -104,8 +108,14 @@ def test_an_annotator_sees_an_image_from_a_bucket(migrated: Path, tmp_path: Path
         person = join(home)
         (task_id,) = tasks(found, this).values()
         address = person.http.get(f"/api/tasks/{task_id}").json()["data"]["image"]
-        assert f"/tasks/{task_id}/resolve/" in address
+        assert address == f"/m2v/media/{task_id}/image"
         with contextlib.closing(person.session()) as browser:
             shown = browser.get(address)
-        assert (shown.status_code, shown.content) == (200, png())
+        assert (shown.status_code, shown.content, shown.history) == (200, png(), [])
+        for place in ("s3://memes/tables/secret.parquet", "s3://memes/fhm/veggie/1.png"):
+            query = {"fileuri": base64.urlsafe_b64encode(place.encode()).decode()}
+            project = project_id(found, this)
+            for path in (f"tasks/{task_id}", f"projects/{project}"):
+                for verb in ("resolve", "presign"):
+                    assert person.http.get(f"/{path}/{verb}/", params=query).status_code == 403
         assert person.http.get(f"/api/storages/s3?project={project_id(found, this)}").status_code == 403
