@@ -169,7 +169,8 @@ class Server:
         """Let the project show images below a folder of the server, or below ``s3://bucket/prefix``.
 
         For S3 the keys come from ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``, another endpoint from
-        ``AWS_ENDPOINT_URL``; the server keeps them and hands out links that expire.
+        ``AWS_ENDPOINT_URL``; the server keeps them. Our guard streams images to annotators;
+        without it they get links that expire.
         """
         if place.startswith("s3://"):
             bucket, _, prefix = place.removeprefix("s3://").partition("/")
