@@ -99,6 +99,10 @@ class PartialWeights(StoreError):
         return f"{', '.join(sorted(keys)[: self.N_NAMED])}{more}"
 
 
+class NewerHome(StoreError):
+    """A home, a version or a table that a newer M2V wrote; nothing is wrong with it, and nothing was written."""
+
+
 class StorageError(StoreError):
     """Object storage could not be reached or refused; what was whole there still is."""
 

@@ -2,23 +2,67 @@
 
 import contextlib
 import fcntl
+import json
 import os
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import yaml
 
+from m2v import documents
 from m2v.catalog import CHECKOUT
-from m2v.errors import RunInProgress, StoreError
+from m2v.errors import NewerHome, RunInProgress, StoreError
+from m2v_resources.files import replacing
 
 # The instance's storage is spelled out in the checkout's dagster.yaml for `dg dev` started by hand; below a
 # DAGSTER_HOME Dagster puts it there by itself.
 STORAGE = {"storage", "local_artifact_storage", "compute_logs"}
 
 
+# What a home says of who wrote it; raise the format when an older M2V would misread what a newer one writes.
+MARK, FORMAT = "m2v.json", 1
+MARK_BYTES = 1 << 12
+
+
 def home() -> Path:
-    """``M2V_HOME``, or ``var/`` in the checkout."""
-    return Path(os.environ.get("M2V_HOME") or CHECKOUT / "var").absolute()
+    """Return ``M2V_HOME``, or ``var/`` in the checkout.
+
+    Raises:
+        NewerHome: A newer M2V wrote it; nothing in it was read.
+    """
+    folder = Path(os.environ.get("M2V_HOME") or CHECKOUT / "var").absolute()
+    _format(folder)
+    return folder
+
+
+def mark(folder: Path) -> None:
+    """Write into a home, or a backup of one, which M2V works in it; one without this mark is older and opens.
+
+    Raises:
+        NewerHome: A newer M2V wrote it; nothing was written.
+        StoreError: The folder cannot be written.
+    """
+    if _format(folder) < FORMAT:
+        with replacing(folder / MARK) as scratch:
+            scratch.write_text(json.dumps({"format": FORMAT, "version": version("m2v")}) + "\n", encoding="utf-8")
+
+
+def _format(folder: Path) -> int:
+    """Return the format that a home says it has, 0 where it says nothing."""
+    path = folder / MARK
+    if not os.path.lexists(path):
+        return 0
+    said = documents.read_json(path, max_bytes=MARK_BYTES)
+    if not isinstance(said, dict) or type(said.get("format")) is not int:
+        raise StoreError(f"{path} does not say which M2V wrote this home. Restore it from a backup.")
+    if said["format"] > FORMAT:
+        raise NewerHome(
+            f"{folder} was written by M2V {said.get('version')} (format {said['format']}); this is {version('m2v')} "
+            f"(format {FORMAT}), which would misread it. Install that version, or point M2V_HOME elsewhere. Nothing "
+            "was read or written."
+        )
+    return said["format"]
 
 
 def use_dagster_home(folder: Path) -> None:
@@ -27,6 +71,7 @@ def use_dagster_home(folder: Path) -> None:
     Raises:
         StoreError: The folder cannot be written.
     """
+    mark(folder)
     if os.environ.get("DAGSTER_HOME"):
         return
     instance = folder / "dagster"
@@ -54,6 +99,7 @@ def only_run(folder: Path) -> Iterator[None]:
     Raises:
         RunInProgress: Somebody else holds it; the message says which process.
     """
+    mark(folder)
     with (folder / "run.lock").open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

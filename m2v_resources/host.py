@@ -17,6 +17,7 @@ import yaml
 from m2v import storage
 from m2v.errors import HostError
 from m2v_resources.files import replacing
+from m2v_resources.home import mark
 from m2v_resources.services import Address, address
 
 DATABASE = "dagster"
@@ -162,6 +163,7 @@ def check_volume(home: Path) -> None:
         with replacing(home / ".writable") as scratch:
             scratch.write_bytes(b"")
         (home / ".writable").unlink(missing_ok=True)
+        mark(home)
         free = shutil.disk_usage(home).free
     except OSError as error:
         raise HostError(

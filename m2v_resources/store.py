@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,9 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from m2v import storage
-from m2v.errors import StoreError, UnknownName
+from m2v.errors import NewerHome, StoreError, UnknownName
 from m2v.lineage.graph import Node
-from m2v.schemas import Table
+from m2v.schemas import TABLES, Table
 from m2v_resources import disks, tombstones
 from m2v_resources.rows import RowsHash, rows_hash
 
@@ -54,6 +54,9 @@ class Version:
     def name(self) -> str:
         """For example ``voted_labels/fhm_hatemm@2``."""
         return f"{self.table}/{self.variant}@{self.number}"
+
+
+CLAIMED = {each.name for each in fields(Version)} - {"number"}
 
 
 def open_store(home: Path) -> "TableStore":
@@ -143,11 +146,15 @@ class TableStore:
             UnknownName: No such table, variant or version.
             StoreError: The file is missing or damaged.
         """
-        return pl.read_parquet(self._verified(table, variant, number))
+        frame = pl.read_parquet(self._verified(table, variant, number))
+        _check_columns(table, variant, frame.columns)
+        return frame
 
     def scan(self, table: str, variant: str, *, number: int | None = None) -> pl.LazyFrame:
         """As ``read``, verified at once, but the rows are read when they are asked for, and only those."""
-        return pl.scan_parquet(self._verified(table, variant, number))
+        path = self._verified(table, variant, number)
+        _check_columns(table, variant, list(pl.read_parquet_schema(path)))
+        return pl.scan_parquet(path)
 
     def _verified(self, table: str, variant: str, number: int | None) -> Path:
         version = self.version(table, variant, number=number)
@@ -277,8 +284,15 @@ class TableStore:
 
     def _parsed(self, claim: bytes, table: str, variant: str, number: int) -> Version:
         try:
-            return Version(number=number, **json.loads(claim))
-        except (ValueError, TypeError) as error:
+            said = json.loads(claim)
+            unknown = sorted(said.keys() - CLAIMED)
+            if unknown and said.get("claim_sha256") == claim_digest(said):
+                raise NewerHome(
+                    f"{self.claim(table, variant, number)[0]} says {', '.join(unknown)}, which this M2V does not know: "
+                    "a newer one wrote it. Nothing is wrong with it; install that version."
+                )
+            return Version(number=number, **said)
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise StoreError(
                 f"{self.claim(table, variant, number)[0]} is damaged and cannot be read. Delete it: the version before "
                 f"it becomes the latest, and `m2v run --force --select {table}/{variant}` makes a new one."
@@ -294,6 +308,16 @@ def claim_digest(claim: Mapping[str, Any]) -> str:
     """The sha256 of what a claim says, but for this digest itself."""
     said = {name: value for name, value in claim.items() if name != "claim_sha256"}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _check_columns(table: str, variant: str, columns: list[str]) -> None:
+    """Raise for a table of ours with a column that it does not have."""
+    more = [name for name in columns if table in TABLES and name not in TABLES[table].columns]
+    if more:
+        raise NewerHome(
+            f"{table}/{variant} has the columns {', '.join(more)}, which this M2V does not know: a newer one wrote it. "
+            "Nothing is wrong with it; install that version."
+        )
 
 
 def as_dict(version: Version) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from m2v import cores, kept, schemas, storage
-from m2v.errors import BadInput, StoreError
+from m2v.errors import BadInput, NewerHome, StoreError
 from m2v.programfiles import MANIFEST
 from m2v_resources.record import Record, node
 from m2v_resources.rows import rows_hash
@@ -101,6 +101,9 @@ def _claims(store: TableStore, whole: dict[str, Version]) -> Iterator[Problem | 
             claim, content = store.claim(table, variant, number)
             try:
                 version = store.version(table, variant, number=number)
+            except NewerHome:
+                yield Problem(claim, "a newer M2V wrote it; install that version")
+                continue
             except StoreError:
                 yield Problem(claim, "it is damaged and cannot be read")
                 continue
