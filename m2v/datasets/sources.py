@@ -49,8 +49,9 @@ def find(source: Source, *, home: Path) -> dict[str, Path]:
         missing = _missing(source, folder)
         if missing:
             raise MissingSource(
-                f"{source.environment} is {folder}, which has no {', '.join(missing)}. Point it to the folder that "
-                f"holds all files of {source.title!r}, or unset it."
+                # Not what it holds: a stranger's study may name a variable that is no folder but a secret.
+                f"The folder in {source.environment} has no {', '.join(missing)}. Point it to the folder that holds "
+                f"all files of {source.title!r}, or unset it."
             )
         return _checked(source, folder)
     kept = home / "sources" / f"{source.name}-{_pin(source)}"
