@@ -6,14 +6,15 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from m2v import schemas
+from m2v import schemas, storage
 from m2v.annotation import agreement, rounds
 from m2v.annotation.answers import Judged
-from m2v.catalog.entries import Study
+from m2v.catalog.entries import MemeDataset, Study
 from m2v.catalog.variants import Alignment
+from m2v.datasets import mediapaths
 from m2v_resources.label_studio import Server
 from m2v_resources.ledger import Ledger
-from m2v_resources.rounds import Question, Rounds, address, guideline
+from m2v_resources.rounds import Question, Rounds, address, guideline, media_root
 from m2v_resources.rows import rows_hash
 
 
@@ -46,7 +47,8 @@ class Annotators(dg.ConfigurableResource):
         text = guideline(study.rounds, alignment.target, folder=study.folder)
         server = Server(address(home))
         server.check()
-        Rounds(home, alignment.name, server).open(study.rounds, Question(conflicts, memes, gold, text))
+        shown = with_places(memes, alignment.memes)
+        Rounds(home, alignment.name, server).open(study.rounds, Question(conflicts, shown, gold, text))
         return standing(Ledger(home, alignment.name))
 
     def pull(self, alignment: str, *, full: bool = False) -> int:
@@ -67,6 +69,18 @@ class Annotators(dg.ConfigurableResource):
     def version(self, alignment: str) -> str:
         """A hash of what was pulled: answers, skips, quarantine and which rounds are done."""
         return version(Ledger(Path(self.home), alignment))
+
+
+def with_places(memes: pl.DataFrame, dataset: MemeDataset) -> pl.DataFrame:
+    """Return memes whose ``image`` is where the picture lies below ``LABEL_STUDIO_MEDIA``, as distributions put it.
+
+    As it is where that is not set, or is a folder that only the server sees.
+    """
+    place = media_root()
+    if not place or not (storage.is_remote(place) or Path(place).is_dir()):
+        return memes
+    listing = mediapaths.Listing(place if storage.is_remote(place) else Path(place))
+    return mediapaths.resolved(memes, dataset, listing, item_id="meme_id", media="image")
 
 
 def version(ledger: Ledger) -> str:

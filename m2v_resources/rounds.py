@@ -366,11 +366,15 @@ def media_url(image: str) -> str:
             raise LabelStudioError(f"The image path {image!r} leads out of {place}; mend the dataset's file.")
         return f"{place.rstrip('/')}/{path}"
     root = Path(place).resolve()
-    if path.is_absolute() or ".." in path.parts or not (root / image).resolve().is_relative_to(root):
+    try:
+        file = (root / image).resolve()
+    except (OSError, ValueError, RuntimeError):
+        raise LabelStudioError(f"No file can be called {image[:80]!r}; mend the dataset's file.") from None
+    if path.is_absolute() or ".." in path.parts or not file.is_relative_to(root):
         raise LabelStudioError(f"The image path {image!r} leads out of the media folder; mend the dataset's file.")
     # Relative to the server's document root; our own server's is the folder above (label_studio_server.py).
     document_root = Path(os.environ.get("LABEL_STUDIO_DOCUMENT_ROOT") or root.parent).resolve()
-    return f"/data/local-files/?d={quote(str((root / image).resolve().relative_to(document_root)))}"
+    return f"/data/local-files/?d={quote(str(file.relative_to(document_root)))}"
 
 
 def _uid(parts: Sequence[Any] | Mapping[str, Any]) -> str:

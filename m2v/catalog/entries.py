@@ -88,7 +88,7 @@ class Source(Entry):
     """A set of files: where they may be found, and what they must be.
 
     Attributes:
-        environment: Variable that names their folder; it comes first.
+        environment: Variable that names their folder, and ends in ``_DIR``; it comes first.
         folders: Folders to look in, in order; relative ones start at the entry's ``folder``.
         download: Address of a pinned revision, tried last.
         generator: Makes the files instead (``sample``), from ``seed``.
@@ -96,7 +96,7 @@ class Source(Entry):
     """
 
     licence: Licence
-    environment: str | None = None
+    environment: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*_DIR$")] | None = None
     folders: tuple[str, ...] = ()
     download: str | None = None
     generator: Literal["sample"] | None = None
@@ -516,7 +516,8 @@ class Server(Item):
     Attributes:
         url: Up to and with ``/v1``.
         model: What it calls the model; default: the entry's ``hub``.
-        key: Name of the environment variable that holds the key, where it wants one.
+        key: Name of the environment variable that holds the key, where it wants one. To a server that is not on this
+            machine it is sent where ``M2V_SERVER_KEYS`` says so.
         n_at_once: Requests under way at a time.
         timeout_s: For each answer.
         budget: At most this many requests in one run, repetitions not counted; what is left is asked in the next.

@@ -9,6 +9,7 @@ import json
 import math
 import mimetypes
 import os
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 Answer = tuple[float | None, parsing.Outcome]
 Keep = Callable[[str, float | None, str], None]
 N_RETRIES = 5
+# Which keys the user lets which servers have.
+KEYS = "M2V_SERVER_KEYS"
 N_WORDS = 20  # the most that the API gives
 
 
@@ -86,12 +89,35 @@ def ask(
         )
 
 
+def may_have(url: str, key: str) -> bool:
+    """Tell whether a server may be sent the value of a variable: it is on this machine, or the user says so.
+
+    ``M2V_SERVER_KEYS`` holds ``VARIABLE=host[:port]``, several of them with blanks between. A study alone does not
+    suffice: a stranger's could send any secret anywhere.
+    """
+    host = _host(url)
+    name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
+    is_here = name in {"127.0.0.1", "localhost", "[::1]"}
+    return is_here or f"{key}={host}" in os.environ.get(KEYS, "").split()
+
+
+def _host(url: str) -> str:
+    """The host of an address, with the port where it names one."""
+    return urllib.parse.urlsplit(url).netloc.rpartition("@")[2].lower()
+
+
 def _client(server: Server) -> "OpenAI":
     import openai
 
     key = os.environ.get(server.key, "") if server.key else "none"
     if not key:
         raise M2VError(f"The environment variable {server.key} is not set; it is to hold the key for {server.url}.")
+    if server.key and not may_have(server.url, server.key):
+        host = _host(server.url)
+        raise M2VError(
+            f"The study wants what {server.key} holds to be sent to {host}. Whoever wrote the study chose both; if you "
+            f"trust them with it: export {KEYS}='{server.key}={host}'"
+        )
     return openai.OpenAI(base_url=server.url, api_key=key, timeout=server.timeout_s, max_retries=N_RETRIES)
 
 

@@ -89,9 +89,9 @@ def test_without_tables_and_network_the_places_are_listed(m2v: Run, tmp_path: Pa
     done = m2v("run", "--study", study, code=1)
     said = " ".join(done.stderr.split())
     assert str(tmp_path / "mine" / "nowhere") in said
-    assert "MY_VEGGIES" in said
+    assert "MY_VEGGIES_DIR" in said
     status = m2v("status", "--study", study)
-    assert "MY_VEGGIES" in status.stderr
+    assert "MY_VEGGIES_DIR" in status.stderr
     assert "missing" in status.stdout
 
 
@@ -106,7 +106,7 @@ def alone(tmp_path: Path, m2v: Run) -> str:
     """A copy of the sample whose source looks where there is nothing."""
     study = as_json(m2v("study", "copy", "sample-recorded", str(tmp_path / "mine"), "--json"))["study"]
     source = tmp_path / "mine" / "sources" / "sample.yaml"
-    text = source.read_text(encoding="utf-8").replace("- tables/sample", "- nowhere\nenvironment: MY_VEGGIES")
+    text = source.read_text(encoding="utf-8").replace("- tables/sample", "- nowhere\nenvironment: MY_VEGGIES_DIR")
     source.write_text(text, encoding="utf-8")
     return study
 
@@ -118,8 +118,8 @@ def test_a_source_in_the_environment_is_used_and_its_checksums_hold(m2v: Run, tm
     pinned = source.read_text(encoding="utf-8").replace(
         "  garden.csv: {}", f"  garden.csv: {{sha256: '{'0' * 64}'}}", 1
     )
-    source.write_text(f"{pinned}environment: MY_VEGGIES\n", encoding="utf-8")
-    done = m2v("run", "--study", mine, code=1, MY_VEGGIES=str(tables))
+    source.write_text(f"{pinned}environment: MY_VEGGIES_DIR\n", encoding="utf-8")
+    done = m2v("run", "--study", mine, code=1, MY_VEGGIES_DIR=str(tables))
     said = " ".join(done.stderr.split())
     assert "garden.csv: sha256 is" in said
     assert "m2v study copy" in said

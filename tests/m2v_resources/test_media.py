@@ -11,7 +11,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from m2v import catalog
 from m2v.errors import LabelStudioError
+from m2v_resources.annotators import with_places
 from m2v_resources.rounds import Question, media_url
 from tests import tables
 from tests.conftest import running
@@ -119,3 +121,18 @@ def test_an_annotator_sees_an_image_from_a_bucket(migrated: Path, tmp_path: Path
                 for verb in ("resolve", "presign"):
                     assert person.http.get(f"/{path}/{verb}/", params=query).status_code == 403
         assert person.http.get(f"/api/storages/s3?project={project_id(found, this)}").status_code == 403
+
+
+def test_pictures_are_found_where_the_papers_tables_put_them(media: Path) -> None:
+    (media / "img").mkdir()
+    (media / "img" / "17.png").write_bytes(b"")
+    rows = tables.memes({"meme_id": "17", "image": "../FHM/img/17.png"}, {"meme_id": "18", "image": "../../secret.txt"})
+    shown = with_places(rows, catalog.load().memes["fhm"])
+    assert shown["image"].to_list() == ["img/17.png", "secret.txt"]
+    assert media_url(shown["image"][0]).endswith("img/17.png")
+
+
+@pytest.mark.parametrize("image", ["a\0b", "../" * 3000 + "a"])
+def test_a_name_that_no_file_can_have_is_an_error_of_ours(media: Path, image: str) -> None:
+    with pytest.raises(LabelStudioError):
+        media_url(image)

@@ -227,6 +227,32 @@ def test_a_key_that_is_not_set_is_said_before_anything_is_asked(asking: Asking) 
     assert server.n_asked == 0
 
 
+def test_a_key_goes_to_no_server_that_only_the_study_names(asking: Asking) -> None:
+    code, stderr = asking(Server(url="https://garden.example/v1", key="LEEK_KEY"), LEEK_KEY=KEY)
+    assert code != 0
+    assert "export M2V_SERVER_KEYS='LEEK_KEY=garden.example'" in stderr
+    assert KEY not in stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed", "expected"),
+    [
+        ("http://127.0.0.1:8000/v1", "", True),
+        ("http://localhost/v1", "", True),
+        ("http://[::1]:8000/v1", "", True),
+        ("https://garden.example/v1", "", False),
+        ("https://garden.example/v1", "PEA_KEY=elsewhere LEEK_KEY=garden.example", True),
+        ("https://garden.example:8000/v1", "LEEK_KEY=garden.example", False),
+        ("https://garden.example/v1", "PEA_KEY=garden.example", False),
+        ("https://127.0.0.1@garden.example/v1", "", False),
+        ("https://127.0.0.1.garden.example/v1", "", False),
+    ],
+)
+def test_who_may_have_a_key(monkeypatch: pytest.MonkeyPatch, url: str, allowed: str, expected: bool) -> None:
+    monkeypatch.setenv("M2V_SERVER_KEYS", allowed)
+    assert served.may_have(url, "LEEK_KEY") is expected
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_what_fails_for_a_moment_is_asked_again(asking: Asking, status: int) -> None:
     def moody(number: int, handler: BaseHTTPRequestHandler) -> None:
