@@ -91,7 +91,7 @@ def delete(home: Path, known: Known, *, purge: bool) -> Outcome:
 
 
 def search(home: Path, known: Known, *, standing: Collection[Path]) -> list[str]:
-    """Return every file of the home and of this host's cache in which the item's text stands, sorted.
+    """Return every file of the home and of this host's cache in which the item's text stands or may stand, sorted.
 
     Args:
         standing: Files of versions that stand. They are not searched: what holds the item there is known by its id,
@@ -103,8 +103,8 @@ def search(home: Path, known: Known, *, standing: Collection[Path]) -> list[str]
         try:
             is_copy = _contains(path, texts=known.texts, needles=needles)
         except (OSError, ValueError, EOFError, pl.exceptions.PolarsError):
-            # Deleted meanwhile, or not what its name says; its bytes were searched where they could be read.
-            continue
+            # What cannot be read may have it, unless it was deleted meanwhile.
+            is_copy = path.exists()
         if is_copy:
             found.append(str(path))
     return found
@@ -169,8 +169,11 @@ def _forget_folders(root: Path, known: Known, outcome: Outcome) -> None:
 def _holds(folder: Path, known: Known, *, by_id: bool) -> bool:
     """Return whether a table in the folder holds the item, by a hash or, if its variant rests on the dataset, by id."""
     for path in sorted(folder.rglob("*.parquet")):
-        columns = pl.read_parquet_schema(path)
-        read = pl.read_parquet(path, columns=[name for name in SEARCHED if name in columns])
+        try:
+            columns = pl.read_parquet_schema(path)
+            read = pl.read_parquet(path, columns=[name for name in SEARCHED if name in columns])
+        except (OSError, pl.exceptions.PolarsError):
+            return True  # half written, so that nobody knows: whoever made it makes it again
         ids = [name for name in HOLDS_IDS if name in columns and by_id]
         if any((read[name] == known.identifier).any() for name in ids):
             return True
@@ -202,7 +205,10 @@ def _forget_trainings(root: Path, known: Known, outcome: Outcome, *, purge: bool
 
 
 def _holds_text(path: Path, known: Known) -> bool:
-    columns = pl.read_parquet_schema(path)
+    try:
+        columns = pl.read_parquet_schema(path)
+    except (OSError, pl.exceptions.PolarsError):
+        return True
     return "text" in columns and not known.hashes.isdisjoint(map(_sha256, pl.read_parquet(path)["text"].drop_nulls()))
 
 

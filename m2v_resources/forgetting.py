@@ -85,7 +85,7 @@ def forget(home: Path, item: str, *, why: str, purge: bool = False) -> Forgotten
     if found.tainted and not purge:
         found.remains.append(f"{len(found.tainted)} checkpoints were trained on it; --purge deletes their weights")
     found.remains += [
-        f"{path} has its text, perhaps as another item's; look, and delete or edit that file"
+        f"{path} has its text, perhaps as another item's, or cannot be read; look, and delete or edit that file"
         for path in search.still_named()
     ]
     found.remains += [

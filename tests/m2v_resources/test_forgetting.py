@@ -293,3 +293,15 @@ def test_a_folder_that_nobody_registered_is_named(store: TableStore, tmp_path: P
     assert kept.unregistered(tmp_path) == [tmp_path / "programs" / "compost"]
     remains = forget(tmp_path, "veggie/7", why=WHY).remains
     assert any(f"{tmp_path}/programs/compost, if it keeps items" in each for each in remains)
+
+
+def test_what_cannot_be_read_is_named_or_made_anew(store: TableStore, tmp_path: Path) -> None:
+    torn = tmp_path / "exports" / "torn.parquet"
+    torn.parent.mkdir()
+    torn.write_bytes(b"PAR1")
+    half = tmp_path / "programs" / "encode" / "minilm_veggie" / "f00d"
+    half.mkdir(parents=True)
+    (half / "texts.parquet").write_bytes(b"PAR1")
+    found = forget(tmp_path, "veggie/7", why=WHY, purge=True)
+    assert str(torn) in named(found)
+    assert not half.exists()
