@@ -1,6 +1,7 @@
 """The graph's door to the table store: what an asset reads and writes, with what Dagster shows of it."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,9 @@ def preview(frame: pl.DataFrame, table: Table, *, with_text: bool = False, n_row
 
 def _cell(value: object) -> str:
     text = json.dumps(value[:3])[:-1] + ", …]" if isinstance(value, list) and len(value) > 3 else str(value)
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    # An id or a name may be a link, a picture or a tag to Markdown.
+    inert = re.sub(r"[\\`*_\[\]|~#!]", r"\\\g<0>", " ".join(text.split()))
+    return inert.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _column_schema(table: Table) -> dg.TableSchema:
