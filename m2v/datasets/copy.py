@@ -45,6 +45,12 @@ def copy_study(
     return folder / "study.yaml"
 
 
+def text(entry: Entry) -> str:
+    """Return the YAML of an entry, without what is so by default."""
+    data = entry.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+
+
 def _shown(dataset: DatasetT, media: Place | None, *, plan: StudyPlan, folder: Path) -> DatasetT:
     if not isinstance(media, Path):
         # Media in object storage are where M2V_MEDIA says, for the copy too.
@@ -71,6 +77,4 @@ def _own(source: Source) -> Source:
 def _write(folder: Path, entries: Iterable[Entry], *, name: str | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for entry in entries:
-        data = entry.model_dump(mode="json", exclude_defaults=True)
-        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
-        (folder / f"{name or entry.name}.yaml").write_text(text, encoding="utf-8")
+        (folder / f"{name or entry.name}.yaml").write_text(text(entry), encoding="utf-8")

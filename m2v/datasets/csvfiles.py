@@ -96,6 +96,16 @@ def _holds_rows(cells: list[str], place: int, delimiter: str) -> bool:
     return not is_prose and (len(key.split()) > 1 or not has_words)
 
 
+def header(path: Path, *, dialect: Dialect = COMMAS) -> list[str]:
+    """Return the names of a delimited file's columns, none if it is empty.
+
+    Raises:
+        BadInput: Its first row cannot be read.
+    """
+    with _cells_limited():
+        return next(_records(path, dialect), (0, []))[1]
+
+
 def _records(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
     number = 0
     reader = csv.reader(

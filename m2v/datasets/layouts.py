@@ -16,6 +16,12 @@ ZERO_ONE = {"0": False, "1": True}
 # The harmful classes of MultiHateClip count as positive (Wang et al. 2024, ACM Multimedia).
 MULTIHATECLIP = {"Hateful": True, "Offensive": True, "Normal": False}
 HATEMM = {"Hate": True, "Non Hate": False}
+# The columns that each layout's tables must have.
+PUBLISHED_MEMES = ("id", "image", "text", "type", "original_dataset_label")
+PUBLISHED_MEMES += ("model_prediction", "human_annotation", "majority_voting")
+PUBLISHED_VIDEOS = ("id", "video", "frames", "image", "audio", "text", "type", "label")
+MAMI_COLUMNS = ("file_name", "misogynous", "Text Transcription")
+HATEMM_COLUMNS = ("video_file_name", "label", "hate_snippet", "target")
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,6 @@ class Item:
 
 def published_memes(dataset: Dataset, paths: list[Path]) -> list[Item]:
     """The re-annotated tables of the M2V paper; predictions and answers in them are read elsewhere."""
-    columns = ["id", "image", "text", "type", "original_dataset_label"]
-    columns += ["model_prediction", "human_annotation", "majority_voting"]
     return [
         Item(
             item_id=row.filled("id"),
@@ -49,13 +53,12 @@ def published_memes(dataset: Dataset, paths: list[Path]) -> list[Item]:
             row=row,
         )
         for path in paths
-        for row in read(path, columns=columns)
+        for row in read(path, columns=PUBLISHED_MEMES)
     ]
 
 
 def published_videos(dataset: Dataset, paths: list[Path]) -> list[Item]:
     """The video tables of the M2V paper."""
-    columns = ["id", "video", "frames", "image", "audio", "text", "type", "label"]
     return [
         Item(
             item_id=row.filled("id"),
@@ -66,7 +69,7 @@ def published_videos(dataset: Dataset, paths: list[Path]) -> list[Item]:
             row=row,
         )
         for path in paths
-        for row in read(path, columns=columns)
+        for row in read(path, columns=PUBLISHED_VIDEOS)
     ]
 
 
@@ -106,7 +109,7 @@ def mami(dataset: Dataset, paths: list[Path]) -> list[Item]:
             row=row,
         )
         for path in paths
-        for row in read(path, columns=["file_name", "misogynous", "Text Transcription"], others=True, dialect=TABS)
+        for row in read(path, columns=MAMI_COLUMNS, others=True, dialect=TABS)
     ]
 
 
@@ -120,7 +123,7 @@ def hatemm(dataset: Dataset, paths: list[Path]) -> list[Item]:
         raise InvalidCatalog(dataset.name, "layout 'hatemm' has no splits; add `split_shares: {train: …}` to its YAML.")
     texts = _transcripts(paths[1]) if len(paths) > 1 else None
     items = []
-    for row in read(paths[0], columns=["video_file_name", "label", "hate_snippet", "target"], others=True):
+    for row in read(paths[0], columns=HATEMM_COLUMNS, others=True):
         name = row.filled("video_file_name")
         video_id = PurePosixPath(name).stem
         text = "" if texts is None else _text_of(texts, [video_id, name], row, "video_file_name", paths[1])

@@ -95,6 +95,10 @@ class Listing:
     def __len__(self) -> int:
         return len(self._names)
 
+    def __iter__(self) -> Iterator[str]:
+        """Yield the paths below the root as they are written there, sorted."""
+        return iter(sorted(self._names.values()))
+
     def find(self, candidates: Iterable[str]) -> str | None:
         """Return the first candidate that lies there, as it is written there; None where none does."""
         for candidate in candidates:
