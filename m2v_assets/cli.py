@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from m2v.errors import M2VError, MissingSource
-from m2v_assets.commands import audit, forgetting, host, publish, rounds, studies, tables
+from m2v_assets.commands import audit, datasets, forgetting, host, publish, rounds, studies, tables
 from m2v_assets.commands.options import Json, Select, Study, observe, opened
 from m2v_resources import services
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.add_typer(tables.app, name="tables")
 app.add_typer(studies.app, name="study")
+app.add_typer(datasets.app, name="datasets")
 app.add_typer(rounds.app, name="rounds")
 app.add_typer(audit.app, name="audit")
 app.add_typer(publish.app, name="publish")

@@ -18,7 +18,7 @@ from tests.m2v_assets.conftest import Run, as_json
 
 def test_help_lists_the_commands_with_examples(m2v: Run) -> None:
     shown = m2v("--help").stdout
-    for command in ("run", "status", "report", "ui", "tables", "study"):
+    for command in ("run", "status", "report", "ui", "tables", "study", "datasets"):
         assert command in shown
     assert "m2v run --study sample" in m2v("run", "--help").stdout
 
