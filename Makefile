@@ -25,7 +25,7 @@ TO ?= backup
 export M2V_HOME := $(abspath $(or $(M2V_HOME),var))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint check ui bench clean browser services label-studio cluster secrets up down backup restore
+.PHONY: help demo test test-fast lint audit check ui bench clean browser services label-studio cluster secrets up down backup restore
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ lint: $(DEV) ## ruff, pyright and import-linter
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+
+audit: $(DEV) ## known vulnerabilities, bandit, secrets in what git has
+	@.ci/audit
 
 check: lint test ## what CI runs: lint, then every test
 

@@ -54,7 +54,7 @@ def check(service: str) -> None:
     port = address(f"M2V_{service.upper()}").port
     try:
         if service == "webserver":
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=PATIENCE_S).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=PATIENCE_S).close()  # nosec B310
         else:
             _ask_grpc(port)
     except (urllib.error.URLError, OSError) as error:

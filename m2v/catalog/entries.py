@@ -98,7 +98,7 @@ class Source(Entry):
     licence: Licence
     environment: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*_DIR$")] | None = None
     folders: tuple[str, ...] = ()
-    download: str | None = None
+    download: Annotated[str, Field(pattern=r"^https?://")] | None = None
     generator: Literal["sample"] | None = None
     seed: int = 0
     files: dict[FileName, SourceFile]
