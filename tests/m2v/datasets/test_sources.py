@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from m2v import catalog
 from m2v.catalog.entries import Source
@@ -210,9 +211,15 @@ def test_without_a_network_the_message_says_how_to_go_on(source: Callable[..., S
     assert "beside (does not exist)" in message
 
 
-def test_an_address_that_is_none_is_a_missing_source(source: Callable[..., Source], tmp_path: Path) -> None:
-    with pytest.raises(MissingSource, match=r"Downloading turnip/deep/leeks\.csv failed: unknown url type"):
-        sources.find(source(download="turnip"), home=tmp_path / "home")
+@pytest.mark.parametrize("address", ["turnip", "file:///etc", "ftp://garden.example"])
+def test_an_address_that_is_no_http_is_refused_by_the_catalog(source: Callable[..., Source], address: str) -> None:
+    with pytest.raises(ValidationError, match="download"):
+        source(download=address)
+
+
+def test_an_address_that_cannot_be_one_is_a_missing_source(source: Callable[..., Source], tmp_path: Path) -> None:
+    with pytest.raises(MissingSource, match=r"Downloading http://\[turnip/deep/leeks\.csv failed: "):
+        sources.find(source(download="http://[turnip"), home=tmp_path / "home")
 
 
 def test_a_home_that_cannot_be_written_says_so(source: Callable[..., Source], tmp_path: Path) -> None:
