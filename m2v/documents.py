@@ -29,14 +29,14 @@ N_QUOTED = 40
 class Loader(SafeLoader):
     """PyYAML's safe loader, which says where a value stands that it cannot make."""
 
-    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Make a mapping.
 
         Raises:
             ConstructorError: A key stands twice in it, so that one value would be lost.
         """
         seen: set[str] = set()
-        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+        for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
                     problem = f"repeats {key.value[:N_QUOTED]!r}; one of them would be lost"
