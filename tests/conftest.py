@@ -23,7 +23,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Threads that wait for others sleep: with more programs than cores, spinning takes three times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # A law that takes its time on a busy machine is not broken.
-    settings.register_profile("m2v", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    # The same examples in every run: whoever looks for more raises `max_examples` and gives a seed.
+    settings.register_profile("m2v", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("m2v")
     if shared.FOLDER not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="m2v-tests-")

@@ -88,6 +88,10 @@ def _holds_rows(cells: list[str], place: int, delimiter: str) -> bool:
     n = len(cells) - 1
     first, *others = cells[place].replace("\r\n", "\n").split("\n")
     wanted = [n - place, *[n] * (len(others) - 1), place]
+    if place == n and others[-1] == "" and len(others) > 1:
+        # The quote that closes it stands alone behind the last row.
+        others.pop()
+        wanted = [0, *[n] * len(others)]
     if n == 0 or [line.count(delimiter) for line in (first, *others)] != wanted:
         return False
     key = cells[0] if place else first.partition(delimiter)[0]

@@ -8,6 +8,7 @@ from m2v import catalog
 from m2v.catalog.variants import StudyPlan
 from m2v_assets import materialise, sensors, staleness
 from m2v_assets.definitions import assets, build
+from m2v_resources.home import home
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def named(request: dg.RunRequest) -> set[str]:
 
 @pytest.fixture
 def sensor(plan: StudyPlan, instance: dg.DagsterInstance) -> dg.SensorDefinition:
-    materialise.observe(plan, home=Path(build(plan).resources["tables"].home), instance=instance)
+    materialise.observe(plan, home=home(), instance=instance)
     return sensors.materialise_stale(plan, staleness.Graph(assets(plan)))
 
 
@@ -163,7 +164,7 @@ def test_a_run_that_was_killed_is_launched_again_and_one_that_failed_is_not(
 
 def test_an_up_to_date_study_is_left_alone(instance: dg.DagsterInstance, plan: StudyPlan) -> None:
     small = catalog.resolve(plan.study.model_copy(update={"training": ()}), catalog.load())
-    materialise.observe(small, home=Path(build(small).resources["tables"].home), instance=instance)
+    materialise.observe(small, home=home(), instance=instance)
     assert not materialise.run(small, instance=instance).errors
     found = tick(sensors.materialise_stale(small, staleness.Graph(assets(small))), instance)
     assert isinstance(found, dg.SkipReason)
