@@ -14,6 +14,7 @@ if __name__ == "__main__":
     while True:
         try:
             found.open(plan(n_annotators=1), asked)
+            print("opened", flush=True)  # noqa: T201
             found.pull(full=True)
             print("pulled", flush=True)  # noqa: T201
         except M2VError as error:
