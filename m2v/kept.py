@@ -60,6 +60,7 @@ KEPT = {
         Kept("releases", How.RELEASES),
         Kept("models", How.NO_ITEMS),
         Kept("run.lock", How.NO_ITEMS),
+        Kept("m2v.json", How.NO_ITEMS),
         Kept("programs/encode", How.FOLDERS),
         Kept("programs/predict", How.FOLDERS),
         Kept("programs/pictures", How.FOLDERS),

@@ -44,8 +44,11 @@ def mark(folder: Path) -> None:
         StoreError: The folder cannot be written.
     """
     if _format(folder) < FORMAT:
-        with replacing(folder / MARK) as scratch:
-            scratch.write_text(json.dumps({"format": FORMAT, "version": version("m2v")}) + "\n", encoding="utf-8")
+        try:
+            with replacing(folder / MARK) as scratch:
+                scratch.write_text(json.dumps({"format": FORMAT, "version": version("m2v")}) + "\n", encoding="utf-8")
+        except StoreError as error:
+            raise StoreError(f"{error} M2V_HOME says which.") from error
 
 
 def _format(folder: Path) -> int:

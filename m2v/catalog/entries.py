@@ -613,7 +613,6 @@ class Study(Entry):
         audit_share: Share of agreed rows that people look at all the same.
         min_answers: A conflict with fewer answers stays undecided.
         answers: What was recorded elsewhere, or ``live``: rounds in Label Studio, as ``rounds`` says.
-        usable_media_share: Where models look at media: a dataset of which fewer can be used stops; 0 lets all be lost.
         usable_media_share: A dataset of whose pictures or videos fewer can be used stops. Labels are all needed.
     """
 
