@@ -1,7 +1,6 @@
 """Copies of an item outside the tables, in whatever ``m2v/kept.py`` has registered: found, and deleted or named."""
 
 import gzip
-import hashlib
 import html
 import json
 import mmap
@@ -15,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from m2v import kept, shards, storage
+from m2v.digests import text_sha256
 from m2v.errors import RunInProgress
 from m2v.kept import How
 from m2v.programfiles import MANIFEST
@@ -35,7 +35,6 @@ class Known:
     """How copies of an item are known.
 
     Attributes:
-        variant: Of the dataset, in tables and folders.
         variants: Of every table that rests on the dataset.
         texts: As any version that is still there has them.
         hashes: The sha256 of its texts, of its pictures' pixels and of what models were asked about it.
@@ -44,7 +43,6 @@ class Known:
     """
 
     identifier: str
-    variant: str
     variants: Collection[str]
     texts: Collection[str]
     hashes: set[str]
@@ -59,12 +57,10 @@ class Outcome:
     Attributes:
         deleted: Files and folders that are gone.
         remains: What is still there, and what to do about it.
-        named: Files that hold its text and are not ours to delete.
     """
 
     deleted: list[str] = field(default_factory=list)
     remains: list[str] = field(default_factory=list)
-    named: list[str] = field(default_factory=list)
 
 
 def delete(home: Path, known: Known, *, purge: bool) -> Outcome:
@@ -179,13 +175,9 @@ def _holds(folder: Path, known: Known, *, by_id: bool) -> bool:
             return True
         if any(read[name].is_in(list(known.hashes)).any() for name in HASHES if name in columns):
             return True
-        if "text" in columns and known.hashes & {_sha256(text) for text in read["text"] if text is not None}:
+        if "text" in columns and known.hashes & {text_sha256(text) for text in read["text"] if text is not None}:
             return True
     return False
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _forget_trainings(root: Path, known: Known, outcome: Outcome, *, purge: bool) -> None:
@@ -209,7 +201,9 @@ def _holds_text(path: Path, known: Known) -> bool:
         columns = pl.read_parquet_schema(path)
     except (OSError, pl.exceptions.PolarsError):
         return True
-    return "text" in columns and not known.hashes.isdisjoint(map(_sha256, pl.read_parquet(path)["text"].drop_nulls()))
+    return "text" in columns and not known.hashes.isdisjoint(
+        map(text_sha256, pl.read_parquet(path)["text"].drop_nulls())
+    )
 
 
 def _trained_on(folder: Path) -> str | None:

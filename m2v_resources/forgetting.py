@@ -186,7 +186,6 @@ class _Search:
         """Return how its copies outside the tables are known, by all versions that hold it and by its tombstone."""
         return Known(
             identifier=self.identifier,
-            variant=self.variant,
             variants={place.partition("/")[2] for place in self.places},
             texts=self._values_of(schemas.MEMES, "text"),
             hashes={*self.hashes, *(self.tombstone.get("sha256") or ())},

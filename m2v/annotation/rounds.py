@@ -4,7 +4,6 @@ A round asks about memes under one definition of the label: one labelling config
 was asked and answered once under the same definition, about the same content, is not asked again.
 """
 
-import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Literal
 
 import polars as pl
 
+from m2v.digests import text_sha256
 from m2v.errors import LabelStudioError
 
 ITEM_COLUMNS = {
@@ -44,7 +44,7 @@ class Definition:
     @property
     def guideline_sha256(self) -> str:
         """Of the guideline's text."""
-        return _sha256(self.guideline)
+        return text_sha256(self.guideline)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def config_sha256(config: str) -> str:
         canonical = ET.canonicalize(config, strip_text=True)
     except ET.ParseError as error:
         raise LabelStudioError(f"A labelling config is no XML: {error}. Mend label_studio/*.xml.") from error
-    return _sha256(canonical)
+    return text_sha256(canonical)
 
 
 def config_for(template: str, *, has_media: bool, mode: Literal["blind", "assisted"]) -> str:
@@ -138,7 +138,9 @@ def to_ask(
     content = memes.select("meme_id", "text_sha256", "image")
     rows = pl.concat([wanted, known]).join(content, on="meme_id", how="left", maintain_order="left")
     about = [definition.config_sha256, definition.guideline_sha256, definition.mode, role]
-    questions = [_sha256(json.dumps([*about, *row])) for row in rows.select("meme_id", "text_sha256", "image").rows()]
+    questions = [
+        text_sha256(json.dumps([*about, *row])) for row in rows.select("meme_id", "text_sha256", "image").rows()
+    ]
     rows = rows.with_columns(question_sha256=pl.Series(questions, dtype=pl.String))
     new = rows.filter(~pl.col("question_sha256").is_in(list(asked)))
     if not (new["kind"] != "gold").any():
@@ -148,7 +150,7 @@ def to_ask(
 
 def keyed(items: pl.DataFrame, *, uid: str) -> pl.DataFrame:
     """The items with a key of their own in the round ``uid``, in the order of the keys, which is no order."""
-    keys = [_sha256(f"{uid}:{question}") for question in items["question_sha256"]]
+    keys = [text_sha256(f"{uid}:{question}") for question in items["question_sha256"]]
     return items.with_columns(item_key=pl.Series(keys, dtype=pl.String)).select(list(ITEM_COLUMNS)).sort("item_key")
 
 
@@ -189,7 +191,3 @@ def left_open(items: pl.DataFrame, answers: pl.DataFrame, *, below: int) -> pl.D
     margins = answers.group_by("meme_id").agg(margin=lead)
     asked = items.filter(pl.col("kind") != "gold").select("meme_id").join(margins, on="meme_id", how="left")
     return asked.filter(pl.col("margin").fill_null(0) < below).select("meme_id").sort("meme_id")
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

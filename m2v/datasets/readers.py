@@ -1,6 +1,5 @@
 """One function per layout in which datasets come, and the tables made from them."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
@@ -12,6 +11,7 @@ from m2v.catalog.entries import Columns, Dataset, MemeDataset, VideoDataset
 from m2v.catalog.variants import Alignment
 from m2v.datasets import csvfiles, jsonfiles, layouts
 from m2v.datasets.textfiles import N_QUOTED, Row, check_unique
+from m2v.digests import text_sha256
 from m2v.errors import BadInput, M2VError, MissingColumn, UnknownName
 
 
@@ -80,7 +80,7 @@ def recorded_predictions(alignment: Alignment, *, files: Mapping[str, Path], mem
         raise BadInput(files[columns.file], f"has no prediction for {len(absent)} memes, for example {absent.min()!r}.")
     joined = memes.join(predicted, on="meme_id").sort("meme_id")
     asked = [recorded.model, recorded.revision, alignment.target.name]
-    requests = [_sha256(json.dumps(["recorded", *asked, text])) for text in joined["text_sha256"]]
+    requests = [text_sha256(json.dumps(["recorded", *asked, text])) for text in joined["text_sha256"]]
     return joined.select(
         "meme_id",
         original="label",
@@ -206,7 +206,7 @@ def _frame(
         "text": [item.text for item in items],
         "label": [item.label for item in items],
         **{name: [item.media.get(name) for item in items] for name in media},
-        "text_sha256": [_sha256(item.text) for item in items],
+        "text_sha256": [text_sha256(item.text) for item in items],
     }
     return pl.DataFrame(data, schema=dict(table.columns)).sort(table.key)
 
@@ -236,7 +236,3 @@ def _probability(row: Row, column: str | None) -> float | None:
     if not 0 <= value <= 1:
         raise row.bad(column, "is not between 0 and 1.")
     return value
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

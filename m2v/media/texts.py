@@ -1,12 +1,11 @@
 """Which texts an encoder must see, and their embeddings as rows."""
 
-import hashlib
-
 import numpy as np
 import polars as pl
 
 from m2v import schemas
 from m2v.catalog.entries import LabelDefinition
+from m2v.digests import text_sha256
 
 
 def to_encode(items: pl.DataFrame, *, item_id: str, label: LabelDefinition | None) -> pl.DataFrame:
@@ -33,7 +32,7 @@ def to_encode(items: pl.DataFrame, *, item_id: str, label: LabelDefinition | Non
                 "role": [f"{sign}_definition" for sign in sentences],
                 "item_id": list(sentences),
                 "split": [None, None],
-                "text_sha256": [_sha256(text) for text in sentences.values()],
+                "text_sha256": [text_sha256(text) for text in sentences.values()],
                 "text": list(sentences.values()),
             },
             schema=rows.schema,
@@ -71,7 +70,3 @@ def definitions(features: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         np.array(rows["positive_definition"], dtype=np.float32),
         np.array(rows["negative_definition"], dtype=np.float32),
     )
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from m2v.catalog.entries import LabelDefinition, Prompt
+from m2v.digests import text_sha256
 
 Media = Literal["image", "video"]
 Cut = Callable[[str], str]
@@ -128,8 +129,7 @@ def request_sha256(
 
 def identity(shown: Shown) -> list[Any]:
     """What decides an answer of what is shown, without its content."""
-    text = hashlib.sha256(shown.text.encode()).hexdigest()
-    return [text, list(shown.pictures_sha256), shown.media, shown.description]
+    return [text_sha256(shown.text), list(shown.pictures_sha256), shown.media, shown.description]
 
 
 def _turn(shown: Shown, prompt: Prompt, label: LabelDefinition, cut: Cut) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Join a user's own copy of the memes back to published labels, by id and by sha256."""
 
-import hashlib
 from dataclasses import dataclass
 
 import polars as pl
 
+from m2v.digests import text_sha256
 from m2v.errors import M2VError
 
 
@@ -38,7 +38,7 @@ def rehydrate(released: pl.DataFrame, source: pl.DataFrame) -> Rehydrated:
         raise M2VError(
             f"The copy has {twice.n_unique()} ids more than once, for example {twice.min()!r}; one row each."
         )
-    digests = [hashlib.sha256((text or "").encode()).hexdigest() for text in source["text"]]
+    digests = [text_sha256(text or "") for text in source["text"]]
     own = source.select("meme_id", "text", _sha256=pl.Series(digests, dtype=pl.String))
     joined = released.drop("text", strict=False).join(own, on="meme_id", how="left").sort("meme_id")
     is_missing = pl.col("_sha256").is_null()
