@@ -1,7 +1,6 @@
 """What lies in a folder is said: its layout, its release, what is wrong with it, and the YAML of a study."""
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -334,28 +333,20 @@ def test_what_cannot_be_checked_is_an_error(tmp_path: Path) -> None:
     assert check(tmp_path, layout="mami").layout == "mami"
 
 
-def here(name: str) -> Path:
-    published = Path(os.environ.get("M2V_PUBLISHED_DIR") or catalog.CHECKOUT.parent / "shared/data/published")
-    folder = published if name == "published" else catalog.CHECKOUT.parent / "shared/data/wild" / name
-    if not folder.is_dir():
-        pytest.skip(f"the files of {name} are not here")
-    return folder
-
-
-def test_the_papers_tables_are_recognised() -> None:
-    report = check(here("published"))
+def test_the_papers_tables_are_recognised(published: dict[str, Path]) -> None:
+    report = check(published["hatemm.csv"].parent)
     assert report.release == "m2v-hatemm + m2v-mhc + m2v-fhm + m2v-mami"
     assert report.summary()["n_items"] == 1079 + 1001 + 3000 + 3000
     assert len(said(report, "tables_agree")) == len(said(report, "demonstrations_held_out")) == 2
 
 
-def test_hatemm_as_its_authors_distribute_it_is_recognised() -> None:
-    report = check(here("hatemm"))
+def test_hatemm_as_its_authors_distribute_it_is_recognised(wild: Path) -> None:
+    report = check(wild / "hatemm")
     assert (report.layout, report.release, report.summary()["n_items"]) == ("hatemm", "hatemm", 1083)
 
 
-def test_multihateclip_as_its_authors_distribute_it_is_recognised(tmp_path: Path) -> None:
-    root = shutil.copytree(here("multihateclip_en"), tmp_path / "data")
+def test_multihateclip_as_its_authors_distribute_it_is_recognised(wild: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(wild / "multihateclip_en", tmp_path / "data")
     # The texts are not among the files here.
     ids = [line.split("\t")[0] for path in root.glob("*.tsv") for line in path.read_text("utf-8").splitlines()[1:]]
     written(root, {"text.json": json.dumps(dict.fromkeys(ids, "a leek"))})

@@ -2,13 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from m2v import catalog, schemas
-from m2v.datasets import integrity, readers, sources
+from m2v.datasets import integrity, readers
 from m2v.findings import Finding
 from tests import tables
 
@@ -159,11 +158,6 @@ def test_without_leaks_nothing_stands_in_two_splits(rows: list[tuple[str, str, s
     ):
         later = videos.filter(pl.col("split") > pl.lit(split).cast(schemas.SPLITS))
         assert item_id in later["video_id"] or (text.strip() and text in later["text"])
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return sources.find(catalog.load().sources["published"], home=tmp_path_factory.mktemp("home"))
 
 
 def test_the_published_tables_have_these_flaws(published: dict[str, Path]) -> None:

@@ -1,7 +1,6 @@
 """Media are found where the tables say, and where their distributions put them; too few of them are an error."""
 
 import csv
-import os
 import re
 import unicodedata
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from m2v import catalog
 from m2v.catalog.entries import Dataset
 from m2v.datasets import mediapaths
 from m2v.datasets.mediapaths import Listing
@@ -94,13 +92,6 @@ def test_a_linked_folder_below_the_media_is_followed_and_an_absent_name_stays_ab
     assert found("published", media, ("1", True, "FHM/1.png"), ("2", True, None)) == ["FHM/1.png", None]
 
 
-def published() -> Path:
-    folder = Path(os.environ.get("M2V_PUBLISHED_DIR") or catalog.CHECKOUT.parent / "shared/data/published")
-    if not (folder / "hatemm.csv").is_file():
-        pytest.skip("the paper's tables are not here")
-    return folder
-
-
 @pytest.mark.parametrize(
     ("name", "column", "n"),
     [
@@ -111,9 +102,9 @@ def published() -> Path:
     ],
 )
 def test_the_papers_media_laid_out_as_its_tables_say_are_found_whole(
-    tmp_path: Path, name: str, column: str, n: int
+    tmp_path: Path, published: dict[str, Path], name: str, column: str, n: int
 ) -> None:
-    with (published() / name).open(encoding="utf-8", newline="") as file:
+    with published[name].open(encoding="utf-8", newline="") as file:
         rows = {row["id"]: row[column] for row in csv.DictReader(file)}
     wanted = {name.removeprefix("../") for name in rows.values()}
     media = laid(tmp_path / "media", sorted(wanted))
