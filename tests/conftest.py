@@ -1,7 +1,6 @@
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,8 +64,8 @@ def migrate(home: Path) -> None:
 @pytest.fixture(scope="session")
 def label_studio(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home with a running Label Studio, shared by all tests; each asks about an alignment of its own."""
-    with running(migrated, tmp_path_factory.mktemp("label_studio") / "home") as (home, _):
-        yield home
+    with running(migrated, tmp_path_factory.mktemp("label_studio") / "home") as server:
+        yield server.home
 
 
 class running:  # noqa: N801 (reads as a statement)
@@ -79,10 +78,10 @@ class running:  # noqa: N801 (reads as a statement)
         self.home, self.exposure, self.media = home, exposure or ENDLESS, media
         shutil.copytree(migrated / "label_studio", home / "label_studio", dirs_exist_ok=True)
 
-    def __enter__(self) -> tuple[Path, subprocess.Popen[bytes]]:
+    def __enter__(self) -> "running":
         self.port = free_port()
         self.start()
-        return self.home, self.process
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()

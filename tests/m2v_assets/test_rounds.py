@@ -58,8 +58,7 @@ def live(migrated: Path, finished_home: Path, tmp_path_factory: pytest.TempPathF
     """A Label Studio in a home in which the sample was run with recorded answers."""
     home = tmp_path_factory.mktemp("live") / "home"
     shutil.copytree(finished_home, home)
-    server = running(migrated, home)
-    with server:
+    with running(migrated, home) as server:
         yield server
 
 
@@ -181,7 +180,8 @@ def test_the_published_answers_replayed_through_a_round_give_the_published_votes
         "name: replay\ntitle: replay\nmemes: [fhm]\ntargets: [hatemm]\nanswers: live\nrounds: {n_annotators: 1}\n",
         encoding="utf-8",
     )
-    with running(migrated, tmp_path / "home") as (home, _):
+    home = tmp_path / "home"
+    with running(migrated, home):
         run = command(home)
         done = as_json(run("run", "--study", str(study), "--json"))
         assert done["failed"] == 0

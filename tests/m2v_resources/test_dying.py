@@ -18,7 +18,7 @@ from m2v.catalog import CHECKOUT
 from m2v.errors import LabelStudioError, StoreError
 from m2v_resources import label_studio, label_studio_server
 from m2v_resources.label_studio import Address, Server
-from m2v_resources.rounds import Rounds, address
+from m2v_resources.rounds import Rounds
 from tests import warm
 from tests.conftest import free_port, running
 from tests.m2v_resources.asking import leeks, plan, question, rounds, tasks
@@ -28,15 +28,10 @@ from tests.people import join
 N_KILLS, N_KILLED = 50, label_studio.BATCH + 100
 
 
-def restarted(home: Path) -> subprocess.Popen[bytes]:
-    port = int(address(home).url.rpartition(":")[2])
-    return label_studio_server.start(home, port=port, media=None, exposure=label_studio_server.Exposure())
-
-
 @pytest.fixture
-def mortal(migrated: Path, tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
-    with running(migrated, tmp_path / "home") as found:
-        yield found
+def mortal(migrated: Path, tmp_path: Path) -> Iterator[running]:
+    with running(migrated, tmp_path / "home") as server:
+        yield server
 
 
 def pull_for_ever(found: Rounds) -> None:
@@ -50,43 +45,33 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.parametrize("after_s", [0.4, 0.9])
-def test_a_server_killed_during_the_import_ends_with_each_item_once(
-    mortal: tuple[Path, subprocess.Popen[bytes]], after_s: float
-) -> None:
-    home, process = mortal
-    found, asked = rounds(home, "import"), question(leeks(3000))
-    threading.Timer(after_s, kill, [process]).start()
+def test_a_server_killed_during_the_import_ends_with_each_item_once(mortal: running, after_s: float) -> None:
+    found, asked = rounds(mortal.home, "import"), question(leeks(3000))
+    threading.Timer(after_s, kill, [mortal.process]).start()
     with pytest.raises(LabelStudioError, match=r"Round import_001: .* did not answer .*Start it with"):
         found.open(plan(), asked)
-    again = restarted(home)
-    try:
-        (this,) = found.open(plan(), asked)
-        assert len(tasks(found, this)) == 3000
-    finally:
-        label_studio_server.stop(again)
+    mortal.start()
+    (this,) = found.open(plan(), asked)
+    assert len(tasks(found, this)) == 3000
 
 
-def test_a_server_killed_during_a_pull_loses_no_answer(mortal: tuple[Path, subprocess.Popen[bytes]]) -> None:
-    home, process = mortal
-    found = rounds(home, "pull")
+def test_a_server_killed_during_a_pull_loses_no_answer(mortal: running) -> None:
+    found = rounds(mortal.home, "pull")
     (this,) = found.open(plan(n_annotators=1), question(leeks(1500)))
-    person, where = join(home), tasks(found, this)
+    person, where = join(mortal.home), tasks(found, this)
     for meme in list(where)[:5]:
         person.answer(where[meme], "positive").raise_for_status()
     assert found.pull() == 5
     for meme in list(where)[5:8]:
         person.answer(where[meme], "negative").raise_for_status()
-    threading.Timer(0.3, kill, [process]).start()
+    threading.Timer(0.3, kill, [mortal.process]).start()
     with pytest.raises(LabelStudioError, match=r"Round pull_001: .* did not answer"):
         pull_for_ever(found)
     assert found.ledger.judged(this).answers.height >= 5
-    again = restarted(home)
-    try:
-        found.pull()
-        assert found.ledger.judged(this).answers["label"].sum() == 5
-        assert found.ledger.judged(this).answers.height == 8
-    finally:
-        label_studio_server.stop(again)
+    mortal.start()
+    found.pull()
+    assert found.ledger.judged(this).answers["label"].sum() == 5
+    assert found.ledger.judged(this).answers.height == 8
 
 
 def platform(home: Path, alignment: str) -> "subprocess.Popen[bytes]":
@@ -98,10 +83,8 @@ def platform(home: Path, alignment: str) -> "subprocess.Popen[bytes]":
     return process
 
 
-def test_fifty_kills_of_the_platform_lose_and_double_nothing(
-    mortal: tuple[Path, subprocess.Popen[bytes]],
-) -> None:
-    home, _ = mortal
+def test_fifty_kills_of_the_platform_lose_and_double_nothing(mortal: running) -> None:
+    home = mortal.home
     draw = random.Random(7)  # noqa: S311
     found, person, answered = rounds(home, "kills"), join(home), {}
     # What opening a round takes on this machine now; a server's first takes longer.
@@ -159,8 +142,8 @@ def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_under_the_ledger_loses_nothing(mortal: tuple[Path, subprocess.Popen[bytes]]) -> None:
-    home, _ = mortal
+def test_a_full_disk_under_the_ledger_loses_nothing(mortal: running) -> None:
+    home = mortal.home
     small = home / "rounds"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "none", str(small)], check=True)

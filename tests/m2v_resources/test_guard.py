@@ -20,8 +20,8 @@ from tests.people import Person, choices, join, owner
 def strict(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A server on which three items or twenty minutes are a day's work, and five minutes call for a break."""
     exposure = Exposure(items_per_day=3, minutes_per_day=20, minutes_before_break=5, break_minutes=10)
-    with running(migrated, tmp_path_factory.mktemp("strict") / "home", exposure=exposure) as (home, _):
-        yield home
+    with running(migrated, tmp_path_factory.mktemp("strict") / "home", exposure=exposure) as server:
+        yield server.home
 
 
 @pytest.fixture

@@ -45,8 +45,8 @@ def media(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def served(migrated: Path, media: Path, tmp_path: Path) -> Iterator[Path]:
-    with running(migrated, tmp_path / "home", media=str(media)) as (home, _):
-        yield home
+    with running(migrated, tmp_path / "home", media=str(media)) as server:
+        yield server.home
 
 
 def pictured() -> Question:
@@ -104,7 +104,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.mark.usefixtures("bucket")
 def test_an_annotator_sees_an_image_from_a_bucket(migrated: Path, tmp_path: Path) -> None:
-    with running(migrated, tmp_path / "home") as (home, _):
+    home = tmp_path / "home"
+    with running(migrated, home):
         found = rounds(home, "bucket")
         (this,) = found.open(plan(), pictured())
         person = join(home)
