@@ -22,13 +22,15 @@ RUN pip install uv==0.13.9
 WORKDIR /srv/m2v
 # Libraries first: they change less often than the code does.
 COPY pyproject.toml constraints.txt ./
-RUN mkdir m2v m2v_assets m2v_resources && touch m2v/__init__.py m2v_assets/__init__.py m2v_resources/__init__.py \
+RUN mkdir m2v m2v_assets m2v_cli m2v_resources \
+    && touch m2v/__init__.py m2v_assets/__init__.py m2v_cli/__init__.py m2v_resources/__init__.py \
     && uv pip install --system --no-cache --compile-bytecode --torch-backend "$TORCH" --constraints constraints.txt --editable ".[$EXTRAS]"
 COPY README.md dagster.yaml workspace.yaml ./
 COPY m2v m2v
 COPY m2v_assets m2v_assets
+COPY m2v_cli m2v_cli
 COPY m2v_resources m2v_resources
 COPY label_studio label_studio
 # Nothing may be written here later, so that what is not compiled now would be at every start.
-RUN python -m compileall -q m2v m2v_assets m2v_resources
+RUN python -m compileall -q m2v m2v_assets m2v_cli m2v_resources
 USER 10001:10001

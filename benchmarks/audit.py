@@ -12,10 +12,10 @@ import polars as pl
 
 from figure import report, scratch_folder
 from m2v import schemas
-from m2v_resources.record import Record
-from m2v_resources.store import TableStore
-from m2v_resources.stories import Stories
-from m2v_resources.verification import verify
+from m2v_resources.audit.stories import Stories
+from m2v_resources.audit.verification import verify
+from m2v_resources.store.record import Record
+from m2v_resources.store.versions import TableStore
 
 N_ROWS, N_VERSIONS, N_PAIRS = 5_000_000, 200, 9
 

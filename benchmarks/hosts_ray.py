@@ -27,7 +27,7 @@ from figure import report, scratch_folder
 from labelling import N_DEMONSTRATIONS, asked
 from m2v import catalog
 from m2v.datasets import sample
-from m2v_resources.launchers import ALLOCATOR
+from m2v_resources.launching.program import ALLOCATOR
 
 N_ITEMS, N_TEXTS, N_FEW, TARGET = 4_096, 24_000, 8, 1.6
 WAYS = ("one core", "both cores", "ray")

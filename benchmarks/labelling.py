@@ -18,7 +18,7 @@ import torch
 
 import vlms
 from figure import report, scratch_folder
-from m2v.catalog.entries import Vlm
+from m2v.entries.pretrained import Vlm
 from m2v.prediction import demonstrations, models, predict, prompts, scoring
 from m2v.prediction.models import Loaded
 from m2v.prediction.prompts import Asked, Demonstration

@@ -13,7 +13,7 @@ import dagster as dg
 
 from figure import report
 from m2v import catalog
-from m2v.catalog.entries import Study, TrainingPlan
+from m2v.entries.study import Study, TrainingPlan
 from m2v_assets import staleness
 from m2v_assets.definitions import assets
 

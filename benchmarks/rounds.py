@@ -17,10 +17,10 @@ import polars as pl
 from label_studio_sdk.client import LabelStudio
 
 from figure import report, scratch_folder
-from m2v.catalog.entries import RoundPlan
-from m2v_resources import label_studio_server as local
-from m2v_resources.label_studio import Server
-from m2v_resources.rounds import Question, Rounds, address
+from m2v.entries.study import RoundPlan
+from m2v_resources.annotators import label_studio_server as local
+from m2v_resources.annotators.label_studio import Server
+from m2v_resources.annotators.rounds import Question, Rounds, address
 
 N_ITEMS, N_PEOPLE, PORT = 3000, 3, 18080
 PLAN = RoundPlan(n_annotators=N_PEOPLE, accept_imports=True)

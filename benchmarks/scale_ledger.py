@@ -13,10 +13,10 @@ import polars as pl
 
 from figure import peak_mib
 from m2v.annotation import answers, rounds
-from m2v.catalog.entries import RoundPlan
-from m2v_resources.label_studio import Address, Server
-from m2v_resources.ledger import SEEN_COLUMNS, Pulled
-from m2v_resources.rounds import Question, Rounds
+from m2v.entries.study import RoundPlan
+from m2v_resources.annotators.label_studio import Address, Server
+from m2v_resources.annotators.ledger import SEEN_COLUMNS, Pulled
+from m2v_resources.annotators.rounds import Question, Rounds
 
 N_ITEMS, N_PEOPLE = 1_000_000, 3
 STEPS = {

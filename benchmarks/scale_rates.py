@@ -11,14 +11,16 @@ import scale_votes
 from frames import film
 
 from figure import peak_mib
-from m2v import catalog, schemas, shards
+from m2v import catalog, schemas
 from m2v.annotation import routing, voting
-from m2v.catalog.entries import FramePlan
-from m2v.media import features, work
+from m2v.entries.study import FramePlan
+from m2v.files import row_cache
+from m2v.media import features
 from m2v.prediction import predict, prompts
-from m2v.progress import Quiet, Report
+from m2v.programs import workers
+from m2v.programs.progress import Quiet, Report
 from m2v_assets.media import media_version
-from m2v_resources.store import TableStore
+from m2v_resources.store.versions import TableStore
 
 WHATS = (
     "answers_kept",
@@ -47,11 +49,11 @@ def answers_kept(folder: Path):
         numbers = pl.int_range(start, start + N_REQUESTS // 10, eager=True)
         digests = pl.Series([hashlib.sha256(str(number).encode()).hexdigest() for number in numbers])
         rows = pl.DataFrame({"request_sha256": digests, "probability": numbers / N_REQUESTS})
-        shards.append(folder, rows.with_columns(outcome=pl.lit("answered")), predict.ANSWERS)
+        row_cache.append(folder, rows.with_columns(outcome=pl.lit("answered")), predict.ANSWERS)
     n_bytes = sum(path.stat().st_size for path in folder.iterdir())
 
     def call() -> dict[str, Any]:
-        assert len(shards.known(folder, predict.ANSWERS)) == N_REQUESTS
+        assert len(row_cache.known(folder, predict.ANSWERS)) == N_REQUESTS
         return {"bytes": n_bytes}
 
     return call
@@ -95,8 +97,8 @@ def results_known(folder: Path):
     """Ten thousand videos' results of an earlier run, looked up."""
     tasks = {str(number): {"video": f"{number}.mp4", "stamps": [number, number]} for number in range(N_TASKS)}
     for task in tasks.values():
-        work._worked(_found, task, folder / work.key(task))
-    return lambda: work.results(tasks, _found, folder=folder, report=Report(Quiet()), unit="videos") and None
+        workers._worked(_found, task, folder / workers.key(task))
+    return lambda: workers.results(tasks, _found, folder=folder, report=Report(Quiet()), unit="videos") and None
 
 
 def _found(task: dict[str, Any], _: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from polars.io.plugins import register_io_source
 from figure import peak_mib
 from m2v import schemas
 from m2v.annotation import voting
-from m2v_resources.store import TableStore
+from m2v_resources.store.versions import TableStore
 
 N_PARTS, PART_ROWS = 100, 1_000_000
 WAYS = ("votes alone", "plain", "store", "scan")

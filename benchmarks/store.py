@@ -20,7 +20,7 @@ import polars as pl
 
 from figure import report, scratch_folder
 from m2v import schemas
-from m2v_resources.store import TableStore
+from m2v_resources.store.versions import TableStore
 
 N_ROWS = 5_000_000
 REPEATS = 7

@@ -15,9 +15,9 @@ import torch
 
 import vlms
 from figure import report, scratch_folder
-from m2v.catalog.entries import VlmLora
+from m2v.detectors.vlm_lora import conversations, instruct, vision
+from m2v.detectors.vlm_lora.entry import VlmLora
 from m2v.prediction import models
-from m2v.training import conversations, instruct, vision
 
 N_EXAMPLES, BATCH, N_PAIRS = 48, 4, 3
 N_EPOCHS = 5  # as the paper

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from m2v.catalog.entries import LabelDefinition, Prompt, Vlm
 from m2v.datasets import sample
+from m2v.entries.datasets import LabelDefinition
+from m2v.entries.pretrained import Vlm
+from m2v.entries.prompts import Prompt
 
 LABEL = LabelDefinition(
     positive="insulting",

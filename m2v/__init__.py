@@ -1,5 +1,5 @@
 """What the platform knows, without Dagster."""
 
-from m2v import operators
+from m2v.models import operators
 
 operators.watch()

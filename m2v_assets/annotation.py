@@ -6,13 +6,14 @@ import dagster as dg
 
 from m2v import schemas
 from m2v.annotation import agreement, alarms, routing, voting
-from m2v.catalog.entries import Source, Study
-from m2v.catalog.variants import Alignment, variant
 from m2v.datasets import readers
+from m2v.entries.datasets import Source
+from m2v.entries.study import Study
+from m2v.entries.variants import Alignment, variant
 from m2v_assets.describe import OWNERS, code_version, file_key, key, observed, spec, table_asset
-from m2v_resources.annotators import Annotators
-from m2v_resources.sources import Sources
-from m2v_resources.tables import Tables
+from m2v_resources.annotators.annotators import Annotators
+from m2v_resources.store.sources import Sources
+from m2v_resources.store.tables import Tables
 
 
 def conflicts(alignment: Alignment, study: Study) -> dg.AssetsDefinition:

@@ -7,14 +7,15 @@ import dagster as dg
 import polars as pl
 
 from m2v import schemas
-from m2v.catalog.entries import MemeDataset, Source, VideoDataset
-from m2v.catalog.variants import StudyPlan, variant
+from m2v.catalog.plan import StudyPlan
 from m2v.datasets import integrity, readers
+from m2v.entries.datasets import MemeDataset, Source, VideoDataset
+from m2v.entries.variants import variant
 from m2v_assets.describe import OWNERS, code_version, file_key, key, observed, table_asset
-from m2v_resources.forgetting import forgotten_ids
-from m2v_resources.sources import Sources
-from m2v_resources.store import open_store
-from m2v_resources.tables import Tables
+from m2v_resources.audit.forgetting import forgotten_ids
+from m2v_resources.store.sources import Sources
+from m2v_resources.store.tables import Tables
+from m2v_resources.store.versions import open_store
 
 
 def files(source: Source) -> dg.AssetsDefinition:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from m2v.catalog import open_study
-from m2v.catalog.variants import Alignment, StudyPlan
+from m2v.catalog.plan import StudyPlan
+from m2v.entries.variants import Alignment
 from m2v_assets import (
     annotation,
     datasets,
@@ -19,13 +20,13 @@ from m2v_assets import (
     staleness,
     training,
 )
-from m2v_resources.annotators import Annotators
-from m2v_resources.home import home
-from m2v_resources.programs import Programs
-from m2v_resources.releases import Releases
-from m2v_resources.reports import Reports
-from m2v_resources.sources import Sources
-from m2v_resources.tables import Tables
+from m2v_resources.annotators.annotators import Annotators
+from m2v_resources.hub.releases import Releases
+from m2v_resources.launching.programs import Programs
+from m2v_resources.store.home import home
+from m2v_resources.store.reports import Reports
+from m2v_resources.store.sources import Sources
+from m2v_resources.store.tables import Tables
 
 DEFAULT_STUDY = "published"
 

@@ -1,6 +1,5 @@
 """What every asset says of itself in the UI: key, group, description, owners, tags, kinds, code version."""
 
-import hashlib
 import json
 import re
 import warnings
@@ -10,7 +9,8 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel
 
-from m2v.catalog.entries import Source
+from m2v.entries.datasets import Source
+from m2v.files import digests
 from m2v.schemas import Table
 
 OWNERS = ["team:m2v"]
@@ -32,7 +32,7 @@ def file_key(source: Source, file: str) -> dg.AssetKey:
 def fingerprint(*parts: Any) -> str:
     """A short hash of plain data and catalog entries."""
     text = json.dumps(parts, sort_keys=True, default=_plain)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digests.text_sha256(text)[:16]
 
 
 def code_version(version: str, *settings: Any) -> str:

@@ -7,16 +7,19 @@ import dagster as dg
 import polars as pl
 
 from m2v import schemas
-from m2v.catalog.entries import Lora, Vlm, VlmLora
-from m2v.catalog.variants import Run, StudyPlan, variant
+from m2v.catalog.plan import Run, StudyPlan
+from m2v.detectors.probe import regression
+from m2v.detectors.text_lora.entry import Lora
+from m2v.detectors.vlm_lora.entry import VlmLora
+from m2v.entries.pretrained import Vlm
+from m2v.entries.variants import variant
 from m2v.evaluation import comparisons as comparing
 from m2v.evaluation import forest, scores
 from m2v.media import texts
-from m2v.training import probe
-from m2v_assets import showing, training
+from m2v_assets import training, vlm_requests
 from m2v_assets.describe import ACCELERATOR, code_version, fingerprint, key, table_asset
-from m2v_resources.programs import Programs
-from m2v_resources.tables import Tables
+from m2v_resources.launching.programs import Programs
+from m2v_resources.store.tables import Tables
 
 
 def test_predictions(run: Run) -> dg.AssetsDefinition:
@@ -39,7 +42,7 @@ def probe_test_predictions(run: Run) -> dg.AssetsDefinition:
         """One probability per test video."""
         videos = tables.read(schemas.VIDEOS, target).filter(split="test").sort("video_id")
         checkpoint = tables.read(schemas.CHECKPOINTS, run.name).row(0, named=True)
-        head = probe.load(Path(programs.home) / checkpoint["folder"])
+        head = regression.load(Path(programs.home) / checkpoint["folder"])
         matrix = texts.matrix(videos, features=tables.read(schemas.TEXT_FEATURES, features))
         rows = videos.select("video_id", "label", probability=pl.Series(head.probabilities(matrix), dtype=pl.Float64))
         return tables.write(rows, schemas.TEST_PREDICTIONS, run.name)
@@ -64,7 +67,7 @@ def lora_test_predictions(run: Run) -> dg.AssetsDefinition:
         out = programs.folder("infer", run.name, fingerprint(checkpoint["weights_sha256"], items.rows()))
         programs.run(
             context,
-            module="m2v.training.infer",
+            module="m2v.detectors.text_lora.infer",
             spec={
                 "encoder": run.base.model_dump(mode="json"),
                 "checkpoint": str(Path(programs.home) / checkpoint["folder"]),
@@ -102,15 +105,15 @@ def vlm_test_predictions(run: Run) -> dg.AssetsDefinition:
         """One probability per test video."""
         videos = tables.read(schemas.VIDEOS, target).filter(split="test").sort("video_id")
         checkpoint = tables.read(schemas.CHECKPOINTS, run.name).row(0, named=True)
-        answers, _ = showing.ask(
+        answers, _ = vlm_requests.ask(
             context,
             programs,
             name=f"{run.name}_test",
             model=model,
             prompt=prompt,
             target=run.target,
-            items=showing.videos(tables, videos, run),
-            examples=showing.demonstrated(tables, run.demonstrations, target, model=base),
+            items=vlm_requests.videos(tables, videos, run),
+            examples=vlm_requests.demonstrated(tables, run.demonstrations, target, model=base),
             adapter=Path(programs.home) / checkpoint["folder"] if checkpoint["weights_sha256"] else None,
         )
         found = answers.select("probability", video_id="item_id")

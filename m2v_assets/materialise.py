@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from m2v import errors
-from m2v.catalog.variants import StudyPlan
+from m2v.catalog.plan import StudyPlan
 from m2v.datasets import sources
 from m2v.errors import M2VError, UnknownName
 from m2v_assets import staleness
@@ -19,7 +19,7 @@ from m2v_assets.datasets import forgotten_versions
 from m2v_assets.definitions import assets, build
 from m2v_assets.describe import file_key, key
 from m2v_assets.media import media_versions
-from m2v_resources.annotators import Annotators
+from m2v_resources.annotators.annotators import Annotators
 
 Listener = Callable[[dict[str, Any]], None]
 

@@ -1,7 +1,5 @@
 """Items' texts as encoders see them, memes' pictures, and videos' frames and sound."""
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,17 +8,20 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from m2v import schemas, storage
-from m2v.catalog.entries import Encoder, MemeDataset, Source, VideoDataset
-from m2v.catalog.variants import StudyPlan, variant
+from m2v import schemas
+from m2v.catalog.plan import StudyPlan
 from m2v.datasets import integrity, mediapaths
 from m2v.datasets import sources as finding
+from m2v.entries.datasets import MemeDataset, Source, VideoDataset
+from m2v.entries.pretrained import Encoder
+from m2v.entries.variants import variant
 from m2v.errors import M2VError
+from m2v.files import digests, storage
 from m2v.media import texts
 from m2v_assets.describe import ACCELERATOR, OWNERS, code_version, fingerprint, key, observed, table_asset
-from m2v_resources.programs import Programs
-from m2v_resources.sources import Sources
-from m2v_resources.tables import Tables
+from m2v_resources.launching.programs import Programs
+from m2v_resources.store.sources import Sources
+from m2v_resources.store.tables import Tables
 
 # Raised when what the programs find in the same files changes.
 PICTURES, VIDEOS = "3", "3"
@@ -104,7 +105,7 @@ def media_version(folder: storage.Place) -> str:
             with suppress(OSError):
                 about = path.stat()
                 found.append([str(path.relative_to(folder)), about.st_size, about.st_mtime_ns])
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+    return digests.data_sha256(found)
 
 
 def meme_images(dataset: MemeDataset, plan: StudyPlan) -> dg.AssetsDefinition:

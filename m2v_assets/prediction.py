@@ -5,15 +5,16 @@ import polars as pl
 
 from m2v import schemas
 from m2v.annotation import agreement
-from m2v.catalog.entries import Source, VideoDataset
-from m2v.catalog.variants import Alignment, Asking, StudyPlan, variant
+from m2v.catalog.plan import Asking, StudyPlan
 from m2v.datasets import integrity, readers
+from m2v.entries.datasets import Source, VideoDataset
+from m2v.entries.variants import Alignment, variant
 from m2v.prediction import demonstrations
-from m2v_assets import showing
+from m2v_assets import vlm_requests
 from m2v_assets.describe import ACCELERATOR, code_version, file_key, key, table_asset
-from m2v_resources.programs import Programs
-from m2v_resources.sources import Sources
-from m2v_resources.tables import Tables
+from m2v_resources.launching.programs import Programs
+from m2v_resources.store.sources import Sources
+from m2v_resources.store.tables import Tables
 
 
 def predictions(alignment: Alignment, plan: StudyPlan) -> dg.AssetsDefinition:
@@ -76,7 +77,7 @@ def asked_predictions(alignment: Alignment, asking: Asking) -> dg.AssetsDefiniti
         asked = tables.read(schemas.MEMES, memes)
         images = tables.read(schemas.MEME_IMAGES, memes) if shows else None
         items = demonstrations.of_memes(asked, images)
-        answers, manifest = showing.ask(
+        answers, manifest = vlm_requests.ask(
             context,
             programs,
             name=alignment.name,
@@ -84,7 +85,7 @@ def asked_predictions(alignment: Alignment, asking: Asking) -> dg.AssetsDefiniti
             prompt=asking.prompt,
             target=alignment.target,
             items=items,
-            examples=showing.demonstrated(tables, given, target, model=asking.model, pictures=shows),
+            examples=vlm_requests.demonstrated(tables, given, target, model=asking.model, pictures=shows),
             mode=asking.plan.mode,
             server=asking.plan.server,
         )

@@ -10,19 +10,21 @@ import polars as pl
 
 from m2v import schemas
 from m2v.annotation import agreement, routing, voting
-from m2v.catalog.entries import Licence, PublishPlan
-from m2v.catalog.variants import Alignment, Run, StudyPlan, variant
+from m2v.catalog.plan import Run, StudyPlan
 from m2v.datasets import integrity
+from m2v.entries.base import Licence
+from m2v.entries.study import PublishPlan
+from m2v.entries.variants import Alignment, variant
 from m2v.errors import M2VError
-from m2v.findings import Finding
+from m2v.lineage.findings import Finding
 from m2v.publishing import adapter
 from m2v.publishing.adapter import AdapterRelease
 from m2v.publishing.release import DatasetRelease, Part, allowed, describe, labels, licence_of
 from m2v.schemas import Table
 from m2v_assets.describe import code_version, key, table_asset
-from m2v_resources.releases import Releases, recorded
-from m2v_resources.store import TableStore, Version
-from m2v_resources.tables import Tables
+from m2v_resources.hub.releases import Releases, recorded
+from m2v_resources.store.tables import Tables
+from m2v_resources.store.versions import TableStore, Version
 
 HUB_KINDS = frozenset({"huggingface"})
 ALIGNED = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS, schemas.VOTED_LABELS)

@@ -5,14 +5,15 @@ import polars as pl
 
 from m2v import schemas
 from m2v.annotation import agreement, routing, voting
-from m2v.catalog.variants import Alignment, StudyPlan, variant
+from m2v.catalog.plan import StudyPlan
 from m2v.datasets import integrity, readers
+from m2v.entries.variants import Alignment, variant
 from m2v.evaluation import report as reporting
-from m2v.findings import Finding, LabelFlow
+from m2v.lineage.findings import Finding, LabelFlow
 from m2v_assets.describe import OWNERS, code_version, key
-from m2v_resources.reports import Reports
-from m2v_resources.sources import Sources
-from m2v_resources.tables import Tables
+from m2v_resources.store.reports import Reports
+from m2v_resources.store.sources import Sources
+from m2v_resources.store.tables import Tables
 
 N_EXAMPLES = 5
 

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from m2v import schemas
-from m2v.catalog import snapshots
-from m2v.catalog.entries import MemeDataset, Pretrained, Vlm, VlmLora
-from m2v.catalog.variants import StudyPlan, variant
+from m2v.catalog.plan import StudyPlan
 from m2v.datasets import mediapaths, sources
+from m2v.detectors.vlm_lora.entry import VlmLora
+from m2v.entries.datasets import MemeDataset
+from m2v.entries.pretrained import Pretrained, Vlm
+from m2v.entries.variants import variant
 from m2v.errors import MissingSource
-from m2v_resources.store import open_store
+from m2v.models import snapshots
+from m2v_resources.store.versions import open_store
 
 # Above this a model is of no use on a CPU.
 CPU_GIB = 4.0

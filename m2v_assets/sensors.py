@@ -4,15 +4,15 @@ from pathlib import Path
 
 import dagster as dg
 
-from m2v.catalog.variants import StudyPlan
+from m2v.catalog.plan import StudyPlan
 from m2v.datasets import sources
 from m2v.errors import M2VError
 from m2v_assets import staleness
 from m2v_assets.datasets import forgotten_versions
 from m2v_assets.describe import file_key, key
 from m2v_assets.media import media_versions
-from m2v_resources.annotators import Annotators
-from m2v_resources.home import home
+from m2v_resources.annotators.annotators import Annotators
+from m2v_resources.store.home import home
 
 INTERVAL_S = 30
 # The stage in which people work; docs/team.md says what its runs go before.

@@ -4,14 +4,14 @@ Dagster itself marks a node stale when its own code or its parents' data changed
 change once it is made; so a plan is a wave, and after each wave one looks again. An equal result stops it.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from graphlib import TopologicalSorter
 
 import dagster as dg
+
+from m2v.files import digests
 
 CODE = "dagster/code_version"
 DATA = "dagster/data_version"
@@ -132,7 +132,7 @@ def fingerprint(graph: Graph, record: Record, wave: Iterable[dg.AssetKey]) -> st
         ]
         for asset in sorted(wave)
     ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return digests.data_sha256(parts)
 
 
 def wave(graph: Graph, pending: Mapping[dg.AssetKey, Stale]) -> list[dg.AssetKey]:

@@ -7,16 +7,22 @@ import dagster as dg
 import polars as pl
 
 from m2v import schemas
-from m2v.catalog.entries import Lora, Probe, Study, Vlm, VlmLora
-from m2v.catalog.variants import Run, TrainingSet, variant
+from m2v.catalog.plan import Run
 from m2v.datasets import integrity
+from m2v.detectors import examples, selection
+from m2v.detectors.probe import regression
+from m2v.detectors.probe.entry import Probe
+from m2v.detectors.text_lora.entry import Lora
+from m2v.detectors.vlm_lora.entry import VlmLora
+from m2v.entries.pretrained import Vlm
+from m2v.entries.study import Study
+from m2v.entries.variants import TrainingSet, variant
 from m2v.media import texts
-from m2v.programfiles import finish
-from m2v.training import examples, probe, selection
-from m2v_assets import showing
+from m2v.programs.contract import finish
+from m2v_assets import vlm_requests
 from m2v_assets.describe import ACCELERATOR, code_version, fingerprint, key, spec, table_asset
-from m2v_resources.programs import Programs
-from m2v_resources.tables import Tables
+from m2v_resources.launching.programs import Programs
+from m2v_resources.store.tables import Tables
 
 
 def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefinition:
@@ -109,14 +115,14 @@ def probe_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         if is_trained:
             rows = tables.read(schemas.TRAINING_EXAMPLES, run.training_set.name)
             matrix, labels = texts.matrix(rows, features=features), rows["label"].to_numpy()
-            head = probe.fit(matrix, labels, probe=model, validation=selection)
+            head = regression.fit(matrix, labels, probe=model, validation=selection)
             content["training_examples"] = tables.version(schemas.TRAINING_EXAMPLES, run.training_set.name).rows_hash
         else:
             rows = schemas.TRAINING_EXAMPLES.empty()
-            head = probe.zero_shot(*texts.definitions(features), validation=selection)
+            head = regression.zero_shot(*texts.definitions(features), validation=selection)
         content["text_features"] = [tables.version(schemas.TEXT_FEATURES, each).rows_hash for each in features_of(run)]
         folder = programs.folder("checkpoints", run.name, fingerprint(content))
-        manifest = probe.save(head, folder, content=content)
+        manifest = regression.save(head, folder, content=content)
         return _write(tables, run, manifest=manifest, folder=folder, home=programs.home, n_train=rows.height)
 
     return asset
@@ -148,7 +154,7 @@ def lora_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         folder = programs.folder("checkpoints", run.name, fingerprint(content))
         manifest = programs.run(
             context,
-            module="m2v.training.finetune",
+            module="m2v.detectors.text_lora.finetune",
             spec={
                 "model": content["model"],
                 "base": content["base"],
@@ -195,10 +201,10 @@ def vlm_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         if not is_trained:
             return untrained(context, tables, programs, held_out=held_out)
         examples_version = tables.version(schemas.TRAINING_EXAMPLES, run.training_set.name)
-        train = showing.examples(tables, tables.read(schemas.TRAINING_EXAMPLES, run.training_set.name), run)
+        train = vlm_requests.examples(tables, tables.read(schemas.TRAINING_EXAMPLES, run.training_set.name), run)
         selected = None
         if held_out is not None:
-            selected = showing.videos(tables, held_out, run).drop("item_id").with_columns(label=held_out["label"])
+            selected = vlm_requests.videos(tables, held_out, run).drop("item_id").with_columns(label=held_out["label"])
         home = Path(programs.home)
         settings = {
             "model": model.model_dump(mode="json"),
@@ -209,18 +215,18 @@ def vlm_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         }
         content = {
             "training_examples": examples_version.rows_hash,
-            "train": fingerprint(showing.plain(train)),
-            "validation": fingerprint(showing.plain(selected)) if selected is not None else None,
+            "train": fingerprint(vlm_requests.plain(train)),
+            "validation": fingerprint(vlm_requests.plain(selected)) if selected is not None else None,
         }
         folder = programs.folder("checkpoints", run.name, fingerprint(settings, content))
         given = {"train": train, "validation": selected}
         manifest = programs.run(
             context,
-            module="m2v.training.instruct",
+            module="m2v.detectors.vlm_lora.instruct",
             spec={
                 **settings,
                 **{
-                    name: str(programs.input(showing.at_home(rows, home), folder / f"{name}_items.parquet"))
+                    name: str(programs.input(vlm_requests.at_home(rows, home), folder / f"{name}_items.parquet"))
                     if rows is not None
                     else None
                     for name, rows in given.items()
@@ -240,15 +246,15 @@ def vlm_checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         """The threshold of the model as it is."""
         found, chosen = 0.5, {}
         if held_out is not None and model.fidelity == "best":
-            answers, _ = showing.ask(
+            answers, _ = vlm_requests.ask(
                 context,
                 programs,
                 name=f"{run.name}_validation",
                 model=evaluated(model, base),
                 prompt=prompt,
                 target=run.target,
-                items=showing.videos(tables, held_out, run),
-                examples=showing.demonstrated(tables, run.demonstrations, target, model=base),
+                items=vlm_requests.videos(tables, held_out, run),
+                examples=vlm_requests.demonstrated(tables, run.demonstrations, target, model=base),
             )
             labels = held_out["label"].to_numpy()
             probabilities = held_out.join(answers, left_on="video_id", right_on="item_id", maintain_order="left")

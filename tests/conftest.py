@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, Page, sync_playwright
 from xdist.remote import Producer
 
-from m2v_resources import label_studio_server as server
+from m2v_resources.annotators import label_studio_server as server
 from tests import order, shared, warm
 
 Start = Callable[..., Path]

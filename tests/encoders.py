@@ -6,7 +6,7 @@ import subprocess
 import uuid
 from pathlib import Path
 
-from m2v.catalog.entries import Encoder
+from m2v.entries.pretrained import Encoder
 from tests import warm
 
 CHECKOUT = Path(__file__).parents[1]

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
-from m2v_resources.label_studio import Address, Server
-from m2v_resources.rounds import address
+from m2v_resources.annotators.label_studio import Address, Server
+from m2v_resources.annotators.rounds import address
 
 PASSWORD = "leek-and-potato-soup"
 

@@ -8,7 +8,10 @@ from typing import Any
 import polars as pl
 from PIL import Image
 
-from m2v.catalog.entries import LabelDefinition, Prompt, Vlm, VlmLora
+from m2v.detectors.vlm_lora.entry import VlmLora
+from m2v.entries.datasets import LabelDefinition
+from m2v.entries.pretrained import Vlm
+from m2v.entries.prompts import Prompt
 from m2v.prediction import demonstrations
 from tests import encoders
 

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
-from m2v.findings import Finding, LabelFlow
+from m2v.lineage.findings import Finding, LabelFlow
 
 # Landis and Koch (1977, Biometrics 33:159-174) call agreement below this slight.
 SLIGHT_KAPPA = 0.2

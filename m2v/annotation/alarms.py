@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from m2v.catalog.entries import RoundPlan
-from m2v.findings import Finding
+from m2v.entries.study import RoundPlan
+from m2v.lineage.findings import Finding
 
 # Fewer answers than this say nothing about a person.
 MIN_ANSWERS = 10

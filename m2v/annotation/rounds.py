@@ -11,8 +11,8 @@ from typing import Literal
 
 import polars as pl
 
-from m2v.digests import text_sha256
 from m2v.errors import LabelStudioError
+from m2v.files.digests import text_sha256
 
 ITEM_COLUMNS = {
     "item_key": pl.String,  # what the server knows an item by; says nothing about the meme

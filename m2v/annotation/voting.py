@@ -4,7 +4,7 @@ import polars as pl
 
 from m2v import schemas
 from m2v.errors import InvalidRows
-from m2v.findings import Finding
+from m2v.lineage.findings import Finding
 
 
 def majority(predictions: pl.DataFrame, answers: pl.DataFrame, *, min_answers: int) -> pl.DataFrame:

@@ -7,34 +7,26 @@ A study may live outside the package: its folder is then a catalog of its own, w
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from m2v import documents
-from m2v.catalog.entries import (
-    Encoder,
-    Entry,
-    Lora,
-    MemeDataset,
-    Model,
-    Perceiver,
-    PredictionPlan,
-    Probe,
-    Prompt,
-    Source,
-    Strategy,
-    Study,
-    TrainingPlan,
-    VideoDataset,
-    Vlm,
-    VlmLora,
-)
-from m2v.catalog.variants import Alignment, Asking, Run, StudyPlan, TrainingSet, variant
+from m2v.catalog.plan import Asking, Run, StudyPlan
+from m2v.detectors.probe.entry import Probe
+from m2v.detectors.text_lora.entry import Lora
+from m2v.detectors.vlm_lora.entry import VlmLora
+from m2v.entries.base import Entry
+from m2v.entries.datasets import MemeDataset, Source, VideoDataset
+from m2v.entries.pretrained import Encoder, Perceiver, Vlm
+from m2v.entries.prompts import Prompt
+from m2v.entries.study import PredictionPlan, Strategy, Study, TrainingPlan
+from m2v.entries.variants import Alignment, TrainingSet, variant
 from m2v.errors import BadInput, InvalidCatalog, UnknownName
+from m2v.files import documents
+from m2v.files.checkout import CHECKOUT
 
 PACKAGE = Path(__file__).parent
-CHECKOUT = PACKAGE.parent.parent
+Model: TypeAlias = Annotated[Encoder | Probe | Lora | Vlm | VlmLora | Perceiver, Field(discriminator="kind")]
 
 # Wrong keys of one file that an error names.
 N_PROBLEMS = 5

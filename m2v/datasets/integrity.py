@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from m2v import schemas
-from m2v.findings import Finding
+from m2v.lineage.findings import Finding
 
 ORDER = ["train", "validation", "test"]
 IS_EMPTY = pl.col("text").str.strip_chars() == ""

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from m2v import documents
 from m2v.datasets.textfiles import MAX_CELL_CHARACTERS, N_QUOTED, Row, lines
 from m2v.errors import BadInput, MissingColumn
+from m2v.files import documents
 
 PARTS = ("title", "description", "transcript")
 # JSON can say what UTF-8 cannot: half of a surrogate pair.

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from m2v.catalog.entries import Dataset, SplitShares
 from m2v.datasets import jsonfiles
 from m2v.datasets.csvfiles import PLAIN_TABS, TABS, read
 from m2v.datasets.textfiles import N_QUOTED, Row, check_unique
+from m2v.entries.datasets import Dataset, SplitShares
 from m2v.errors import BadInput, InvalidCatalog
 
 SPLITS = {"train": "train", "validation": "validation", "test": "test"}

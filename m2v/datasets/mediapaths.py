@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from m2v import storage
-from m2v.catalog.entries import Dataset
+from m2v.entries.datasets import Dataset
 from m2v.errors import Unusable
+from m2v.files import storage
 
 # Raised when names are found that were not before, or other ones.
 VERSION = "1"

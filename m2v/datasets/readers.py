@@ -7,12 +7,12 @@ from pathlib import Path
 import polars as pl
 
 from m2v import schemas
-from m2v.catalog.entries import Columns, Dataset, MemeDataset, VideoDataset
-from m2v.catalog.variants import Alignment
 from m2v.datasets import csvfiles, jsonfiles, layouts
 from m2v.datasets.textfiles import N_QUOTED, Row, check_unique
-from m2v.digests import text_sha256
+from m2v.entries.datasets import Columns, Dataset, MemeDataset, VideoDataset
+from m2v.entries.variants import Alignment
 from m2v.errors import BadInput, M2VError, MissingColumn, UnknownName
+from m2v.files.digests import text_sha256
 
 
 def memes(dataset: MemeDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:

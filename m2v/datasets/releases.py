@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from m2v import documents
+from m2v.files import documents
 
 Counts: TypeAlias = Mapping[str, tuple[int, int]]
 

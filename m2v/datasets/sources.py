@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from m2v import storage
-from m2v.catalog.entries import Dataset, Source
 from m2v.datasets import sample
+from m2v.entries.datasets import Dataset, Source
 from m2v.errors import BadInput, ChecksumMismatch, MissingSource, StoreError
+from m2v.files import storage
 
 TIMEOUT_S = 60
 

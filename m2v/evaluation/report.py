@@ -13,7 +13,7 @@ from m2v import schemas
 from m2v.evaluation import forest, headline, wording
 from m2v.evaluation.marks import ORDER, marks
 from m2v.evaluation.wording import decimal, difference, figure, interval, p_value, percent
-from m2v.findings import Finding, LabelFlow
+from m2v.lineage.findings import Finding, LabelFlow
 
 REJECTS = {"dataset": pl.String, "reason": pl.String, "n_items": pl.UInt32}
 

@@ -4,8 +4,9 @@ import numpy as np
 import polars as pl
 
 from m2v import schemas
-from m2v.catalog.entries import VideoDataset
-from m2v.catalog.variants import Run, variant
+from m2v.catalog.plan import Run
+from m2v.entries.datasets import VideoDataset
+from m2v.entries.variants import variant
 from m2v.errors import InvalidRows
 from m2v.evaluation.intervals import intervals
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from m2v import lean, loading, mapping, programfiles, progress, shards
-from m2v.catalog import weights
-from m2v.catalog.entries import Encoder
+from m2v.entries.pretrained import Encoder
+from m2v.files import row_cache
+from m2v.models import lean, loading, weights
+from m2v.programs import contract, pools, progress
 
 if TYPE_CHECKING:
     import torch
@@ -28,20 +29,20 @@ SHARD_TEXTS = 512
 
 
 def main() -> None:
-    spec, out = programfiles.arguments(__doc__ or "")
-    if programfiles.complete(out):
+    spec, out = contract.arguments(__doc__ or "")
+    if contract.complete(out):
         return
     began = time.monotonic()
     encoder = Encoder.model_validate(spec["encoder"])
     texts = pl.read_parquet(spec["texts"]).unique("text_sha256").sort("text_sha256")
-    folder = shards.folder(Path(spec["cache"]), encoder.name, encoder.identity)
-    unknown = texts.join(shards.read(folder, EMBEDDINGS), on="text_sha256", how="anti")
+    folder = row_cache.folder(Path(spec["cache"]), encoder.name, encoder.identity)
+    unknown = texts.join(row_cache.read(folder, EMBEDDINGS), on="text_sha256", how="anti")
     # Only now torch is imported: a run that finds everything known takes no second.
     with progress.reporting() as report:
         n_cut = encode(unknown, encoder=encoder, folder=folder, report=report) if unknown.height else 0
-    found = texts.select("text_sha256").join(shards.read(folder, EMBEDDINGS), on="text_sha256").sort("text_sha256")
+    found = texts.select("text_sha256").join(row_cache.read(folder, EMBEDDINGS), on="text_sha256").sort("text_sha256")
     found.write_parquet(out / "embeddings.parquet")
-    programfiles.finish(
+    contract.finish(
         out,
         files=["embeddings.parquet"],
         packages=["torch", "transformers", "polars"],
@@ -75,15 +76,15 @@ def encode(texts: pl.DataFrame, *, encoder: Encoder, folder: Path, report: progr
         done += n_more
         report.step(done, texts.height, unit="texts", texts_per_s=done / (time.monotonic() - began))
 
-    if mapping.is_spread():
-        cluster = mapping.Cluster()
-        planned = mapping.shared(batches, n_copies=cluster.n_copies, largest=SHARD_TEXTS, n_items=len)
+    if pools.is_spread():
+        cluster = pools.Cluster()
+        planned = pools.shared(batches, n_copies=cluster.n_copies, largest=SHARD_TEXTS, n_items=len)
         rows = [[texts[places].rows() for places in shard] for shard in planned]
         for told in cluster.mapped("m2v.media.encode:Copy", given, rows):
             hear(told["n_texts"])
     else:
         copy = Copy(given, hear=hear)
-        for shard in mapping.shared(batches, largest=SHARD_TEXTS, n_items=len):
+        for shard in pools.shared(batches, largest=SHARD_TEXTS, n_items=len):
             copy([texts[places].rows() for places in shard])
     return sum(length > encoder.max_tokens for length in lengths)
 
@@ -127,7 +128,7 @@ class Copy:
                 self.hear(len(batch))
         rows = pl.DataFrame({"text_sha256": [digest for batch in shard for digest, _ in batch]})
         embeddings = pl.Series("embedding", torch.cat(parts).numpy()).cast(EMBEDDINGS["embedding"])
-        shards.append(self.folder, rows.with_columns(embeddings), EMBEDDINGS)
+        row_cache.append(self.folder, rows.with_columns(embeddings), EMBEDDINGS)
         return {"n_texts": rows.height}
 
 

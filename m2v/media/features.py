@@ -16,18 +16,22 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from m2v import programfiles, progress, schemas, storage
-from m2v.catalog.entries import FramePlan, Perceiver
-from m2v.media import audio, frames, perception, work
+from m2v import schemas
+from m2v.entries.pretrained import Perceiver
+from m2v.entries.study import FramePlan
+from m2v.files import digests, storage
+from m2v.media import audio, frames, perception
 from m2v.media.images import NoPicture, below
+from m2v.media.stamps import Stamps, stamps_below
+from m2v.programs import contract, progress, workers
 
 PLACE = "media/videos"
 STATISTICS = ("mel_mean", "mel_std", "mfcc_mean", "mfcc_std")
 
 
 def main() -> None:
-    spec, out = programfiles.arguments(__doc__ or "")
-    if programfiles.complete(out):
+    spec, out = contract.arguments(__doc__ or "")
+    if contract.complete(out):
         return
     began = time.monotonic()
     plan, media, home = FramePlan.model_validate(spec["frames"]), storage.given(spec["media"]), Path(spec["home"])
@@ -36,13 +40,13 @@ def main() -> None:
         row["video_id"]: row
         for row in pl.read_parquet(spec["videos"]).unique("video_id").sort("video_id").iter_rows(named=True)
     }
-    stamps = work.stamps(media)
+    stamps = stamps_below(media)
     tasks = {
         name: _task(row, plan=plan, media=media, stamps=stamps, version=spec["version"]) for name, row in videos.items()
     }
-    places = {name: f"{PLACE}/{work.key(task)}" for name, task in tasks.items()}
+    places = {name: f"{PLACE}/{workers.key(task)}" for name, task in tasks.items()}
     with progress.reporting() as report:
-        found = work.results(tasks, features, folder=storage.place(home, PLACE), report=report, unit="videos")
+        found = workers.results(tasks, features, folder=storage.place(home, PLACE), report=report, unit="videos")
         embedded, spoken = {}, {}
         if clip:
             files = {
@@ -54,7 +58,7 @@ def main() -> None:
         if whisper:
             silent = [name for name, task in tasks.items() if not task["has_text"]]
             sounds = {name: _sound(tasks[name], found[name]) for name in silent if "sound" in found[name]}
-            digests = {name: programfiles.sha256(path) for name, path in sounds.items()}
+            digests = {name: digests.file_sha256(path) for name, path in sounds.items()}
             heard = perception.transcribe(
                 {digest: sounds[name] for name, digest in digests.items()}, model=whisper, home=home, report=report
             )
@@ -65,7 +69,7 @@ def main() -> None:
     ]
     table = pl.DataFrame(rows, schema=dict(schemas.VIDEO_FEATURES.columns))
     table.write_parquet(out / "features.parquet")
-    programfiles.finish(
+    contract.finish(
         out,
         files=["features.parquet"],
         packages=["av", "pillow"],
@@ -112,7 +116,7 @@ def _saved(frame: frames.Frame, place: Path) -> dict[str, Any]:
     if not path.exists():
         frame.image.save(path, quality=95, subsampling=0)
     variance = float(np.asarray(frame.image.convert("L"), dtype=np.float32).var())
-    return {"file": path.name, "time_s": frame.time_s, "sha256": programfiles.sha256(path), "variance": variance}
+    return {"file": path.name, "time_s": frame.time_s, "sha256": digests.file_sha256(path), "variance": variance}
 
 
 def _file(task: dict[str, Any], name: str) -> Path:
@@ -127,7 +131,7 @@ def _sound(task: dict[str, Any], found: dict[str, Any]) -> Path:
 
 
 def _task(
-    row: dict[str, Any], *, plan: FramePlan, media: storage.Place, stamps: work.Stamps, version: str
+    row: dict[str, Any], *, plan: FramePlan, media: storage.Place, stamps: Stamps, version: str
 ) -> dict[str, Any]:
     task = {
         "video": row["video"],

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from m2v import buckets, storage
+from m2v.files import buckets, storage
 
 # A picture of more than this is more likely an attack on memory than a meme.
 MAX_PIXELS = 64_000_000

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from m2v import lean, loading, shards, storage
-from m2v.catalog import weights
-from m2v.catalog.entries import Perceiver
+from m2v.entries.pretrained import Perceiver
+from m2v.files import row_cache, storage
 from m2v.media import audio
-from m2v.progress import Report
+from m2v.models import lean, loading, weights
+from m2v.programs.progress import Report
 
 BATCH = 64
 # What is kept below the home's ``media``, of each file by its content.
@@ -52,7 +52,7 @@ def pooled(vectors: list[list[float]]) -> list[float]:
 def _kept(
     files: Mapping[str, Any],
     root: Path,
-    schema: shards.Schema,
+    schema: row_cache.Schema,
     compute: Callable[..., None],
     *,
     model: Perceiver,
@@ -60,17 +60,17 @@ def _kept(
     report: Report,
 ) -> dict[str, Any]:
     """What a model finds in each file, by its sha256, computed unless it is known."""
-    folder = shards.folder(root, model.name, model.identity)
-    known = shards.known(folder, schema)
+    folder = row_cache.folder(root, model.name, model.identity)
+    known = row_cache.known(folder, schema)
     unknown = {digest: path for digest, path in files.items() if digest not in known}
     if unknown:
-        with shards.journal(folder, schema) as keep:
+        with row_cache.journal(folder, schema) as keep:
             compute(unknown, keep, model=weights.whole(model, home=home), report=report)
-    found = dict(shards.read(folder, schema).iter_rows())
+    found = dict(row_cache.read(folder, schema).iter_rows())
     return {digest: found[digest] for digest in files}
 
 
-def _embed(frames: Mapping[str, storage.Place], keep: shards.Keep, *, model: Path, report: Report) -> None:
+def _embed(frames: Mapping[str, storage.Place], keep: row_cache.Keep, *, model: Path, report: Report) -> None:
     with lean.imports():
         import torch
         import transformers.modeling_utils
@@ -93,7 +93,7 @@ def _embed(frames: Mapping[str, storage.Place], keep: shards.Keep, *, model: Pat
             report.step(start + len(batch), len(items), unit="frames embedded")
 
 
-def _transcribe(sounds: Mapping[str, Path], keep: shards.Keep, *, model: Path, report: Report) -> None:
+def _transcribe(sounds: Mapping[str, Path], keep: row_cache.Keep, *, model: Path, report: Report) -> None:
     with lean.imports():
         import torch
         import transformers.modeling_utils

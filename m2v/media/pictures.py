@@ -11,8 +11,11 @@ from typing import Any
 
 import polars as pl
 
-from m2v import programfiles, progress, schemas, storage
-from m2v.media import images, work
+from m2v import schemas
+from m2v.files import storage
+from m2v.media import images
+from m2v.media.stamps import Stamps, stamps_below
+from m2v.programs import contract, progress, workers
 
 PLACE = "media/pictures"
 # Pictures to a task: one file of results for so many.
@@ -20,25 +23,25 @@ CHUNK = 64
 
 
 def main() -> None:
-    spec, out = programfiles.arguments(__doc__ or "")
-    if programfiles.complete(out):
+    spec, out = contract.arguments(__doc__ or "")
+    if contract.complete(out):
         return
     began = time.monotonic()
     rows = pl.read_parquet(spec["memes"]).sort("meme_id")
     media, home = storage.given(spec["media"]), Path(spec["home"])
-    stamps = work.stamps(media)
+    stamps = stamps_below(media)
     chunks = [rows.slice(start, CHUNK).rows() for start in range(0, rows.height, CHUNK)]
     tasks = {
         str(number): _task(chunk, media, stamps=stamps, version=spec["version"]) for number, chunk in enumerate(chunks)
     }
     with progress.reporting() as report:
-        found = work.results(
+        found = workers.results(
             tasks, pictures, folder=storage.place(home, PLACE), report=report, unit="batches of pictures"
         )
     made = [row for name, task in tasks.items() for row in _rows(task, found[name])]
     table = pl.DataFrame(made, schema=dict(schemas.MEME_IMAGES.columns)).sort("meme_id")
     table.write_parquet(out / "pictures.parquet")
-    programfiles.finish(
+    contract.finish(
         out,
         files=["pictures.parquet"],
         packages=["pillow", "imagehash"],
@@ -79,7 +82,7 @@ def pictures(task: dict[str, Any], place: Path) -> dict[str, Any]:
     return {"pictures": found}
 
 
-def _task(chunk: list[tuple[Any, ...]], media: storage.Place, *, stamps: work.Stamps, version: str) -> dict[str, Any]:
+def _task(chunk: list[tuple[Any, ...]], media: storage.Place, *, stamps: Stamps, version: str) -> dict[str, Any]:
     listed = [[meme_id, name, stamps(name) if name else None] for meme_id, name in chunk]
     return {"pictures": listed, "media": storage.absolute(media), "side": images.SIDE, "version": version}
 
@@ -87,7 +90,7 @@ def _task(chunk: list[tuple[Any, ...]], media: storage.Place, *, stamps: work.St
 def _rows(task: dict[str, Any], result: dict[str, Any]) -> list[dict[str, Any]]:
     if "problem" in result:
         return [{"meme_id": meme_id, "problem": "unreadable"} for meme_id, _, _ in task["pictures"]]
-    place = f"{PLACE}/{work.key(task)}"
+    place = f"{PLACE}/{workers.key(task)}"
     return [{**found, "path": f"{place}/{found['file']}"} if "file" in found else found for found in result["pictures"]]
 
 

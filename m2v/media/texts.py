@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 
 from m2v import schemas
-from m2v.catalog.entries import LabelDefinition
-from m2v.digests import text_sha256
+from m2v.entries.datasets import LabelDefinition
+from m2v.files.digests import text_sha256
 
 
 def to_encode(items: pl.DataFrame, *, item_id: str, label: LabelDefinition | None) -> pl.DataFrame:

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 import transformers
 
-from m2v import lean, loading
-from m2v.catalog import weights
-from m2v.catalog.entries import Vlm
-from m2v.cores import n_cores
+from m2v.entries.pretrained import Vlm
 from m2v.errors import M2VError
+from m2v.models import lean, loading, weights
+from m2v.programs.cores import n_cores
 
 # Whose cache may be filled once and shared: plain positions, and nothing but the cache carries what came before.
 SHARES_PREFIX = {"mllama", "llava_next_video", "llava_next", "llava", "smolvlm"}

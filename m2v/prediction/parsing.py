@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from m2v.catalog.entries import LabelDefinition
+from m2v.entries.datasets import LabelDefinition
 
 Outcome = Literal["positive", "negative", "refused", "unparsed"]
 MAX_NEW_TOKENS = 25

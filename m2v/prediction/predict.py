@@ -17,18 +17,20 @@ from typing import Any
 
 import polars as pl
 
-from m2v import lean, mapping, programfiles, progress, shards, storage
-from m2v.catalog.entries import Vlm
+from m2v.entries.pretrained import Vlm
 from m2v.errors import StoreError
-from m2v.prediction import prompts, served
+from m2v.files import digests, row_cache, storage
+from m2v.models import lean
+from m2v.prediction import prompts, servers
 from m2v.prediction.task import ANSWERS, Task
+from m2v.programs import contract, pools, progress
 
 ADAPTER = "adapter_model.safetensors"
 
 
 def main() -> None:
-    spec, out = programfiles.arguments(__doc__ or "")
-    if programfiles.complete(out):
+    spec, out = contract.arguments(__doc__ or "")
+    if contract.complete(out):
         return
     began = time.monotonic()
     task = Task.model_validate(spec)
@@ -39,10 +41,10 @@ def main() -> None:
         for row in pl.read_parquet(task.demonstrations).iter_rows(named=True)
     ]
     items = {row["item_id"]: shown(row) for row in pl.read_parquet(task.items).iter_rows(named=True)}
-    adapter = programfiles.sha256(task.adapter / ADAPTER) if task.adapter else None
+    adapter = digests.file_sha256(task.adapter / ADAPTER) if task.adapter else None
     requests = requested(items, task=task, demonstrations=demonstrations, adapter=adapter)
     folder = task.home / "requests" / task.model.name
-    known = shards.known(folder, ANSWERS)
+    known = row_cache.known(folder, ANSWERS)
     # Two items that are the same request are asked about once.
     unknown = {digest: name for name, digest in requests.items() if digest not in known}
     counts: dict[str, Any] = {}
@@ -51,10 +53,10 @@ def main() -> None:
             asked = {digest: items[name] for digest, name in unknown.items()}
             counts = ask(asked, names=unknown, task=task, demonstrations=demonstrations, folder=folder, report=report)
     found = pl.DataFrame({"item_id": list(requests), "request_sha256": list(requests.values())}).join(
-        shards.read(folder, ANSWERS), on="request_sha256", how="left", maintain_order="left"
+        row_cache.read(folder, ANSWERS), on="request_sha256", how="left", maintain_order="left"
     )
     found.select("item_id", "probability", "outcome", "request_sha256").write_parquet(out / "answers.parquet")
-    programfiles.finish(
+    contract.finish(
         out,
         files=["answers.parquet"],
         packages=["torch", "transformers"],
@@ -89,7 +91,7 @@ def ask(
     Args:
         names: The items' ids by request, for errors.
     """
-    if not mapping.is_spread():
+    if not pools.is_spread():
         given = [*items.values(), *(each.shown for each in demonstrations)]
         storage.fetch(path for each in given for path in each.pictures)
     if task.server:
@@ -100,7 +102,7 @@ def ask(
         }
         model = task.server.model or task.model.hub or task.model.name
         with _keeping(folder, n_items=len(items), report=report) as keep:
-            served.ask(
+            servers.ask(
                 questions,
                 names=names,
                 server=task.server,
@@ -115,23 +117,23 @@ def ask(
         # Under every model, and imported by the first one that is loaded.
         import transformers.modeling_utils  # noqa: F401
 
-        from m2v.prediction import copies, models
+        from m2v.prediction import models, replicas
 
-    planned = copies.plan(items, names=names, task=task, demonstrations=demonstrations)
-    if mapping.is_spread():
-        return copies.spread(planned, task=task, folder=folder, report=report)
+    planned = replicas.plan(items, names=names, task=task, demonstrations=demonstrations)
+    if pools.is_spread():
+        return replicas.spread(planned, task=task, folder=folder, report=report)
     models.share_cores()
-    copy = copies.Asker(planned.reader, task=task, words=planned.words)
+    copy = replicas.Asker(planned.reader, task=task, words=planned.words)
     with _keeping(folder, n_items=len(items), report=report) as keep:
         copy.ask(planned.batches, keep=keep)
     return {"n_cut": planned.n_cut, **copy.counts()}
 
 
 @contextmanager
-def _keeping(folder: Path, *, n_items: int, report: progress.Report) -> Iterator[served.Keep]:
+def _keeping(folder: Path, *, n_items: int, report: progress.Report) -> Iterator[servers.Keep]:
     """Keeps each answer as it comes, and says how far it is."""
     n_done, began = 0, time.monotonic()
-    with shards.journal(folder, ANSWERS) as add:
+    with row_cache.journal(folder, ANSWERS) as add:
 
         def keep(digest: str, probability: float | None, outcome: str) -> None:
             nonlocal n_done
@@ -149,7 +151,7 @@ def refuse_other(adapter: Path, entry: Vlm) -> None:
         StoreError: Its files are not those of its manifest, or it was trained on other weights.
     """
     way_out = "Check the path, or train it again: `m2v run --force --select checkpoints/<run>`."
-    manifest = programfiles.complete(adapter)
+    manifest = contract.complete(adapter)
     if manifest is None or ADAPTER not in manifest["files"]:
         raise StoreError(f"{adapter} is no LoRA checkpoint, or damaged: its files are not its manifest's. {way_out}")
     base = manifest.get("base", {})

@@ -1,13 +1,13 @@
 """What a model is asked: demonstrations and an item, as chat messages, under a target's definition."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from m2v.catalog.entries import LabelDefinition, Prompt
-from m2v.digests import text_sha256
+from m2v.entries.datasets import LabelDefinition
+from m2v.entries.prompts import Prompt
+from m2v.files import digests
+from m2v.files.digests import text_sha256
 
 Media = Literal["image", "video"]
 Cut = Callable[[str], str]
@@ -124,7 +124,7 @@ def request_sha256(
         "model": model,
         "decoding": decoding,
     }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return digests.data_sha256(said)
 
 
 def identity(shown: Shown) -> list[Any]:

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from PIL import Image, ImageOps
 
-from m2v import storage
-from m2v.catalog.entries import LabelDefinition
+from m2v.entries.datasets import LabelDefinition
 from m2v.errors import M2VError
+from m2v.files import storage
 from m2v.prediction import parsing
 from m2v.prediction.models import Loaded, refuse_long
 from m2v.prediction.prompts import Asked, Shown, answer

@@ -6,7 +6,9 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from m2v.catalog.entries import LabelDefinition, Prompt, Server, Vlm
+from m2v.entries.datasets import LabelDefinition
+from m2v.entries.pretrained import Vlm
+from m2v.entries.prompts import Prompt, Server
 
 ANSWERS = {"request_sha256": pl.String, "probability": pl.Float64, "outcome": pl.String}
 

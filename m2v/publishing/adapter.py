@@ -9,10 +9,13 @@ from typing import Any
 import polars as pl
 
 from m2v import schemas
-from m2v.catalog.entries import Encoder, Licence, Lora, VlmLora
-from m2v.catalog.variants import Run
+from m2v.catalog.plan import Run
+from m2v.detectors.text_lora.entry import Lora
+from m2v.detectors.vlm_lora.entry import VlmLora
+from m2v.entries.base import Licence
+from m2v.entries.pretrained import Encoder
 from m2v.errors import M2VError, StoreError
-from m2v.programfiles import complete
+from m2v.programs.contract import complete
 from m2v.publishing.release import FORMAT, digest
 
 WEIGHTS = "adapter_model.safetensors"

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from m2v.catalog.variants import variant
+from m2v.entries.variants import variant
 from m2v.errors import M2VError
 from m2v.publishing.card import PROMPT, data_files
 from m2v.publishing.release import DatasetRelease, Part

@@ -10,7 +10,8 @@ import polars as pl
 from pydantic import ValidationError
 
 from m2v.errors import M2VError
-from m2v.programfiles import replace, sha256
+from m2v.files.digests import file_sha256
+from m2v.files.whole import write
 from m2v.publishing import adapter, card, croissant, hub_rules
 from m2v.publishing.adapter import AdapterRelease
 from m2v.publishing.release import DatasetRelease
@@ -69,7 +70,7 @@ def _empty(folder: Path) -> None:
 
 def _digests(folder: Path) -> dict[str, str]:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
 
 
 def _finish(
@@ -84,7 +85,7 @@ def _finish(
         "inputs": release.inputs,
         "files": _digests(folder),
     }
-    replace(folder / RECORD, json.dumps(record, indent=1, sort_keys=True).encode())
+    write(folder / RECORD, json.dumps(record, indent=1, sort_keys=True).encode())
     return folder
 
 

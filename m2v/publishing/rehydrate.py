@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from m2v.digests import text_sha256
 from m2v.errors import M2VError
+from m2v.files.digests import text_sha256
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,5 @@
 """A dataset release: which rows and columns leave, what is said of them, and when two releases are the same."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +8,12 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from m2v import schemas
-from m2v.catalog.entries import Licence
-from m2v.catalog.variants import Alignment, StudyPlan
+from m2v.catalog.plan import StudyPlan
+from m2v.entries.base import Licence
+from m2v.entries.variants import Alignment
 from m2v.errors import LicenceError, M2VError
-from m2v.findings import Finding
+from m2v.files import digests
+from m2v.lineage.findings import Finding
 
 # Bumped when a release says the same in another form, so that the next publish makes a version of it.
 FORMAT = 1
@@ -118,7 +118,7 @@ class DatasetRelease:
 
 def digest(content: Mapping[str, Any]) -> str:
     """The sha256 of plain data in a fixed form."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return digests.data_sha256(content)
 
 
 def labels(memes: pl.DataFrame, predictions: pl.DataFrame, votes: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,7 @@ import sys
 
 import dagster as dg
 
-from tests.m2v_resources.worker import materialise
+from tests.m2v_resources.launching.worker import materialise
 
 if __name__ == "__main__":
     with dg.DagsterInstance.ephemeral() as instance:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from m2v.catalog import CHECKOUT
+from m2v.files.checkout import CHECKOUT
 
 UNSHARE = ["unshare", "--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
 # Reads until the pipe from whoever made the host closes; as the first process it collects its orphans.

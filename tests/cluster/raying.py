@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from m2v.catalog import CHECKOUT
+from m2v.files.checkout import CHECKOUT
 from tests.conftest import free_port
 
 RAY = str(Path(sys.executable).with_name("ray"))
@@ -32,7 +32,7 @@ class Host:
         ray = [RAY, "start", "--block", *sizes, *ports, *self.settings]
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "m2v_resources.reaper", "--", *ray],
+                [sys.executable, "-m", "m2v_resources.launching.reaper", "--", *ray],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -17,19 +17,22 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from m2v import programfiles
-from m2v.catalog import CHECKOUT
 from m2v.errors import ClusterError, ProgramFailed
+from m2v.files.checkout import CHECKOUT
 from m2v.prediction.task import ANSWERS
-from m2v_resources import launchers
-from m2v_resources.store import TableStore
+from m2v.programs import contract
+from m2v_resources.launching import launchers
+from m2v_resources.launching.program import Program
+from m2v_resources.store.versions import TableStore
 from tests import encoders, warm
 from tests.cluster.raying import Cluster
 from tests.conftest import free_port
 from tests.m2v.prediction.test_predict import Asking
-from tests.m2v_resources import tree
-from tests.m2v_resources.test_programs import progress
-from tests.m2v_resources.worker import materialise
+from tests.m2v_resources.launching import tree
+from tests.m2v_resources.launching.test_programs import progress
+from tests.m2v_resources.launching.worker import materialise
+
+GROWING = "tests.m2v_resources.launching.growing"
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +79,12 @@ def test_progress_streams_and_the_manifest_comes_back(
 @pytest.mark.parametrize(
     ("ends", "message"),
     [
-        ("raises", "tests.m2v_resources.growing ended with exit code 1: ValueError: the soil is dry Its log: "),
+        (
+            "raises",
+            f"{GROWING} ended with exit code 1: ValueError: the soil is dry Its log: ",
+        ),
         ("killed", "ended with exit code 137: SIGKILL ended it; if nobody sent that, memory ran out."),
-        ("silently", "tests.m2v_resources.growing ended without a manifest in "),
+        ("silently", f"{GROWING} ended without a manifest in "),
     ],
 )
 def test_a_failure_names_the_program_its_exit_code_and_what_it_said(
@@ -91,7 +97,7 @@ def test_a_failure_names_the_program_its_exit_code_and_what_it_said(
 
 def working(tmp_path: Path, out: Path) -> "subprocess.Popen[bytes]":
     """A run whose program never ends, once that has grown."""
-    command = [warm.python(), "-m", "tests.m2v_resources.worker", str(tmp_path)]
+    command = [warm.python(), "-m", "tests.m2v_resources.launching.worker", str(tmp_path)]
     worker = subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.DEVNULL)
     tree.grown(out, 2)
     return worker
@@ -203,7 +209,7 @@ def test_what_a_worker_lacks_is_said_with_its_name(cluster: Cluster, tmp_path: P
     lacking = ask(cluster, asking, M2V_GPUS="1")
     assert lacking.returncode == 1
     assert "ClusterError: No host of the Ray cluster has a CPU and 1 GPUs" in lacking.stderr
-    other = ask(cluster, asking, **{programfiles.CODE: "0" * 64})
+    other = ask(cluster, asking, **{contract.CODE: "0" * 64})
     assert other.returncode == 1
     assert "has other code than the one that started this" in other.stderr.splitlines()[-1]
     # The head can read the model, a worker's disk has not got the weights.
@@ -265,7 +271,7 @@ def test_a_cluster_that_is_not_there_is_named_before_anything_is_made(
 
 
 def test_gpus_that_no_host_has_are_refused_at_once(by_ray: Cluster, tmp_path: Path) -> None:
-    program = launchers.Program("m2v.training.finetune", tmp_path, {}, n_processes=2, gpus=1)
+    program = Program("m2v.detectors.text_lora.finetune", tmp_path, {}, n_processes=2, gpus=1)
     with pytest.raises(ClusterError, match=r"takes 2 GPUs, the Ray cluster at http://127\.0\.0\.1:\d+ has 0"):
         launchers.chosen().start(program)
 
@@ -275,7 +281,7 @@ def test_a_job_is_told_no_secret(by_ray: Cluster, out: Path, monkeypatch: pytest
         monkeypatch.setenv(name, "turnip")
     out.mkdir(parents=True)
     (out / "spec.json").write_text(json.dumps({"steps": 1, "step_s": 0, "ends": "well"}), encoding="utf-8")
-    program = launchers.Program("tests.m2v_resources.growing", out, {})
+    program = Program("tests.m2v_resources.launching.growing", out, {})
     job = launchers.chosen().start(program)
     until(lambda: job.wait(0.5) == 0)
     assert "turnip" not in httpx.get(f"{by_ray.url}/api/jobs/").text

@@ -12,17 +12,17 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from m2v.catalog import CHECKOUT
 from m2v.errors import ClusterError
-from m2v_resources.launchers import Program
-from m2v_resources.slurm import Slurm
+from m2v.files.checkout import CHECKOUT
+from m2v_resources.launching.program import Program
+from m2v_resources.launching.slurm import Slurm
 from tests.cluster.slurm_cluster import CONTROLLER, OTHER, Cluster
-from tests.m2v.training.test_finetune import losses, manifest, one_host, planted
+from tests.m2v.detectors.text_lora.test_finetune import losses, manifest, one_host, planted
 from tests.m2v_assets.conftest import sample_home
 
-GROWING = "tests.m2v_resources.growing"
+GROWING = "tests.m2v_resources.launching.growing"
 WORKER = "tests.cluster.worker"
-M2V = "from m2v_assets.cli import main; main()"
+M2V = "from m2v_cli.cli import main; main()"
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +213,7 @@ def test_a_training_over_two_nodes_learns_what_one_host_learns(cluster: Cluster,
         cluster,
         tmp_path / "home",
         "--nodes=2 --mem=3000",
-        module="m2v.training.finetune",
+        module="m2v.detectors.text_lora.finetune",
         n_processes=2,
         path=str(tmp_path),
         **spec,

@@ -9,13 +9,13 @@ import sys
 import dagster as dg
 
 from m2v.errors import M2VError
-from m2v_resources.programs import Programs
+from m2v_resources.launching.programs import Programs
 
 KEY = dg.AssetKey(["leeks", "garden"])
 GROWING = {"steps": 3, "step_s": 0.0, "ends": "well"}
 
 
-def main(home: str, spec: str, module: str = "tests.m2v_resources.growing", n_processes: str = "0") -> None:
+def main(home: str, spec: str, module: str = "tests.m2v_resources.launching.growing", n_processes: str = "0") -> None:
     manifests = []
 
     @dg.asset(key=KEY)

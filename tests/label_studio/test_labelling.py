@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from m2v.annotation.answers import parsed
-from m2v.catalog import CHECKOUT
-from m2v_resources.rounds import address
-from tests.m2v_resources.asking import plan, project_id, question, rounds
+from m2v.files.checkout import CHECKOUT
+from m2v_resources.annotators.rounds import address
+from tests.m2v_resources.annotators.asking import plan, project_id, question, rounds
 from tests.people import PASSWORD, Person, join, owner
 
 HOSTILE = "<script>document.title = 'gone'</script><b id='bold'>leeks</b> are on sale again"

@@ -13,7 +13,7 @@ from openlineage.client.generated.dataset_version_dataset import DatasetVersionD
 from playwright.sync_api import Page
 
 from m2v import schemas
-from m2v_resources.store import TableStore, claim_digest
+from m2v_resources.store.versions import TableStore, claim_digest
 from tests.m2v_assets.conftest import Run, as_json
 
 RUN = "minilm_probe_rm_ft_veggie_garden_s0"

@@ -12,7 +12,7 @@ from dagster._utils.error import serializable_error_info_from_exc_info
 
 from m2v.errors import StoreError
 from m2v_assets import materialise
-from m2v_resources.store import TableStore
+from m2v_resources.store.versions import TableStore
 from tests.m2v_assets.conftest import Run, as_json
 
 
@@ -224,7 +224,7 @@ def test_an_error_of_ours_is_told_whatever_caused_it_and_whatever_wraps_it() -> 
 
 def test_help_imports_no_heavy_library() -> None:
     script = (
-        "import sys\nfrom m2v_assets.cli import main\nsys.argv = ['m2v', '--help']\n"
+        "import sys\nfrom m2v_cli.cli import main\nsys.argv = ['m2v', '--help']\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print(sorted({'dagster', 'polars', 'pydantic', 'torch', 'yaml'} & sys.modules.keys()))"
     )

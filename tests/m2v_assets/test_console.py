@@ -18,7 +18,7 @@ PRINTS = {
 
 @pytest.mark.parametrize("how", PRINTS)
 def test_no_name_steers_the_terminal(how: str) -> None:
-    code = f"from m2v_assets import console\nfor text in {HOSTILE!r}:\n    {PRINTS[how]}"
+    code = f"from m2v_cli import console\nfor text in {HOSTILE!r}:\n    {PRINTS[how]}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     seen = done.stdout + done.stderr
     assert "leek" in seen
@@ -26,6 +26,6 @@ def test_no_name_steers_the_terminal(how: str) -> None:
 
 
 def test_lines_and_markup_of_our_own_stay() -> None:
-    code = "from m2v_assets import console\nconsole.out.print('leek\\nkale [b]beet[/] \\x1b')"
+    code = "from m2v_cli import console\nconsole.out.print('leek\\nkale [b]beet[/] \\x1b')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "leek\nkale beet \\x1b\n"

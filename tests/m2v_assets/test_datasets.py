@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.m2v.datasets.test_check import HATEMM, MADE, MAMI, hatemm_rows, written
+from tests.m2v.catalog.test_check import HATEMM, MADE, MAMI, hatemm_rows, written
 from tests.m2v_assets.conftest import Run, as_json
 
 

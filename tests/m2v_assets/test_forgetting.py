@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from m2v import kept
-from m2v_resources.store import TableStore
+from m2v.programs import kept
+from m2v_resources.store.versions import TableStore
 from tests.m2v_assets.conftest import Run, as_json, command
 
 WHY = "take-down request 12"

@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from m2v import catalog
-from m2v.catalog.variants import StudyPlan
+from m2v.catalog.plan import StudyPlan
 from m2v_assets.definitions import assets, build
 from m2v_assets.describe import ACCELERATOR
 

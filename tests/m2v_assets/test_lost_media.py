@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from m2v_resources.store import TableStore
+from m2v_resources.store.versions import TableStore
 from tests.m2v_assets.conftest import Run, as_json
 
 SELECTION = ("--study", "sample", "--select", "meme_images/veggie")

@@ -8,7 +8,7 @@ import pytest
 
 from m2v import catalog, schemas
 from m2v_assets import materialise
-from m2v_resources.store import TableStore
+from m2v_resources.store.versions import TableStore
 from tests.m2v_assets.conftest import as_json, command
 
 ALIGNMENTS = {

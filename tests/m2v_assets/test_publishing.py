@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import yaml
 
-from m2v_resources.store import TableStore
+from m2v_resources.store.versions import TableStore
 from tests.hub_server import READER, WRITER, Fault, HubServer, serving
 from tests.m2v_assets.conftest import Run, as_json, command
 
@@ -167,8 +167,9 @@ def test_a_dry_run_writes_exactly_what_is_then_uploaded_and_uploads_nothing(publ
 def test_an_adapter_is_loaded_by_peft_as_it_was_trained(publish: Publish, hub: HubServer, home: Path) -> None:
     import torch
 
-    from m2v.catalog import open_study, weights
-    from m2v.training import adapters
+    from m2v.catalog import open_study
+    from m2v.detectors.trainer import adapters
+    from m2v.models import weights
 
     run = open_study("sample-recorded").run(RUN)
     published = publish("adapter", RUN, "--to", "gardener/leek-finder")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from m2v_resources.store import TableStore
+from m2v_resources.store.versions import TableStore
 from tests.m2v_assets.conftest import Run, as_json
 from tests.m2v_assets.test_graph import GRAPH
 

@@ -13,11 +13,11 @@ import pytest
 from m2v import catalog
 from m2v_assets import sensors
 from m2v_assets.definitions import assets
-from m2v_resources.ledger import Ledger
-from m2v_resources.store import TableStore
+from m2v_resources.annotators.ledger import Ledger
+from m2v_resources.store.versions import TableStore
 from tests.conftest import running
 from tests.m2v_assets.conftest import Run, as_json, command
-from tests.m2v_resources.asking import project_id, rounds, tasks
+from tests.m2v_resources.annotators.asking import project_id, rounds, tasks
 from tests.people import Person, join
 
 LIVE = {

@@ -5,10 +5,10 @@ import dagster as dg
 import pytest
 
 from m2v import catalog
-from m2v.catalog.variants import StudyPlan
+from m2v.catalog.plan import StudyPlan
 from m2v_assets import materialise, sensors, staleness
 from m2v_assets.definitions import assets, build
-from m2v_resources.home import home
+from m2v_resources.store.home import home
 
 
 @pytest.fixture

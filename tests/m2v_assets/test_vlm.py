@@ -7,11 +7,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from m2v import schemas, storage
+from m2v import schemas
 from m2v.catalog import open_study
+from m2v.files import storage
 from m2v_assets import requirements
 from m2v_assets.definitions import assets
-from m2v_resources.store import TableStore, open_store
+from m2v_resources.store.versions import TableStore, open_store
 from tests.buckets import Server
 from tests.m2v_assets.conftest import Run, as_json, command, sample_home
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from m2v_resources.store import TableStore
+from m2v_resources.store.versions import TableStore
 from tests.buckets import Server
 
 

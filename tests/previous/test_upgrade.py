@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from m2v_resources.store import TableStore
+from m2v_resources.store.versions import TableStore
 from tests.m2v_assets.conftest import as_json, command
 
 FIXTURE = Path(__file__).with_name("home.tar.xz")

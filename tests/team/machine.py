@@ -21,7 +21,7 @@ import httpx
 import psutil
 import yaml
 
-from m2v.catalog import CHECKOUT
+from m2v.files.checkout import CHECKOUT
 from tests import warm
 from tests.conftest import free_port
 
@@ -257,7 +257,7 @@ class Service:
         self.n_starts += 1
         with self.path.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "m2v_resources.reaper", "--", *self.command],
+                [sys.executable, "-m", "m2v_resources.launching.reaper", "--", *self.command],
                 env=self.environment,
                 stdin=subprocess.PIPE,
                 stdout=log,

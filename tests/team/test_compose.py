@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from m2v.catalog import CHECKOUT
+from m2v.files.checkout import CHECKOUT
 from tests.team.machine import resolved
 
 SIGN_ON = {

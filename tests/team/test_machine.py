@@ -18,7 +18,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from m2v.catalog import CHECKOUT
+from m2v.files.checkout import CHECKOUT
 from tests.team.machine import Machine
 
 STUDY = """

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from m2v.catalog import CHECKOUT
+from m2v.files.checkout import CHECKOUT
 from tests.conftest import free_port
 
 KNOWN = "session=leek"

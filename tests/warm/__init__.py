@@ -56,16 +56,21 @@ def offline(folder: Path) -> dict[str, str]:
 
 def families(folder: Path) -> dict[str, Family]:
     """Return every family by name."""
-    stages = {
-        "media": ("encode", "features", "pictures"),
-        "prediction": ("predict",),
-        "training": ("finetune", "infer", "instruct"),
-    }
-    programs = (*(f"m2v.{stage}.{each}" for stage, names in stages.items() for each in names), "torch.distributed.run")
+    programs = (
+        *(f"m2v.media.{each}" for each in ("encode", "features", "pictures")),
+        "m2v.prediction.predict",
+        *("m2v.detectors.text_lora.finetune", "m2v.detectors.text_lora.infer", "m2v.detectors.vlm_lora.instruct"),
+        "torch.distributed.run",
+    )
     # What they import once they know that they must.
     later = (
-        *("m2v.training.processes", "m2v.training.texts", "m2v.training.conversations", "transformers.modeling_utils"),
-        *("m2v.prediction.copies", "m2v.prediction.served", "m2v.catalog.tiny", "m2v.media.perception"),
+        *(
+            "m2v.detectors.trainer.processes",
+            "m2v.detectors.text_lora.texts",
+            "m2v.detectors.vlm_lora.conversations",
+            "transformers.modeling_utils",
+        ),
+        *("m2v.prediction.replicas", "m2v.prediction.servers", "m2v.models.tiny", "m2v.media.perception"),
         *(
             "joblib",
             "scipy.stats",
@@ -75,12 +80,17 @@ def families(folder: Path) -> dict[str, Family]:
         ),
     )
     platform = (
-        *("tests.m2v_resources.dying", "tests.m2v_resources.worker", "tests.cluster.worker"),
-        "m2v_resources.ssh_hosts",
+        *("tests.m2v_resources.annotators.dying", "tests.m2v_resources.launching.worker", "tests.cluster.worker"),
+        "m2v_resources.launching.ssh_hosts",
     )
     command = (
-        *("m2v_assets.cli", "m2v_assets.console", "m2v_assets.materialise", "m2v_assets.requirements"),
-        *("m2v_resources.stories", "m2v_resources.verification", "m2v_resources.forgetting", "m2v_resources.releases"),
+        *("m2v_cli.cli", "m2v_cli.console", "m2v_assets.materialise", "m2v_assets.requirements"),
+        *(
+            "m2v_resources.audit.stories",
+            "m2v_resources.audit.verification",
+            "m2v_resources.audit.forgetting",
+            "m2v_resources.hub.releases",
+        ),
         # Dagster's stores, and what checks and reports are computed with.
         *(f"dagster._core.{each}" for each in DAGSTERS),
         *("alembic.script", "sqlalchemy.dialects.sqlite", "sqlalchemy.orm"),

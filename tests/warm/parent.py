@@ -186,7 +186,7 @@ if __name__ == "__main__":
     if REQUEST is not None:
         become(REQUEST, python=PYTHON, started_by=STARTED_BY)
         if REQUEST.module == COMMAND:
-            from m2v_assets.cli import main as command
+            from m2v_cli.cli import main as command
 
             sys.exit(command())
         # Ran as a program it is not imported by its name, unless somebody else does so.

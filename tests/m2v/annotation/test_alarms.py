@@ -4,7 +4,7 @@ import polars as pl
 
 from m2v import schemas
 from m2v.annotation import alarms
-from m2v.catalog.entries import RoundPlan
+from m2v.entries.study import RoundPlan
 from tests import tables
 
 MEMES = [f"m{n:02}" for n in range(12)]

@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 
 from m2v import catalog, schemas
 from m2v.datasets import integrity, readers
-from m2v.findings import Finding
+from m2v.lineage.findings import Finding
 from tests import tables
 
 VIDEOS = tables.videos(

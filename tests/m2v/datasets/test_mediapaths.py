@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from m2v.catalog.entries import Dataset
 from m2v.datasets import mediapaths
 from m2v.datasets.mediapaths import Listing
+from m2v.entries.datasets import Dataset
 from m2v.errors import Unusable
 from m2v.media import images
 

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from m2v.catalog.entries import MemeDataset, SplitShares, VideoDataset
 from m2v.datasets import readers
+from m2v.entries.datasets import MemeDataset, SplitShares, VideoDataset
 from m2v.errors import BadInput, InvalidCatalog, UnknownName
 from tests import tables
 

@@ -8,9 +8,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from m2v import schemas
-from m2v.catalog.entries import MemeDataset, VideoDataset
-from m2v.catalog.variants import Alignment
 from m2v.datasets import readers
+from m2v.entries.datasets import MemeDataset, VideoDataset
+from m2v.entries.variants import Alignment
 from m2v.errors import BadInput
 from tests import tables
 

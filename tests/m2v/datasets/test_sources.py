@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from m2v import catalog
-from m2v.catalog.entries import Source
 from m2v.datasets import sources
+from m2v.entries.datasets import Source
 from m2v.errors import BadInput, ChecksumMismatch, MissingSource, StoreError
 
 LEEKS = b"id\nleek\n"

@@ -6,7 +6,7 @@ import polars as pl
 
 from m2v import schemas
 from m2v.evaluation.report import Example, Report, Version
-from m2v.findings import Finding, LabelFlow
+from m2v.lineage.findings import Finding, LabelFlow
 from tests import tables
 
 SCORES = dict.fromkeys(schemas.SCORES, 0.7)

@@ -7,7 +7,7 @@ import pytest
 
 from m2v import schemas
 from m2v.evaluation.report import Example, Report, Version, render
-from m2v.findings import Finding, LabelFlow
+from m2v.lineage.findings import Finding, LabelFlow
 from tests.m2v.evaluation import rows
 
 SECTIONS = ["summary", "scores", "comparisons", "labels", "findings", "rejects", "versions", "reading"]

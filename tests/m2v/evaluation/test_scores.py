@@ -3,8 +3,11 @@ import polars as pl
 import pytest
 
 from m2v import schemas
-from m2v.catalog.entries import Encoder, LabelDefinition, MemeDataset, Probe, VideoDataset
-from m2v.catalog.variants import Run, TrainingSet
+from m2v.catalog.plan import Run
+from m2v.detectors.probe.entry import Probe
+from m2v.entries.datasets import LabelDefinition, MemeDataset, VideoDataset
+from m2v.entries.pretrained import Encoder
+from m2v.entries.variants import TrainingSet
 from m2v.errors import InvalidRows
 from m2v.evaluation.scores import majority, metrics, scores
 from tests import tables

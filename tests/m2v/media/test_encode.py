@@ -13,8 +13,8 @@ import pytest
 import torch
 import transformers
 
-from m2v import shards
-from m2v.catalog.entries import Encoder
+from m2v.entries.pretrained import Encoder
+from m2v.files import row_cache
 from m2v.media import encode
 from tests import encoders
 from tests.tables import sha256
@@ -107,14 +107,14 @@ def test_a_killed_program_loses_only_its_last_shard(tmp_path: Path, packages: Pa
     texts = [" ".join(encoders.WORDS[(n >> 4 * place) % 16] for place in range(4)) for n in range(6_000)]
     texts = sorted({*texts})
     command = start(tmp_path, texts, encoder=encoder)
-    folder = shards.folder(tmp_path / "cache", encoder.name, encoder.identity)
+    folder = row_cache.folder(tmp_path / "cache", encoder.name, encoder.identity)
     process = subprocess.Popen(command, env=encoders.environment(packages), stderr=subprocess.DEVNULL)
     while len(list(folder.glob("*.parquet"))) < 3:
         assert process.poll() is None
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    n_kept = shards.read(folder, encode.EMBEDDINGS).height
+    n_kept = row_cache.read(folder, encode.EMBEDDINGS).height
     assert 3 * 512 <= n_kept < len(texts)
     assert not (tmp_path / "out" / "manifest.json").exists()
     assert encoders.run(command, packages).returncode == 0

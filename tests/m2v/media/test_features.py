@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 from polars.testing import assert_frame_equal
 
-from m2v import progress, schemas
-from m2v.catalog.entries import Perceiver
-from m2v.media import work
-from m2v_resources.reaper import descendants
+from m2v import schemas
+from m2v.entries.pretrained import Perceiver
+from m2v.programs import progress, workers
+from m2v_resources.launching.reaper import descendants
 from tests import encoders, films, vlms
 
 CLIP = Perceiver(name="tiny-clip", title="Tiny", kind="clip", built="clip")
@@ -192,7 +192,7 @@ class Silent(progress.Send):
 
 def test_a_file_that_kills_its_worker_costs_only_itself(tmp_path: Path) -> None:
     tasks = {name: {"name": name} for name in ("a", "killer", "b", "greedy", "c")}
-    found = work.results(tasks, dies, folder=tmp_path, report=progress.Report(Silent()), unit="files")
+    found = workers.results(tasks, dies, folder=tmp_path, report=progress.Report(Silent()), unit="files")
     assert found["killer"] == {"problem": "crashed"}
     assert found["greedy"] == {"problem": "too_large"}
     assert [found[name] for name in "abc"] == [{"name": name} for name in "abc"]
@@ -201,10 +201,10 @@ def test_a_file_that_kills_its_worker_costs_only_itself(tmp_path: Path) -> None:
 def test_half_a_result_is_made_again(tmp_path: Path) -> None:
     report = progress.Report(Silent())
     tasks = {"a": {"name": "a"}}
-    work.results(tasks, dies, folder=tmp_path, report=report, unit="files")
+    workers.results(tasks, dies, folder=tmp_path, report=report, unit="files")
     (result,) = tmp_path.glob("*/result.json")
     result.write_text(json.dumps({"name": "a"})[:5], encoding="utf-8")
-    assert work.results(tasks, dies, folder=tmp_path, report=report, unit="files") == {"a": {"name": "a"}}
+    assert workers.results(tasks, dies, folder=tmp_path, report=report, unit="files") == {"a": {"name": "a"}}
 
 
 @pytest.mark.usefixtures("cold")

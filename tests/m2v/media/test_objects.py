@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from m2v import storage
-from m2v.media import features, pictures, work
+from m2v.files import storage
+from m2v.media import features, pictures
+from m2v.programs import workers
 from tests import encoders, films, vlms
 from tests.buckets import Server
 
@@ -150,7 +151,7 @@ def test_what_has_no_result_is_not_taken_for_complete(cloud: Cloud, tmp_path: Pa
     folder = f"{cloud.use('a', storage=True)}/media/pictures"
     vlms.picture(tmp_path / "media", "leek", (1, 2, 3))
     task = {"pictures": [["1", "leek.png", None]], "media": str(tmp_path / "media")}
-    storage.write(f"{folder}/{work.key(task)}/half.png", b"half a picture")
+    storage.write(f"{folder}/{workers.key(task)}/half.png", b"half a picture")
     (found,) = _results(task, folder)["pictures"]
     shutil.rmtree(tmp_path / "media")
     assert _results(task, folder)["pictures"] == [found]
@@ -164,4 +165,4 @@ class Silent:
 
 def _results(task: dict[str, Any], folder: str) -> dict[str, Any]:
     report: Any = Silent()
-    return work.results({"one": task}, pictures.pictures, folder=folder, report=report, unit="batches")["one"]
+    return workers.results({"one": task}, pictures.pictures, folder=folder, report=report, unit="batches")["one"]

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from m2v_resources.reaper import descendants
+from m2v_resources.launching.reaper import descendants
 from tests import encoders, vlms
 
 

@@ -1,0 +1,252 @@
+"""What somebody has on their disk: which layout and release it is, what is wrong with it, and the YAML to use it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import polars as pl
+
+from m2v import catalog
+from m2v.catalog import proposal
+from m2v.datasets import folders, integrity, mediapaths, readers, releases, sources
+from m2v.datasets.folders import Folder, Found
+from m2v.datasets.mediapaths import Listing
+from m2v.entries.datasets import MemeDataset, VideoDataset
+from m2v.errors import BadInput, M2VError, UnknownName
+from m2v.lineage.findings import Finding
+
+SPLITS = ("train", "validation", "test")
+# The packaged target whose label's definition a layout's videos share.
+DEFINED_BY = {"hatemm": "hatemm", "multihateclip": "mhc"}
+SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2, "seed": 0}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A dataset that could be read.
+
+    Attributes:
+        rows: Rows of ``memes`` or ``videos``.
+        release: The known one's name, if it is one.
+        n_media_found: Items whose picture or video lies there; of all others it is missing.
+    """
+
+    dataset: MemeDataset | VideoDataset
+    rows: pl.DataFrame
+    release: str | None
+    n_media_found: int
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What lies in a folder.
+
+    Attributes:
+        documents: The YAML that makes a study of it, by path below the folder.
+    """
+
+    layout: str
+    datasets: tuple[Checked, ...]
+    documents: Mapping[str, str]
+
+    @property
+    def release(self) -> str | None:
+        """The known release, or all of them where several datasets lie there; None if one is unknown."""
+        names = [each.release for each in self.datasets if each.release]
+        return " + ".join(names) if len(names) == len(self.datasets) else None
+
+    def summary(self) -> dict[str, Any]:
+        """Return what was found in plain data."""
+        counts: dict[str, dict[str, int]] = {}
+        for each in self.datasets:
+            for split, numbers in counted(each.rows).items():
+                there = counts.setdefault(split, {"0": 0, "1": 0})
+                counts[split] = {"0": there["0"] + numbers[0], "1": there["1"] + numbers[1]}
+        n_items = sum(each.rows.height for each in self.datasets)
+        n_found = sum(each.n_media_found for each in self.datasets)
+        return {
+            "layout": self.layout,
+            "release": self.release,
+            "n_items": n_items,
+            "n_by_split_label": counts,
+            "n_media_found": n_found,
+            "n_media_missing": n_items - n_found,
+            # No layout reads these yet.
+            "n_facets": 0,
+            "n_segments": 0,
+            "findings": [asdict(finding) for each in self.datasets for finding in each.findings],
+        }
+
+
+def check(root: Path, *, layout: str | None = None) -> Report:
+    """Say what lies in a folder: try every layout, or the named one only.
+
+    Raises:
+        UnknownName: No layout has that name.
+        BadInput: The named layout's files are there, and one cannot be used; names file, row and column.
+        M2VError: There is no such folder, no layout fits, or several do; says why.
+    """
+    if layout is not None and layout not in folders.FINDERS:
+        raise UnknownName("layout", layout, folders.FINDERS)
+    if not root.is_dir():
+        raise M2VError(f"{root} is no folder. Name the one into which you unpacked the dataset.")
+    listing = Listing(root)
+    folder = Folder(root, tuple(listing))
+    fitting: dict[str, list[tuple[Found, MemeDataset | VideoDataset, pl.DataFrame]]] = {}
+    problems = {}
+    for name in [layout] if layout else folders.FINDERS:
+        try:
+            fitting[name] = [(found, *_read(folder, found, name)) for found in folders.FINDERS[name](folder)]
+        except M2VError as error:
+            if layout:
+                raise M2VError(f"{root} is not in layout {layout}: {error}") from error
+            problems[name] = str(error).replace(f"{root}/", "")
+    if not fitting:
+        said = " ".join(f"{name}: {problem}" for name, problem in problems.items())
+        raise M2VError(f"No layout fits {root}, where {len(listing):,} files lie. {said} See docs/datasets.md.")
+    if len(fitting) > 1:
+        raise M2VError(f"Several layouts fit {root}: {', '.join(fitting)}. Choose one with --layout.")
+    [(name, parts)] = fitting.items()
+    checked = tuple(_checked(folder, listing, *part) for part in parts)
+    found = [(each.dataset, part[0]) for each, part in zip(checked, parts, strict=True)]
+    return Report(name, checked, proposal.documents(name, found=found))
+
+
+def counted(rows: pl.DataFrame) -> dict[str, tuple[int, int]]:
+    """Return how many rows have label 0 and 1, by split; a split without rows is left out.
+
+    Args:
+        rows: Columns ``split`` and ``label``.
+    """
+    counts = {}
+    for split in SPLITS:
+        labels = rows.filter(split=split)["label"]
+        if len(labels):
+            counts[split] = (len(labels) - int(labels.sum()), int(labels.sum()))
+    return counts
+
+
+def _read(folder: Folder, found: Found, layout: str) -> tuple[MemeDataset | VideoDataset, pl.DataFrame]:
+    given: dict[str, Any] = {
+        "name": found.name,
+        "title": found.name,
+        "source": f"my-{layout}",
+        "layout": layout,
+        "files": found.files,
+        "media": ".",
+    }
+    files = {name: folder.root / name for name in found.files}
+    if not found.is_video:
+        dataset = MemeDataset.model_validate(given)
+        return dataset, readers.memes(dataset, files=files)
+    known = catalog.load().videos
+    like = DEFINED_BY.get(layout, found.name)
+    given["label"] = known[like if like in known else "hatemm"].label
+    given["demonstrations"] = found.demonstrations
+    given["split_shares"] = SHARES if layout == "hatemm" else None
+    dataset = VideoDataset.model_validate(given)
+    return dataset, readers.videos(dataset, files=files)
+
+
+def _checked(
+    folder: Folder, listing: Listing, found: Found, dataset: MemeDataset | VideoDataset, rows: pl.DataFrame
+) -> Checked:
+    release, said = releases.recognised(_parts(folder, dataset, rows), layout=dataset.layout)
+    table = "videos" if found.is_video else "memes"
+    findings = [Finding("release_known", table, dataset.name, is_fine=release is not None, summary=said)]
+    if found.left_out:
+        said = "; ".join(f"{name}: {why}" for name, why in found.left_out.items())
+        summary = f"Left out: {said}."
+        findings.append(Finding("files_used", table, dataset.name, is_fine=False, summary=summary))
+    if isinstance(dataset, VideoDataset):
+        findings += [_splits_present(rows, dataset.name), *integrity.video_findings(rows, variant=dataset.name)]
+        dataset, told = _demonstrated(folder, dataset, rows)
+        findings += told
+    else:
+        findings += [*_tables_agree(folder, found, dataset, rows), *integrity.meme_findings(rows, variant=dataset.name)]
+    media, missing = _media(folder, listing, dataset, rows)
+    n_found = rows.height - len(missing)
+    summary = f"{n_found:,} of {rows.height:,} {'videos' if found.is_video else 'pictures'} lie there."
+    ids = tuple(sorted(set(missing)))
+    findings.append(Finding("media_found", table, dataset.name, is_fine=not missing, summary=summary, ids=ids))
+    named = {"title": release.title, "languages": (release.language,)} if release else {}
+    dataset = dataset.model_copy(update={"media": media, **named})
+    return Checked(dataset, rows, release and release.name, n_found, tuple(findings))
+
+
+def _parts(folder: Folder, dataset: MemeDataset | VideoDataset, rows: pl.DataFrame) -> releases.Counts:
+    """Return the counts that a release is known by: of splits, but where files tell more or splits are drawn."""
+    if isinstance(dataset, MemeDataset) and dataset.layout == "hateful-memes":
+        parts = {}
+        for name in dataset.files:
+            one = dataset.model_copy(update={"files": (name,)})
+            [parts[PurePosixPath(name).stem]] = counted(readers.memes(one, files={name: folder.root / name})).values()
+        return parts
+    if dataset.split_shares:
+        [everything] = counted(rows.with_columns(split=pl.lit("train"))).values()
+        return {"all": everything}
+    return counted(rows)
+
+
+def _tables_agree(folder: Folder, found: Found, dataset: MemeDataset, rows: pl.DataFrame) -> list[Finding]:
+    """Return whether tables of the same memes under several targets hold the same memes, where there are several."""
+    others = [name for name in found.aligned.values() if name not in dataset.files]
+    differing = []
+    for name in others:
+        other = readers.memes(dataset.model_copy(update={"files": (name,)}), files={name: folder.root / name})
+        if not other.equals(rows):
+            differing.append(name)
+    summary = f"Memes, texts or labels differ between {dataset.files[0]} and {', '.join(differing)}; the first is used."
+    if not differing:
+        summary = f"{', '.join([*dataset.files, *others])} hold the same memes."
+    fine = Finding("tables_agree", "memes", dataset.name, is_fine=not differing, summary=summary)
+    return [fine] if others else []
+
+
+def _demonstrated(folder: Folder, dataset: VideoDataset, rows: pl.DataFrame) -> tuple[VideoDataset, list[Finding]]:
+    """Return the dataset with what was found about its demonstrations; without them where they cannot be used.
+
+    Their labels are the definition's words, which nothing in a folder says.
+    """
+    if dataset.demonstrations is None:
+        return dataset, []
+    files = {dataset.demonstrations: folder.root / dataset.demonstrations}
+    try:
+        shown = readers.demonstrations(dataset, files=files)
+    except BadInput as error:
+        summary = f"Its demonstrations are left out: {str(error).replace(f'{folder.root}/', '')}"
+        finding = Finding("demonstrations_read", "demonstrations", dataset.name, is_fine=False, summary=summary)
+        return dataset.model_copy(update={"demonstrations": None}), [finding]
+    return dataset, integrity.demonstration_findings(shown, rows, variant=dataset.name)
+
+
+def _splits_present(videos: pl.DataFrame, variant: str) -> Finding:
+    absent = [split for split in SPLITS if split not in counted(videos)]
+    summary = (
+        f"No videos stand in {', '.join(absent)}, and a study needs them." if absent else "Every split has videos."
+    )
+    return Finding("splits_present", "videos", variant, is_fine=not absent, summary=summary)
+
+
+def _media(
+    folder: Folder, listing: Listing, dataset: MemeDataset | VideoDataset, rows: pl.DataFrame
+) -> tuple[str, list[str]]:
+    """Return the media folder of which most are found, below the folder, and the ids of the items without theirs.
+
+    It is the folder, or the one with the dataset's own files; or nothing but M2V_MEDIA, where that is set.
+    """
+    kind = ("video_id", "video") if isinstance(dataset, VideoDataset) else ("meme_id", "image")
+    tried = []
+    for below in dict.fromkeys([".", str(PurePosixPath(dataset.files[0]).parent)]):
+        place = sources.media(
+            dataset.model_copy(update={"media": str((folder.root / below).resolve())}),
+            proposal.source(dataset.layout, files=[]),
+            home=folder.root,
+        )
+        there = listing if below == "." and place == folder.root.resolve() else Listing(place)
+        named = mediapaths.resolved(rows, dataset, there, item_id=kind[0], media=kind[1])
+        missing = [item for item, name in named.select(kind).iter_rows() if name is None or there.find([name]) is None]
+        tried.append((below, missing))
+    return min(tried, key=lambda each: len(each[1]))

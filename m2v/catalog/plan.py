@@ -1,0 +1,148 @@
+"""What a study spans: alignments, training sets and runs, each the variant of a table."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+from m2v.detectors.probe.entry import Probe
+from m2v.detectors.text_lora.entry import Lora
+from m2v.detectors.vlm_lora.entry import VlmLora
+from m2v.entries.datasets import MemeDataset, Source, VideoDataset
+from m2v.entries.pretrained import Encoder, Perceiver, Vlm
+from m2v.entries.prompts import Prompt
+from m2v.entries.study import PredictionPlan, Study
+from m2v.entries.variants import Alignment, TrainingSet, variant
+from m2v.errors import UnknownName
+
+NamedT = TypeVar("NamedT", "Alignment", "Run")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training (none for ``no_ft``) and its scores on the target's test split.
+
+    Attributes:
+        base: The pretrained model that it stands on.
+        prompt: What a vision-language model is asked.
+    """
+
+    model: Probe | Lora | VlmLora
+    base: Encoder | Vlm
+    training_set: TrainingSet
+    seed: int
+    prompt: Prompt | None = None
+
+    @property
+    def name(self) -> str:
+        """For example ``minilm_probe_rm_ft_fhm_hatemm_s0``."""
+        return variant(self.model.name, self.training_set.name, f"s{self.seed}")
+
+    @property
+    def target(self) -> VideoDataset:
+        """Whose test split it is scored on."""
+        return self.training_set.target
+
+    @property
+    def demonstrations(self) -> str | None:
+        """The variant of ``demonstrations`` that an untrained model is shown, if any."""
+        wants = isinstance(self.model, VlmLora) and self.model.demonstrations == "target"
+        is_shown = wants and self.training_set.strategy == "no_ft" and self.target.demonstrations
+        return variant(self.target.name) if is_shown else None
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A model that the study asks about its memes, with the names in its plan resolved."""
+
+    plan: PredictionPlan
+    model: Vlm
+    prompt: Prompt
+
+    def demonstrations(self, target: VideoDataset) -> str | None:
+        """The variant of ``demonstrations`` that it is given, if any."""
+        if self.plan.demonstrations in {"train", "validation"}:
+            drawn = f"{self.plan.demonstrations}{self.plan.n_demonstrations}"
+            return variant(target.name, drawn, f"s{self.plan.seed}")
+        is_given = self.plan.demonstrations == "target" and target.demonstrations
+        return variant(target.name) if is_given else None
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A study with its names resolved to entries.
+
+    Attributes:
+        asking: Absent where predictions were recorded elsewhere.
+        clip, whisper: Models that look at the videos' frames and listen to them, if any.
+    """
+
+    study: Study
+    sources: tuple[Source, ...]
+    memes: tuple[MemeDataset, ...]
+    targets: tuple[VideoDataset, ...]
+    runs: tuple[Run, ...]
+    asking: Asking | None = None
+    clip: Perceiver | None = None
+    whisper: Perceiver | None = None
+
+    @cached_property
+    def training_sets(self) -> tuple[TrainingSet, ...]:
+        """Those that its runs train on, without repeats."""
+        return tuple(dict.fromkeys(run.training_set for run in self.runs if run.training_set.strategy != "no_ft"))
+
+    @cached_property
+    def alignments(self) -> tuple[Alignment, ...]:
+        """Every pair of memes and target that something was recorded for, or all of them where a model is asked."""
+        return tuple(
+            Alignment(memes, target)
+            for memes in self.memes
+            for target in self.targets
+            if self.asking or target.name in memes.recorded
+        )
+
+    @cached_property
+    def shows_pictures(self) -> bool:
+        """Whether any model looks at media, so that they must be there."""
+        if self.clip or self.whisper:
+            return True
+        return bool(self.asking and self.asking.plan.pictures) or any(isinstance(run.base, Vlm) for run in self.runs)
+
+    @cached_property
+    def encodings(self) -> tuple[tuple[Encoder, MemeDataset | VideoDataset], ...]:
+        """Encoders with the datasets whose texts the probes need, in a stable order."""
+        return tuple(dict.fromkeys(self._encodings()))
+
+    def _encodings(self) -> Iterator[tuple[Encoder, MemeDataset | VideoDataset]]:
+        for run in self.runs:
+            if isinstance(run.model, Probe) and isinstance(run.base, Encoder):
+                yield run.base, run.target
+                if run.training_set.memes:
+                    yield run.base, run.training_set.memes
+
+    def alignment(self, name: str) -> Alignment:
+        """The alignment of that name.
+
+        Raises:
+            UnknownName: With the nearest of the study's.
+        """
+        return _named(name, self.alignments, f"alignment of study {self.study.name!r}")
+
+    def run(self, name: str) -> Run:
+        """The run of that name.
+
+        Raises:
+            UnknownName: With the nearest of the study's.
+        """
+        return _named(name, self.runs, f"run of study {self.study.name!r}")
+
+    def source(self, dataset: MemeDataset | VideoDataset) -> Source:
+        """The dataset's source."""
+        return next(source for source in self.sources if source.name == dataset.source)
+
+
+def _named(name: str, entries: Sequence[NamedT], kind: str) -> NamedT:
+    found = {each.name: each for each in entries}
+    if name not in found:
+        raise UnknownName(kind, name, found)
+    return found[name]

@@ -1,0 +1,213 @@
+"""Conversations as a vision-language model learns them: its adapter, by the answer's tokens alone."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+
+from m2v.detectors.trainer import collate, processes
+from m2v.detectors.trainer.fit import fit
+from m2v.detectors.trainer.trainer import arguments
+from m2v.detectors.vlm_lora import vision
+from m2v.detectors.vlm_lora.entry import VlmLora
+from m2v.files import storage
+from m2v.prediction import models, predict, prompts, scoring
+from m2v.programs import progress
+
+if TYPE_CHECKING:
+    from m2v.detectors.vlm_lora.instruct import Task
+
+
+def train(task: "Task", *, out: Path, report: progress.Report) -> None:
+    """Train, select, and write the folder."""
+    rows = pl.read_parquet(task.train)
+    is_bfloat16 = task.base.dtype == "bfloat16"
+    args = arguments(
+        task.model,
+        n_examples=rows.height,
+        seed=task.seed,
+        save_steps=task.save_steps,
+        folder=out / "state",
+        is_bfloat16=is_bfloat16,
+    )
+    learner = Conversations(task, rows=rows, held_out=pl.read_parquet(task.validation) if task.validation else None)
+    facts = {
+        "program": "m2v.detectors.vlm_lora.instruct",
+        "base": task.base.model_dump(mode="json"),
+        "prompt": task.prompt.model_dump(mode="json"),
+        "seed": task.seed,
+        "n_train": rows.height,
+        "n_cut": learner.n_cut,
+        "content": task.content,
+    }
+    keeps_last = task.model.fidelity == "paper"
+    fit(task.model, learner, args=args, out=out, report=report, keeps_last=keeps_last, facts=facts)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """An example as a model learns it.
+
+    Attributes:
+        text: The whole conversation, rendered, the answer at its end.
+        n_answer: Tokens at the end that are the answer.
+        n_tokens: Without pictures.
+    """
+
+    text: str
+    n_answer: int
+    n_tokens: int
+    shown: prompts.Shown
+
+
+class Lessons(torch.utils.data.Dataset):
+    """Examples to train on."""
+
+    def __init__(self, lessons: list[Lesson]) -> None:
+        self.lessons = lessons
+
+    def __len__(self) -> int:
+        return len(self.lessons)
+
+    def __getitem__(self, place: int) -> Lesson:
+        return self.lessons[place]
+
+
+class Conversations:
+    """A learner of conversations about memes and videos.
+
+    Args:
+        rows, held_out: As the program's spec says.
+    """
+
+    def __init__(self, task: "Task", *, rows: pl.DataFrame, held_out: pl.DataFrame | None) -> None:
+        self.task, self.is_bfloat16 = task, task.base.dtype == "bfloat16"
+        base = task.base.model_copy(update={"quantisation": task.model.quantisation})
+        self.loaded = models.load(base, home=task.home, is_trained=True)
+        cut = scoring.Cutter(self.loaded)
+        lessons = [
+            lesson(predict.shown(row), label=row["label"], task=task, loaded=self.loaded, cut=cut)
+            for row in rows.iter_rows(named=True)
+        ]
+        # Before the loader forks its workers.
+        storage.fetch(path for each in lessons for path in each.shown.pictures)
+        self.n_cut = cut.n_cut
+        self.examples = Lessons(lessons)
+        kinds = {each: place for place, each in enumerate(sorted({_kind(each.shown) for each in lessons}))}
+        self.order = collate.Order(
+            [each.n_tokens for each in lessons],
+            batch_size=task.model.batch_size,
+            seed=task.seed,
+            kinds=[kinds[_kind(each.shown)] for each in lessons],
+        )
+        self.labels = held_out["label"].to_numpy() if held_out is not None else None
+        self.asked: dict[str, prompts.Asked] = {}
+        if held_out is not None:
+            self.asked = {
+                str(place): prompts.ask(predict.shown(row), prompt=task.prompt, label=task.label, cut=cut)
+                for place, row in enumerate(held_out.iter_rows(named=True))
+            }
+        self.model = adapted(self.loaded, task.model, seed=task.seed)
+        self.pictures = {
+            each: place for place, each in enumerate(sorted({each.shown.pictures_sha256 for each in lessons}))
+        }
+        # ZeRO-3 shards the frozen weights too.
+        is_whole = task.model.scope == "language" and task.model.zero_stage < 3
+        self.kept = vision.Kept(self.loaded.model) if is_whole and self.loaded.architecture == "mllama" else None
+
+    def collate(self, rows: list[Lesson]) -> dict[str, torch.Tensor]:
+        """Processed pictures and tokens, padded on the right to the longest.
+
+        Also ``n_answers`` and ``which``, (batch,), int64: tokens of the answer, and the picture's number.
+        """
+        pictures = [(each.shown,) if each.shown.pictures else () for each in rows]
+        found = scoring.inputs([each.text for each in rows], pictures, loaded=self.loaded)
+        lengths = found["attention_mask"].sum(1).tolist()
+        models.refuse_long(self.loaded.entry, lengths, ["an example"] * len(rows))
+        return {
+            **found,
+            "n_answers": torch.tensor([each.n_answer for each in rows]),
+            "which": torch.tensor([self.pictures[each.shown.pictures_sha256] for each in rows]),
+        }
+
+    def groups(self) -> list[dict[str, Any]]:
+        """The adapter."""
+        trained = [each for each in self.model.parameters() if each.requires_grad]
+        return [{"params": trained, "lr": self.task.model.learning_rate}]
+
+    def loss(self, engine: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Cross entropy of the answer's tokens: the mean over examples of the mean over an answer.
+
+        Logits are computed where an answer's token is predicted and nowhere else.
+        """
+        batch = dict(batch)
+        n_answers, which = batch.pop("n_answers"), batch.pop("which")
+        if self.kept and "pixel_values" in batch:
+            batch = self.kept(batch, which.tolist())
+        ids, n_rows = batch["input_ids"], len(n_answers)
+        ends = batch["attention_mask"].sum(1)
+        offsets = torch.arange(int(n_answers.max()), device=ids.device)
+        # Of each row's answer tokens, from its last one backwards: (batch, longest answer).
+        places = (ends - 1).unsqueeze(1) - offsets
+        is_answer = offsets < n_answers.unsqueeze(1)
+        places = places.clamp(min=1)
+        kept, at = torch.unique(places - 1, return_inverse=True)
+        logits = engine(**batch, logits_to_keep=kept, use_cache=False).logits  # (batch, kept, words)
+        rows = torch.arange(n_rows, device=ids.device).unsqueeze(1)
+        each = torch.nn.functional.cross_entropy(
+            logits[rows, at].float().flatten(0, 1), ids.gather(1, places).flatten(), reduction="none"
+        ).view_as(is_answer)
+        return ((each * is_answer).sum(1) / n_answers).mean()
+
+    def probabilities(self, engine: torch.nn.Module) -> np.ndarray:
+        """Of the validation split, as labelling computes them."""
+        asked = [(item, each, f"validation item {item}") for item, each in self.asked.items()]
+        questions = scoring.questions(asked, loaded=self.loaded)
+        said = scoring.words(questions[0], self.asked[questions[0].item], label=self.task.label, loaded=self.loaded)
+        # Every process takes the same batches, which ZeRO-3 needs: none of them looks for the largest.
+        largest = min(scoring.FIRST_BATCH, processes.share(self.task.model))
+        scorer = scoring.Scorer(replace(self.loaded, model=engine), words=said, shares_prefix=False, largest=largest)
+        found = dict(scorer.probabilities(questions))
+        return np.array([found[item] for item in self.asked])
+
+
+def lesson(shown: prompts.Shown, *, label: bool, task: "Task", loaded: models.Loaded, cut: prompts.Cut) -> Lesson:
+    """The conversation about an item with its answer."""
+    template = loaded.processor.apply_chat_template
+    asked = prompts.ask(shown, prompt=task.prompt, label=task.label, cut=cut)
+    answered, otherwise = (
+        template([*asked.messages, prompts.answer(task.label.word(each))]) for each in (label, not label)
+    )
+    whole, other = loaded.tokens(answered), loaded.tokens(otherwise)
+    open_end = loaded.tokens(template(asked.messages, add_generation_prompt=True))
+    # A word may merge with what stands before it: where the two answers part is always learned.
+    n_before = min(scoring.common(whole, open_end), scoring.common(whole, other))
+    return Lesson(answered, len(whole) - n_before, len(whole), shown)
+
+
+def adapted(loaded: models.Loaded, model: VlmLora, *, seed: int) -> PeftModel:
+    """The model with a new adapter; nothing else is trained."""
+    base = loaded.model
+    for module in base.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    if model.checkpoints_gradients:
+        base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    # peft draws the adapter's first weights here.
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=model.rank,
+        lora_alpha=model.alpha,
+        lora_dropout=model.dropout,
+        target_modules=model.targets,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(base, config)  # pyright: ignore[reportReturnType]
+
+
+def _kind(shown: prompts.Shown) -> tuple[str, int]:
+    return shown.media, len(shown.parts)

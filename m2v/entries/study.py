@@ -1,0 +1,144 @@
+"""What a study may say: datasets, models and choices; the graph is built from it."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from m2v.entries.base import Entry, FileName, Item, Name, ReleasedColumn
+from m2v.entries.prompts import Server
+
+Strategy: TypeAlias = Literal["no_ft", "om_ft", "rm_ft", "vid_ft", "vid_rm_ft"]
+
+
+class FramePlan(Item):
+    """Which frames of a video are looked at.
+
+    Attributes:
+        n: How many; a model is shown as many of them as its entry says.
+        rule: ``shots``, ``even``, ``keyframe``, or ``paper`` (m2v/media/frames.py).
+        side: Pixels of a frame's longer side.
+        variance: Of grey levels, for ``paper``.
+    """
+
+    n: int = Field(default=16, gt=0, le=256)
+    rule: Literal["even", "shots", "keyframe", "paper"] = "shots"
+    side: int = Field(default=560, ge=16, le=2048)
+    variance: float = 100.0
+
+
+class TrainingPlan(Item):
+    """Which runs of one model a study makes: every strategy × memes × target × seed that makes sense.
+
+    Attributes:
+        memes, targets: Default: all of the study's.
+        paper_mode: Train on train + validation and keep leaks, with nothing selected, as the paper did.
+    """
+
+    model: Name
+    strategies: tuple[Strategy, ...] = Field(min_length=1)
+    memes: tuple[Name, ...] | None = None
+    targets: tuple[Name, ...] | None = None
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    paper_mode: bool = False
+
+
+class PredictionPlan(Item):
+    """How a vision-language model labels memes under each target's definition.
+
+    Attributes:
+        demonstrations: ``target``: those that the target's file names; ``train`` or ``validation``: drawn there, as
+            many of either label; ``none``.
+        n_demonstrations, seed: Of those drawn.
+        pictures: False shows the model texts only.
+        mode: ``score``: the probability of the two words; ``generate``: what it writes, strictly read.
+        server: Ask there instead of in a program of ours.
+    """
+
+    model: Name
+    prompt: Name = "paper"
+    demonstrations: Literal["target", "train", "validation", "none"] = "target"
+    n_demonstrations: int = Field(default=8, ge=2, multiple_of=2)
+    seed: int = 0
+    pictures: bool = True
+    mode: Literal["score", "generate"] = "score"
+    server: Server | None = None
+
+
+class RoundPlan(Item):
+    """How people are asked in Label Studio, where a study's ``answers`` are ``live``.
+
+    Attributes:
+        n_annotators: Different people per item; 1 is the paper's way.
+        annotators: Pseudonyms (``m2v rounds annotators`` lists them) whose answers count; empty: everybody's but the
+            platform's own account.
+        mode: ``assisted`` shows the model's label, which anchors people; every answer says which it was.
+        adjudicator: Pseudonym of who decides what the others left open, in a second round.
+        adjudicate_below: Votes with a smaller margin are left open: 1 is ties and items that too few could answer.
+        guideline: Text that annotators read beside the item, below the study's folder; else the label's definition.
+        accept_imports: Count answers that came in with an import; the server does not record who imported them.
+        gold_bar: Alarm below this accuracy on gold items.
+        floor_s: Alarm below this median time per answer.
+    """
+
+    n_annotators: int = Field(default=3, ge=1)
+    annotators: tuple[str, ...] = ()
+    mode: Literal["blind", "assisted"] = "blind"
+    adjudicator: str | None = None
+    adjudicate_below: int = Field(default=1, ge=1)
+    guideline: FileName | None = None
+    accept_imports: bool = False
+    gold_bar: float = Field(default=0.7, ge=0, le=1)
+    floor_s: float = Field(default=1.0, ge=0)
+
+
+class PublishPlan(Item):
+    """What a study publishes to the Hugging Face Hub; without it a run publishes nothing.
+
+    Attributes:
+        namespace: The user or organisation that the repositories belong to.
+        datasets: Alignments that `m2v run` publishes whenever they changed; each has a repository of its own.
+        adapters: LoRA runs that it publishes.
+        gated: ``manual``: somebody grants each request; ``auto``: whoever agrees to the prompt; false: nobody is asked.
+        columns: Of the datasets; absent: all that the licence allows.
+        contact: Where readers of the card may turn to.
+    """
+
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    datasets: tuple[str, ...] = ()
+    adapters: tuple[str, ...] = ()
+    private: bool = True
+    gated: Literal["manual", "auto", False] = "manual"
+    columns: tuple[ReleasedColumn, ...] | None = None
+    contact: str | None = None
+
+
+class Study(Entry):
+    """Datasets, models and choices; the graph is built from it.
+
+    Attributes:
+        predictions: What was recorded elsewhere, or how a model of the catalog is asked.
+        frames: Which frames of the targets' videos are looked at.
+        clip: Model that embeds the frames, if any.
+        whisper: Model that writes down what is said in videos that come without a transcript, if any.
+        leaks: Items that stand in a later split too: out of the earlier one (default), or kept.
+        audit_share: Share of agreed rows that people look at all the same.
+        min_answers: A conflict with fewer answers stays undecided.
+        answers: What was recorded elsewhere, or ``live``: rounds in Label Studio, as ``rounds`` says.
+        usable_media_share: A dataset of whose pictures or videos fewer can be used stops. Labels are all needed.
+    """
+
+    memes: tuple[Name, ...] = ()
+    targets: tuple[Name, ...] = Field(min_length=1)
+    training: tuple[TrainingPlan, ...] = ()
+    predictions: Literal["recorded"] | PredictionPlan = "recorded"
+    frames: FramePlan = FramePlan()
+    clip: Name | None = None
+    whisper: Name | None = None
+    answers: Literal["recorded", "live"] = "recorded"
+    rounds: RoundPlan = RoundPlan()
+    publish: PublishPlan | None = None
+    leaks: Literal["drop_from_train", "keep"] = "drop_from_train"
+    audit_share: float = Field(default=0.0, ge=0, le=1)
+    audit_seed: int = 0
+    min_answers: int = Field(default=1, ge=1)
+    usable_media_share: float = Field(default=0.95, ge=0, le=1)

@@ -1,0 +1,178 @@
+"""The ``m2v`` command: run a study, see what is stale, read its tables and its report."""
+
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from m2v.errors import M2VError, MissingSource
+from m2v_cli.commands import audit, datasets, forgetting, host, publish, rounds, studies, tables
+from m2v_cli.commands.options import Json, Select, Study, observe, opened
+from m2v_resources.team import services
+
+app = typer.Typer(
+    help="Re-annotate hateful memes under a video dataset's definition, and train hateful-video detectors on them.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(tables.app, name="tables")
+app.add_typer(studies.app, name="study")
+app.add_typer(datasets.app, name="datasets")
+app.add_typer(rounds.app, name="rounds")
+app.add_typer(audit.app, name="audit")
+app.add_typer(publish.app, name="publish")
+app.add_typer(host.app, name="host")
+app.command(
+    epilog="Example: m2v rehydrate me/fhm-hatemm@v1 --source train.jsonl -o memes.parquet",
+)(publish.rehydrate)
+app.command(epilog='Example: m2v forget meme fhm/37408 --why "take-down request 12"')(forgetting.forget)
+
+
+@app.callback()
+def on_a_teams_machine(context: typer.Context) -> None:
+    """Take addresses and secrets from the machine, for every command; its services check first what they lack."""
+    if services.is_host() and context.invoked_subcommand != "host":
+        from m2v_resources.store.home import home
+        from m2v_resources.team import host
+
+        host.use(home())
+
+
+def main() -> None:
+    """Entry point: an error that a user can put right is one message and exit code 1."""
+    # Imports make a million objects that stay: looking through them for garbage every 700 takes a sixth of the time.
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        app()
+    except M2VError as error:
+        from m2v_cli import console
+
+        console.fail(str(error))
+        sys.exit(1)
+
+
+@app.command(epilog="Examples: m2v run · m2v run --study sample · m2v run --select voted_labels/fhm_hatemm")
+def run(
+    study: Study = "published",
+    select: Select = None,
+    force: Annotated[bool, typer.Option("--force", help="Make the selection anew even where it is fresh.")] = False,
+    fallback: Annotated[
+        str | None, typer.Option("--fallback", help="Study to run where the first one's sources cannot be had.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Materialise what is stale, with all that it rests on, and nothing else."""
+    from m2v_assets import materialise, requirements
+    from m2v_cli import console
+    from m2v_resources.launching import launchers
+    from m2v_resources.store.home import only_run
+    from m2v_resources.store.versions import open_store
+
+    plan, instance, home = opened(study)
+    with only_run(home), console.Watch() as watch:
+        open_store(home).ready()
+        launchers.chosen().ready()
+        try:
+            observe(plan, instance, home)
+        except MissingSource as error:
+            if not fallback:
+                raise
+            from m2v.catalog import open_study
+
+            console.warn(f"{error}\n\nRunning the study {fallback!r} instead of {study!r}.")
+            plan = open_study(fallback)
+            observe(plan, instance, home)
+        rounds.pull_before_run(plan, instance, home)
+        outcome = materialise.run(plan, instance=instance, selection=select, force=force, listen=watch)
+    lost = requirements.lost(plan, home=home)
+    if as_json:
+        console.line({**outcome.summary(), "lost": lost})
+    else:
+        console.show(outcome)
+        for line in lost:
+            console.warn(line)
+        console.show_report(home, plan)
+    if outcome.errors:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Examples: m2v status · m2v status --study sample --json")
+def status(study: Study = "published", select: Select = None, as_json: Json = False) -> None:
+    """What is stale, and why."""
+    from m2v_assets import materialise, requirements
+    from m2v_cli import console
+
+    plan, instance, home = opened(study)
+    problems = materialise.observe(plan, home=home, instance=instance)
+    missing = requirements.missing(plan, home=home)
+    lost = requirements.lost(plan, home=home)
+    pending = materialise.pending(plan, instance=instance, selection=select)
+    rows = [[asset.to_user_string(), why.reason] for asset, why in pending.items()]
+    if as_json:
+        stale = [{"asset": asset, "reason": reason} for asset, reason in rows]
+        told = {name: str(error) for name, error in problems.items()}
+        console.line({"stale": stale, "missing_sources": told, "missing": missing, "lost": lost})
+        return
+    for error in problems.values():
+        console.warn(str(error))
+    for problem, waiting in missing.items():
+        others = f" and {len(waiting) - 3} more" if len(waiting) > 3 else ""
+        console.warn(f"{', '.join(waiting[:3])}{others} cannot be made yet. {problem}")
+    for line in lost:
+        console.warn(line)
+    if rows:
+        console.table(f"{len(rows)} stale assets of study {plan.study.name}", ["asset", "why"], rows)
+    else:
+        console.out.print(f"Everything of study {plan.study.name} is up to date.")
+
+
+@app.command(epilog="Examples: m2v report · m2v report --open")
+def report(
+    study: Study = "published",
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Where the study's report is."""
+    import webbrowser
+
+    from m2v.catalog import open_study
+    from m2v_cli import console
+    from m2v_resources.store.home import home
+    from m2v_resources.store.reports import latest
+
+    path = latest(home(), open_study(study).study.name)
+    if path is None:
+        raise M2VError(f"There is no report of {study} yet. Make it with `m2v run --study {study}`.")
+    if as_json:
+        console.line({"report": str(path)})
+    else:
+        console.out.print(str(path), soft_wrap=True)
+    if show:
+        webbrowser.open(path.as_uri())
+
+
+@app.command(epilog="Example: m2v ui --study sample --port 3001")
+def ui(
+    study: Study = "published",
+    port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1.")] = 3000,
+) -> None:
+    """Dagster's UI and daemon for a study, on this machine only, until Ctrl-C."""
+    from m2v.files.checkout import CHECKOUT
+    from m2v_assets import materialise
+    from m2v_cli import console
+    from m2v_resources.team.ui import serve
+
+    plan, instance, home = opened(study)
+    for error in materialise.observe(plan, home=home, instance=instance).values():
+        console.warn(str(error))
+    is_file = Path(study).suffix in {".yaml", ".yml"}
+    os.environ["M2V_STUDY"] = str(Path(study).resolve()) if is_file else study
+    os.chdir(CHECKOUT)
+    console.out.print(f"Starting the UI on http://127.0.0.1:{port} (Ctrl-C stops it)")
+    # The checkout's name, as `dg dev` calls it: what was switched on there stays so.
+    serve(instance, port=port, location=CHECKOUT.name)

@@ -1,0 +1,59 @@
+"""``m2v datasets``: what somebody's own files are."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from m2v_cli.commands.options import Json
+
+if TYPE_CHECKING:
+    from m2v.catalog.check import Checked
+
+app = typer.Typer(help="Datasets on your disk: what they are, and how to use them.", no_args_is_help=True)
+
+N_IDS = 3
+N_CHARACTERS = 40
+
+
+@app.command(epilog="Examples: m2v datasets check ~/hateful_memes · m2v datasets check . --layout hatemm --json")
+def check(
+    folder: Path,
+    layout: Annotated[str | None, typer.Option("--layout", help="Try this layout only, and say all it lacks.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Which layout and release a folder's dataset is, what is wrong with it, and the YAML to write."""
+    from m2v.catalog.check import check
+    from m2v_cli import console
+
+    report = check(folder, layout=layout)
+    if as_json:
+        console.line(report.summary())
+        return
+    for each in report.datasets:
+        _show(each)
+    command = f"m2v run --study {shlex.quote(str(folder / 'study.yaml'))}"
+    _print(f"To use it, write these files into {folder}, then: {command}")
+    for path, text in report.documents.items():
+        _print(f"\n# {path}\n{text.rstrip()}")
+
+
+def _show(each: "Checked") -> None:
+    from m2v.catalog.check import counted
+    from m2v_cli import console
+
+    release = each.release or "unknown"
+    _print(f"{each.dataset.name}: layout {each.dataset.layout}, {each.rows.height:,} items, release {release}")
+    console.table("", ["split", "label 0", "label 1"], [[split, *n] for split, n in counted(each.rows).items()])
+    for finding in each.findings:
+        shown = ", ".join(item[:N_CHARACTERS] for item in finding.ids[:N_IDS])
+        more = f", and {len(finding.ids) - N_IDS:,} more" if len(finding.ids) > N_IDS else ""
+        _print(f"{'fine' if finding.is_fine else 'look'}  {finding.summary}{f' ({shown}{more})' if shown else ''}")
+    _print("")
+
+
+def _print(text: str) -> None:
+    from m2v_cli import console
+
+    console.out.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,206 @@
+"""``m2v rounds``: people answer in Label Studio, where labels disagree."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from m2v.errors import InvalidCatalog, LabelStudioError, MissingSource
+from m2v_cli.commands.options import Json, Study, opened
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from m2v.catalog.plan import StudyPlan
+    from m2v_resources.annotators.rounds import Rounds
+
+app = typer.Typer(help="Rounds of questions to people, in Label Studio.", no_args_is_help=True)
+
+
+@app.command("open", epilog="Example: m2v rounds open --study sample-live")
+def open_rounds(study: Study = "published", as_json: Json = False) -> None:
+    """Ask people about conflicts that nobody was asked about, after making these up to date."""
+    from m2v_assets import materialise
+    from m2v_cli import console
+    from m2v_resources.store.home import only_run
+
+    plan, instance, home = _live(study)
+    made = []
+    with only_run(home), console.Watch() as watch:
+        for error in materialise.observe(plan, home=home, instance=instance).values():
+            raise error
+        for alignment in plan.alignments:
+            name = f"rounds/{alignment.name}"
+            materialise.run(plan, instance=instance, selection=f"conflicts/{alignment.name}", listen=watch)
+            outcome = materialise.run(plan, instance=instance, selection=name, force=True, listen=watch)
+            made.append(outcome)
+    _show(plan, home, as_json=as_json)
+    for outcome in made:
+        for step, text in outcome.errors.items():
+            console.fail(f"{step}: {text}")
+        if outcome.errors:
+            raise typer.Exit(1)
+
+
+@app.command(epilog="Example: m2v rounds status --study sample-live")
+def status(study: Study = "published", as_json: Json = False) -> None:
+    """Where the rounds are, by what was pulled so far: answers, agreement, each annotator's counts."""
+    plan, _, home = _live(study)
+    _show(plan, home, as_json=as_json)
+
+
+@app.command(epilog="Example: m2v rounds pull --study sample-live && m2v run --study sample-live")
+def pull(
+    study: Study = "published",
+    full: Annotated[bool, typer.Option("--full", help="Look at everything, not only at what changed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch new and changed answers."""
+    from m2v_assets import materialise
+    from m2v_cli import console
+
+    plan, instance, home = _live(study)
+    n_new = {name: rounds.pull(full=full) for name, rounds in _rounds(plan, home).items()}
+    materialise.observe(plan, home=home, instance=instance)
+    if as_json:
+        console.line({"new": n_new})
+    else:
+        for name, n in n_new.items():
+            console.out.print(f"{name}: {n} annotations are new or changed.")
+        console.out.print("`m2v run` carries them into the vote and everything below it.")
+
+
+@app.command(epilog="Example: m2v rounds close fhm_hatemm_001")
+def close(name: str, study: Study = "published", as_json: Json = False) -> None:
+    """End a round by hand: its answers count, what was not answered may be asked again in another one."""
+    from m2v_assets import materialise
+    from m2v_cli import console
+
+    plan, instance, home = _live(study)
+    for rounds in _rounds(plan, home).values():
+        if any(each.name == name for each in rounds.ledger.rounds()):
+            rounds.close(name)
+            materialise.observe(plan, home=home, instance=instance)
+            console.line({"closed": name}) if as_json else console.out.print(f"Closed {name}.")
+            return
+    raise LabelStudioError(f"No round of study {study!r} is called {name!r}; `m2v rounds status` lists them.")
+
+
+@app.command(epilog="Example: m2v rounds invite")
+def invite(as_json: Json = False) -> None:
+    """The link under which an annotator opens an account."""
+    from m2v_cli import console
+
+    link = _server().invitation()
+    console.line({"link": link}) if as_json else console.out.print(link, soft_wrap=True)
+
+
+@app.command(epilog="Example: m2v rounds annotators")
+def annotators(as_json: Json = False) -> None:
+    """Each account's number on the server and its pseudonym, the only name it has outside."""
+    from m2v_cli import console
+
+    server = _server()
+    us = server.check()
+    rows = [[each, server.pseudonym(each), "platform" if each == us else ""] for each in server.accounts()]
+    if as_json:
+        console.line([{"account": number, "annotator": name, "is_platform": bool(role)} for number, name, role in rows])
+    else:
+        console.table("Annotators", ["account", "annotator", ""], rows)
+
+
+@app.command(epilog="Example: m2v rounds serve --port 8081 --items-per-day 100")
+def serve(  # noqa: PLR0917 (options, not arguments)
+    port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1.")] = 8080,
+    media: Annotated[Path | None, typer.Option("--media", envvar="LABEL_STUDIO_MEDIA", help="Memes' images.")] = None,
+    items_per_day: Annotated[int, typer.Option(help="What an annotator sees in a day.")] = 200,
+    minutes_per_day: Annotated[float, typer.Option(help="How long an annotator labels in a day.")] = 120,
+    work_minutes: Annotated[float, typer.Option(help="How long without a break.")] = 25,
+    break_minutes: Annotated[float, typer.Option(help="How long a break is.")] = 5,
+) -> None:
+    """Label Studio on this machine only, until Ctrl-C (``make label-studio`` installs it first)."""
+    from m2v_cli import console
+    from m2v_resources.annotators import label_studio_server as server
+    from m2v_resources.store.home import home
+
+    server.end_with_us()
+    exposure = server.Exposure(items_per_day, minutes_per_day, work_minutes, break_minutes)
+    console.out.print(f"Starting Label Studio (the first time takes half a minute) on port {port}")
+    process = server.start(home(), port=port, media=str(media.resolve()) if media else None, exposure=exposure)
+    console.out.print(f"Label Studio runs at http://127.0.0.1:{port} (Ctrl-C stops it).")
+    console.out.print(f"Its own account's password is in {home() / server.CREDENTIALS}; annotators: m2v rounds invite")
+    raise typer.Exit(server.wait(process))
+
+
+def pull_before_run(plan: "StudyPlan", instance: "dg.DagsterInstance", home: Path) -> None:
+    """Fetch answers where rounds are open; without a server the run goes on with what was pulled before."""
+    from m2v_assets import materialise
+    from m2v_cli import console
+
+    if plan.study.answers != "live":
+        return
+    try:
+        for rounds in _rounds(plan, home).values():
+            if rounds.ledger.rounds():
+                rounds.pull()
+    except (LabelStudioError, MissingSource) as error:
+        console.warn(f"No new answers: {error}")
+    materialise.observe(plan, home=home, instance=instance)
+
+
+def _live(study: str) -> tuple["StudyPlan", "dg.DagsterInstance", Path]:
+    plan, instance, home = opened(study)
+    if plan.study.answers != "live":
+        raise InvalidCatalog(
+            plan.study.name,
+            "its answers are recorded ones. Write `answers: live` into a study of your own (`m2v study copy`), or look "
+            "at the study sample-live.",
+        )
+    return plan, instance, home
+
+
+def _server():
+    from m2v_resources.annotators.label_studio import Server
+    from m2v_resources.annotators.rounds import address
+    from m2v_resources.store.home import home
+
+    server = Server(address(home()))
+    server.check()
+    return server
+
+
+def _rounds(plan: "StudyPlan", home: Path) -> dict[str, "Rounds"]:
+    from m2v_resources.annotators.rounds import Rounds
+
+    server = _server()
+    return {alignment.name: Rounds(home, alignment.name, server) for alignment in plan.alignments}
+
+
+def _show(plan: "StudyPlan", home: Path, *, as_json: bool) -> None:
+    from m2v.annotation import alarms
+    from m2v_cli import console
+    from m2v_resources.annotators.annotators import standing
+    from m2v_resources.annotators.ledger import Ledger
+    from m2v_resources.store.versions import open_store
+
+    shown = {}
+    store = open_store(home)
+    for alignment in plan.alignments:
+        now = standing(Ledger(home, alignment.name))
+        conflicts = store.read("conflicts", alignment.name) if store.latest("conflicts", alignment.name) else None
+        people = []
+        if conflicts is not None:
+            report = alarms.per_annotator(now.judged.answers, now.items, conflicts, skips=now.judged.skips)
+            people = report.to_dicts()
+        shown[alignment.name] = {**now.state, "rounds": now.rounds.to_dicts(), "annotators": people}
+    if as_json:
+        console.line(shown)
+        return
+    for name, each in shown.items():
+        columns = ["round", "role", "mode", "n_conflicts", "n_audit", "n_gold", "state"]
+        console.table(f"Rounds of {name}", columns, [[row[column] for column in columns] for row in each["rounds"]])
+        counts = [[count, value] for count, value in each.items() if count not in {"rounds", "annotators"}]
+        console.table("State", ["", "now"], counts)
+        if each["annotators"]:
+            columns = ["annotator", "n_answers", "n_skips", "gold_accuracy", "rest_agreement_share", "exposure_min"]
+            console.table("Annotators", columns, [[row[column] for column in columns] for row in each["annotators"]])

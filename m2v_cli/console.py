@@ -1,0 +1,205 @@
+"""What the command line shows while and after it works."""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from m2v.catalog.plan import StudyPlan
+    from m2v_assets.materialise import Outcome
+
+# What moves the cursor, renames the window, or turns the line around: names from data may hold it.
+CONTROLS = {
+    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    for code in (
+        *range(0x20),
+        *range(0x7F, 0xA0),
+        *range(0x200E, 0x2010),
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+    )
+    if chr(code) not in "\n\t"
+}
+
+
+class Plain(Console):
+    """A console on which a text from data is seen and does nothing."""
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """Make what is printed of a text; control characters become what Python calls them."""
+        return super().render_str(text.translate(CONTROLS), **settings)
+
+
+out = Plain()
+err = Plain(stderr=True)
+
+
+class Watch:
+    """Shows a run: a bar in a terminal, a line per finished asset elsewhere.
+
+    Use as a context manager, and as the listener of ``materialise.run``.
+    """
+
+    def __init__(self) -> None:
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=err,
+            disable=not err.is_terminal,
+        )
+        self.assets = self.progress.add_task("looking", total=None)
+        self.program = self.progress.add_task("", total=None, visible=False)
+        self.n_done = self.n_total = 0
+        self.began = self.said = 0.0
+
+    def __enter__(self) -> "Watch":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        handler = getattr(self, f"_{event['event']}", None)
+        if handler:
+            handler(event)
+
+    def _wave(self, event: Mapping[str, Any]) -> None:
+        self.n_done, self.n_total = 0, len(event["assets"])
+        self.progress.update(self.assets, total=self.n_total, completed=0, description=f"wave {event['number']}")
+        self._line(f"Wave {event['number']}: {self.n_total} assets")
+
+    def _start(self, event: Mapping[str, Any]) -> None:
+        self.began = time.monotonic()
+        self.progress.update(self.assets, description=escape(str(event["step"])))
+
+    def _progress(self, event: Mapping[str, Any]) -> None:
+        figures = " ".join(f"{name} {value:.4g}" for name, value in event.get("figures", {}).items())
+        text = f"{event['unit']} {figures}".strip()
+        self.progress.update(
+            self.program,
+            visible=True,
+            total=event["total"],
+            completed=event["done"],
+            description=f"  {escape(text.translate(CONTROLS))}",
+        )
+        if time.monotonic() - self.said > 10 or event["done"] == event["total"]:
+            self.said = time.monotonic()
+            self._line(f"    {event['done']} of {event['total']} {text}")
+
+    def _done(self, event: Mapping[str, Any]) -> None:
+        self.n_done += 1
+        self.progress.update(self.assets, completed=self.n_done)
+        self.progress.update(self.program, visible=False)
+        seconds = time.monotonic() - self.began
+        self._line(f"  made {event['step']} in {seconds:.1f} s")
+
+    def _failed(self, event: Mapping[str, Any]) -> None:
+        self.progress.update(self.program, visible=False)
+        err.print(f"[red]failed[/] {escape(str(event['step']))}")
+
+    def _line(self, text: str) -> None:
+        if not err.is_terminal:
+            err.print(text, markup=False, highlight=False)
+
+
+def show(outcome: "Outcome") -> None:
+    """The outcome for people; errors go to standard error."""
+    made = len(outcome.materialised)
+    if not made and not outcome.errors:
+        out.print(f"Everything is up to date; looked at in {outcome.seconds:.1f} s.")
+    else:
+        out.print(f"Made {made} assets in {outcome.waves} waves, {outcome.seconds:.1f} s.")
+    for step, text in outcome.errors.items():
+        err.print(f"[red]{escape(step)}[/]: {escape(text)}", highlight=False, soft_wrap=True)
+    if outcome.skipped:
+        missing = len(outcome.skipped) - len(outcome.errors)
+        err.print(f"{missing} more assets wait for these; what was complete before still stands.")
+
+
+def show_report(home: Path, plan: "StudyPlan") -> None:
+    """Where the report is, where there is one."""
+    from m2v_resources.store.reports import latest
+
+    path = latest(home, plan.study.name)
+    if path:
+        out.print(f"Report: {path}", soft_wrap=True, highlight=False)
+
+
+def warn(text: str) -> None:
+    """A message that people should see, on standard error."""
+    err.print(f"[yellow]note[/]: {escape(text)}", highlight=False, soft_wrap=True)
+
+
+def fail(text: str) -> None:
+    """The one message of a command that failed, on standard error."""
+    err.print(f"[red]error[/]: {escape(text)}", highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def bytes_hashed() -> Iterator[Callable[[int, int], None]]:
+    """A bar of bytes on standard error while the block runs, in a terminal; give what tells it how far."""
+    columns = (TextColumn("hashing"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def changes(title: str, rows: Sequence[Mapping[str, Any]], *, key: list[str], n_shown: int = 50) -> None:
+    """Changed rows, each column that differs as ``before → after``."""
+    shown = []
+    for row in rows[:n_shown]:
+        columns = [name.removesuffix("_before") for name in row if name.endswith("_before")]
+        differing = [column for column in columns if row[f"{column}_before"] != row[f"{column}_after"]]
+        shown_values = (f"{column}: {row[f'{column}_before']} → {row[f'{column}_after']}" for column in differing)
+        detail = ", ".join(shown_values) if row["change"] == "changed" else ""
+        shown.append([*(row[name] for name in key), row["change"], detail])
+    table(title, [*key, "change", "what"], shown)
+    if len(rows) > n_shown:
+        out.print(f"… and {len(rows) - n_shown:,} more; --json prints them all.")
+
+
+def table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
+    """A table on standard output."""
+    shown = Table(title=title, title_justify="left")
+    for column in columns:
+        numeric = rows and all(isinstance(row[columns.index(column)], int | float) for row in rows)
+        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(escape(_text(value)) for value in row))
+    out.print(shown)
+
+
+def line(data: Mapping[str, Any] | list[Any]) -> None:
+    """One line of JSON on standard output, for programs."""
+    sys.stdout.write(json.dumps(data, default=str) + "\n")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,151 @@
+"""People who answer in rounds, as the graph sees them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from m2v import schemas
+from m2v.annotation import agreement, rounds
+from m2v.annotation.answers import Judged
+from m2v.datasets import mediapaths
+from m2v.entries.datasets import MemeDataset
+from m2v.entries.study import Study
+from m2v.entries.variants import Alignment
+from m2v.files import storage
+from m2v_resources.annotators.label_studio import Server
+from m2v_resources.annotators.ledger import Ledger
+from m2v_resources.annotators.rounds import Question, Rounds, address, guideline, media_root
+from m2v_resources.store.rows import rows_hash
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an alignment's rounds are.
+
+    Attributes:
+        rounds: Rows of ``rounds``.
+        items: Of all rounds.
+        state: Counts and agreement by name.
+    """
+
+    rounds: pl.DataFrame
+    items: pl.DataFrame
+    judged: Judged
+    state: dict[str, int | float]
+
+
+class Annotators(dg.ConfigurableResource):
+    """Rounds whose ledger lies in ``<home>/rounds``; the server is found when it is needed."""
+
+    home: str
+
+    def open(
+        self, alignment: Alignment, study: Study, *, conflicts: pl.DataFrame, memes: pl.DataFrame, gold: pl.DataFrame
+    ) -> Standing:
+        """Ask what nobody was asked yet; see ``Rounds.open``."""
+        home = Path(self.home)
+        text = guideline(study.rounds, alignment.target, folder=study.folder)
+        server = Server(address(home))
+        server.check()
+        shown = with_places(memes, alignment.memes)
+        Rounds(home, alignment.name, server).open(study.rounds, Question(conflicts, shown, gold, text))
+        return standing(Ledger(home, alignment.name))
+
+    def pull(self, alignment: str, *, full: bool = False) -> int:
+        """Fetch new and changed answers of an alignment's rounds; give how many annotations were new or changed."""
+        home = Path(self.home)
+        server = Server(address(home))
+        server.check()
+        return Rounds(home, alignment, server).pull(full=full)
+
+    def has_rounds(self, alignment: str) -> bool:
+        """Whether anything was asked yet."""
+        return bool(Ledger(Path(self.home), alignment).rounds())
+
+    def judged(self, alignment: str) -> Judged:
+        """Everything that was pulled."""
+        return Ledger(Path(self.home), alignment).all_judged()
+
+    def version(self, alignment: str) -> str:
+        """A hash of what was pulled: answers, skips, quarantine and which rounds are done."""
+        return version(Ledger(Path(self.home), alignment))
+
+
+def with_places(memes: pl.DataFrame, dataset: MemeDataset) -> pl.DataFrame:
+    """Return memes whose ``image`` is where the picture lies below ``LABEL_STUDIO_MEDIA``, as distributions put it.
+
+    As it is where that is not set, or is a folder that only the server sees.
+    """
+    place = media_root()
+    if not place or not (storage.is_remote(place) or Path(place).is_dir()):
+        return memes
+    listing = mediapaths.Listing(place if storage.is_remote(place) else Path(place))
+    return mediapaths.resolved(memes, dataset, listing, item_id="meme_id", media="image")
+
+
+def version(ledger: Ledger) -> str:
+    """A hash of what was pulled and of which rounds have ended; the same as long as neither changes."""
+    judged = ledger.all_judged()
+    parts = [rows_hash(frame)[:16] for frame in (judged.answers, judged.skips, judged.quarantined)]
+    # An open round is no news to those who read answers; an ended one is to those who open the next.
+    ended = [each.name for each in ledger.rounds() if ledger.pulled(each).state != "open"]
+    return "-".join([*parts, *ended])
+
+
+def standing(ledger: Ledger) -> Standing:
+    """Where an alignment's rounds are, from what was pulled."""
+    judged = ledger.all_judged()
+    found = ledger.rounds()
+    items = pl.concat([pl.DataFrame(schema=rounds.ITEM_COLUMNS), *(ledger.items(each) for each in found)])
+    n_done = sum(
+        int(rounds.coverage(ledger.items(each), answers=judged.answers, skips=judged.skips, this=each)["is_done"].sum())
+        for each in found
+    )
+    state: dict[str, int | float] = {
+        "n_rounds": len(found),
+        "n_open": sum(ledger.pulled(each).state == "open" for each in found),
+        "n_items": items.height,
+        "n_items_done": n_done,
+        "n_answers": judged.answers.height,
+        "n_skips": judged.skips.height,
+        "n_quarantined": judged.quarantined.height,
+    }
+    for each in found:
+        state |= {f"{each.name}: {name}": value for name, value in _agreement(ledger, each).items()}
+    rows = [_row(ledger, each) for each in found]
+    table = pl.DataFrame(rows, schema=dict(schemas.ROUNDS.columns), orient="row").sort("round")
+    return Standing(table, items, judged, state)
+
+
+def _agreement(ledger: Ledger, this: rounds.Round) -> dict[str, int | float]:
+    """How far a round's annotators agree so far; what cannot be estimated is left out."""
+    answers = ledger.judged(this).answers
+    counted = agreement.latest(answers)
+    positive = agreement.posterior(counted)
+    figures: dict[str, int | float | None] = {
+        "undecided": rounds.left_open(ledger.items(this), answers, below=1).height,
+        "krippendorff_alpha": agreement.krippendorff_alpha(counted),
+        "fleiss_kappa": agreement.fleiss_kappa(counted),
+        "pairwise_cohen_kappa": agreement.pairwise_kappa(counted),
+        # By Dawid and Skene's posterior: memes of which even a weighted look at the answers leaves one in ten in doubt.
+        "in_doubt": None if positive is None else positive.filter(pl.col("positive").is_between(0.1, 0.9)).height,
+    }
+    return {name: round(value, 4) for name, value in figures.items() if value is not None}
+
+
+def _row(ledger: Ledger, this: rounds.Round) -> dict[str, object]:
+    kinds = ledger.items(this)["kind"]
+    return {
+        "round": this.name,
+        "role": this.role,
+        "mode": this.mode,
+        "n_annotators": this.n_annotators,
+        "n_conflicts": int((kinds == "conflict").sum()),
+        "n_audit": int((kinds == "audit").sum()),
+        "n_gold": int((kinds == "gold").sum()),
+        "config_sha256": this.definition.config_sha256,
+        "guideline_sha256": this.definition.guideline_sha256,
+        "state": ledger.pulled(this).state,
+    }

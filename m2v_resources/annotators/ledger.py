@@ -1,0 +1,187 @@
+"""The rounds' ledger: what was meant, written before the server hears of it, and all that came back.
+
+``<home>/rounds/<alignment>/<round>/`` holds ``items.parquet``, ``round.json`` (written last: what has one is meant),
+``annotations.parquet`` (everything ever pulled), ``seen.parquet`` (which state of which task the last pull saw) and
+``pulled.json`` (how far, written after these).
+"""
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from m2v.annotation.answers import RAW_COLUMNS, Judged, judge, together
+from m2v.annotation.rounds import ITEM_COLUMNS, Round
+from m2v.errors import LabelStudioError, StoreError, UnknownName
+from m2v.files.whole import replacing
+
+SEEN_COLUMNS = {"project_id": pl.Int64, "task_id": pl.Int64, "changed_at": pl.Datetime("us", "UTC")}
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """How far a round was pulled.
+
+    Attributes:
+        until: The server's latest time of change that was seen.
+        n_since_full: Pulls since everything was last looked at.
+        state: ``open``, ``complete`` (all was answered) or ``closed`` (by hand).
+        missing: Annotations that the server no longer has, by the last full pull; they still count.
+    """
+
+    until: datetime | None = None
+    n_since_full: int = 0
+    state: str = "open"
+    missing: int = 0
+
+
+class Ledger:
+    """The rounds of one alignment."""
+
+    def __init__(self, home: Path, alignment: str) -> None:
+        self.alignment = alignment
+        self.folder = home / "rounds" / alignment
+
+    @contextlib.contextmanager
+    def only_writer(self) -> Iterator[None]:
+        """Hold the alignment's lock.
+
+        Raises:
+            LabelStudioError: Another process opens or pulls its rounds.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / ".lock").open("ab")
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder} cannot be written: {error.strerror}. Free space, or move M2V_HOME."
+            ) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise LabelStudioError(
+                    f"Another process is opening or pulling the rounds of {self.alignment}. Wait for it; what it finds "
+                    "is what you would find."
+                ) from error
+            yield
+
+    def rounds(self) -> list[Round]:
+        """Every round that was meant, in order."""
+        return [self._load(path) for path in sorted(self.folder.glob("*/round.json"))]
+
+    def round(self, name: str) -> Round:
+        """A round by name."""
+        known = {each.name: each for each in self.rounds()}
+        if name not in known:
+            raise UnknownName("round", name, known)
+        return known[name]
+
+    def intend(self, this: Round, items: pl.DataFrame) -> None:
+        """Write down what a round will ask, before the server hears of it."""
+        folder = self.folder / this.name
+        with replacing(folder / "items.parquet") as path:
+            items.select(list(ITEM_COLUMNS)).write_parquet(path)
+        with replacing(folder / "round.json") as path:
+            path.write_text(json.dumps(asdict(this), indent=1, ensure_ascii=False), encoding="utf-8")
+
+    def items(self, this: Round) -> pl.DataFrame:
+        """Columns of ``ITEM_COLUMNS``."""
+        return self._frame(this, "items.parquet")
+
+    def annotations(self, this: Round) -> pl.DataFrame:
+        """Columns of ``RAW_COLUMNS``: the newest state of each annotation that was ever pulled."""
+        if not (self.folder / this.name / "annotations.parquet").exists():
+            return pl.DataFrame(schema=RAW_COLUMNS)
+        return self._frame(this, "annotations.parquet")
+
+    def record(
+        self,
+        this: Round,
+        pulled: Pulled,
+        *,
+        annotations: pl.DataFrame | None = None,
+        seen: pl.DataFrame | None = None,
+    ) -> None:
+        """Write down what came back; killed between the files, the next pull sees the same again."""
+        folder = self.folder / this.name
+        for name, rows in (("annotations.parquet", annotations), ("seen.parquet", seen)):
+            if rows is not None:
+                with replacing(folder / name) as path:
+                    rows.write_parquet(path)
+        text = json.dumps({**asdict(pulled), "until": pulled.until.isoformat() if pulled.until else None})
+        with replacing(folder / "pulled.json") as path:
+            path.write_text(text, encoding="utf-8")
+
+    def forget(self, this: Round, meme_id: str) -> None:
+        """Delete all that was said about a meme, then the item itself."""
+        items, annotations = self.items(this), self.annotations(this)
+        about = items.filter(meme_id=meme_id)
+        if (self.folder / this.name / "annotations.parquet").exists():
+            with replacing(self.folder / this.name / "annotations.parquet") as path:
+                annotations.join(about, on="item_key", how="anti").write_parquet(path)
+        with replacing(self.folder / this.name / "items.parquet") as path:
+            items.join(about, on="item_key", how="anti").write_parquet(path)
+
+    def seen(self, this: Round) -> pl.DataFrame:
+        """Columns of ``SEEN_COLUMNS``: when each task that the last pull looked at had changed."""
+        if not (self.folder / this.name / "seen.parquet").exists():
+            return pl.DataFrame(schema=SEEN_COLUMNS)
+        return self._frame(this, "seen.parquet")
+
+    def pulled(self, this: Round) -> Pulled:
+        """How far a round was pulled."""
+        path = self.folder / this.name / "pulled.json"
+        if not path.exists():
+            return Pulled()
+        found = _json(path)
+        return Pulled(**{**found, "until": datetime.fromisoformat(found["until"]) if found["until"] else None})
+
+    def close(self, this: Round) -> None:
+        """Take a round out of polling; its answers count, what was not answered may be asked in another round."""
+        self.record(this, replace(self.pulled(this), state="closed"))
+
+    def judged(self, this: Round) -> Judged:
+        """A round's answers, skips and quarantine, gold items included."""
+        return judge(self.annotations(this), self.items(this), this)
+
+    def all_judged(self) -> Judged:
+        """Those of all rounds."""
+        return together(self.judged(each) for each in self.rounds())
+
+    def asked(self) -> set[str]:
+        """``question_sha256`` of what an open round asks, or any round got its answers to."""
+        found: set[str] = set()
+        for this in self.rounds():
+            items = self.items(this)
+            if self.pulled(this).state != "open":
+                answered = self.judged(this).answers
+                items = items.join(answered, on="meme_id", how="semi")
+            found |= set(items["question_sha256"])
+        return found
+
+    def _frame(self, this: Round, name: str) -> pl.DataFrame:
+        path = self.folder / this.name / name
+        try:
+            return pl.read_parquet(path)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise StoreError(
+                f"{path} is missing or damaged. Restore it from a backup; if only annotations.parquet is damaged, "
+                "delete it with seen.parquet and pulled.json beside it and run `m2v rounds pull --full`."
+            ) from error
+
+    def _load(self, path: Path) -> Round:
+        found = _json(path)
+        return Round(**{**found, "annotators": tuple(found["annotators"])})
+
+
+def _json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} is damaged and cannot be read. Restore it from a backup.") from error

@@ -1,0 +1,382 @@
+"""Rounds: opened, pulled and closed so that whatever dies in between, a rerun ends the same."""
+
+import contextlib
+import json
+import logging
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+import polars as pl
+
+from m2v.annotation import rounds
+from m2v.annotation.answers import RAW_COLUMNS, RAW_KEY, Judged, merged
+from m2v.annotation.rounds import Round
+from m2v.entries.datasets import VideoDataset
+from m2v.entries.study import RoundPlan
+from m2v.errors import BadInput, LabelStudioError, MissingSource, Refused, Unreachable
+from m2v.files.checkout import CHECKOUT
+from m2v_resources.annotators.label_studio import Address, Project, Server, Task, batches, before
+from m2v_resources.annotators.ledger import SEEN_COLUMNS, Ledger, Pulled
+
+CREDENTIALS = "label_studio/credentials.json"
+# The server stamps a change before it commits it, an import of 500 items half a second before; whatever was under way
+# at the last pull is looked at again.
+OVERLAP_S = 10.0
+# Deleted tasks and annotations only show when everything is looked at.
+PULLS_PER_FULL = 60
+N_ATTEMPTS = 4
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a round asks, and how.
+
+    Attributes:
+        conflicts: Rows of ``conflicts``.
+        memes: Rows of ``memes``.
+        gold: Columns ``meme_id`` and ``label``.
+        guideline: The label's definition, as annotators read it.
+    """
+
+    conflicts: pl.DataFrame
+    memes: pl.DataFrame
+    gold: pl.DataFrame
+    guideline: str
+
+
+def address(home: Path) -> Address:
+    """``LABEL_STUDIO_URL`` and ``LABEL_STUDIO_TOKEN``, or what ``make label-studio`` wrote below the home.
+
+    Raises:
+        MissingSource: Neither is there.
+    """
+    path = home / CREDENTIALS
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    url, token = os.environ.get("LABEL_STUDIO_URL"), os.environ.get("LABEL_STUDIO_TOKEN")
+    if url and token:
+        # Pseudonyms must outlive a token, so the salt is not made of it.
+        return Address(url, token, found.get("salt") or _salt(home))
+    if not found:
+        raise MissingSource(
+            "There is no Label Studio to ask people in. Start one with `make label-studio`, or name yours by "
+            "LABEL_STUDIO_URL and LABEL_STUDIO_TOKEN."
+        )
+    return Address(url or found["url"], token or found["token"], found["salt"])
+
+
+def _salt(home: Path) -> str:
+    path = home / "label_studio" / "salt"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(uuid.uuid4().hex)
+    return path.read_text(encoding="utf-8")
+
+
+def guideline(plan: RoundPlan, target: VideoDataset, *, folder: Path) -> str:
+    """What annotators read beside the item: the study's guideline, or the label's two definitions."""
+    if plan.guideline:
+        path = folder / plan.guideline
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(
+                path, "the guideline cannot be read as UTF-8 text; write it, or drop `guideline`."
+            ) from error
+    label = target.label
+    return (
+        f"The label is “{label.positive}”.\nIt fits: {label.positive_definition}\n"
+        f"It does not fit: {label.negative_definition}"
+    )
+
+
+class Rounds:
+    """The rounds of one alignment, in the ledger and on the server."""
+
+    def __init__(self, home: Path, alignment: str, server: Server) -> None:
+        self.ledger = Ledger(home, alignment)
+        self.server = server
+
+    def open(self, plan: RoundPlan, question: Question) -> list[Round]:
+        """Ask what nobody was asked: a new round where there is something, and every open one brought to the server.
+
+        Raises:
+            LabelStudioError: The server could not be reached or refused; a rerun goes on where this one stopped.
+        """
+        with self.ledger.only_writer():
+            self._intend(plan, question)
+            self._adjudicate(plan, question)
+            opened = [each for each in self.ledger.rounds() if self.ledger.pulled(each).state == "open"]
+            for this in opened:
+                with _named(this):
+                    self._bring(this, question)
+            return opened
+
+    def pull(self, *, full: bool = False) -> int:
+        """Fetch what changed in every open round; give the number of annotations that were new or changed."""
+        with self.ledger.only_writer():
+            n_new = 0
+            for this in self.ledger.rounds():
+                if full or self.ledger.pulled(this).state != "closed":
+                    with _named(this):
+                        n_new += self._pull(this, full=full)
+            return n_new
+
+    def close(self, name: str) -> None:
+        """Take a round out of polling, after a last look at it where it is still on the server."""
+        with self.ledger.only_writer():
+            this = self.ledger.round(name)
+            if self.server.projects(this.uid):
+                self._pull(this, full=True)
+            self.ledger.close(this)
+
+    def _intend(self, plan: RoundPlan, question: Question) -> None:
+        people = tuple(name for name in plan.annotators if name != plan.adjudicator)
+        self._new(plan, question, question.conflicts, role="annotator", n=plan.n_annotators, people=people)
+
+    def _adjudicate(self, plan: RoundPlan, question: Question) -> None:
+        if not plan.adjudicator:
+            return
+        complete = [
+            each
+            for each in self.ledger.rounds()
+            if each.role == "annotator" and self.ledger.pulled(each).state != "open"
+        ]
+        still = [self._left_open(each, plan) for each in complete]
+        wanted = pl.concat([question.conflicts.select("meme_id").clear(), *still]).unique()
+        rows = question.conflicts.join(wanted, on="meme_id", how="semi")
+        nobody = replace(question, gold=question.gold.clear())
+        self._new(plan, nobody, rows, role="adjudicator", n=1, people=(plan.adjudicator,))
+
+    def _left_open(self, this: Round, plan: RoundPlan) -> pl.DataFrame:
+        return rounds.left_open(self.ledger.items(this), self.ledger.judged(this).answers, below=plan.adjudicate_below)
+
+    def _new(
+        self, plan: RoundPlan, question: Question, rows: pl.DataFrame, *, role: Any, n: int, people: tuple[str, ...]
+    ) -> None:
+        has_media = bool(media_root()) and bool(question.memes["image"].is_not_null().all())
+        template = (CHECKOUT / "label_studio" / "meme.xml").read_text(encoding="utf-8")
+        config = rounds.config_for(template, has_media=has_media, mode=plan.mode)
+        definition = rounds.Definition(config, question.guideline, plan.mode)
+        new = rounds.to_ask(
+            rows, question.memes, gold=question.gold, definition=definition, role=role, asked=self.ledger.asked()
+        )
+        if new.is_empty():
+            return
+        number = len(self.ledger.rounds()) + 1
+        # Of what is asked: two platforms that open the same round find each other's project.
+        uid = _uid([self.ledger.alignment, role, number, definition.mode, sorted(new["question_sha256"])])
+        this = Round(
+            name=f"{self.ledger.alignment}_{number:03d}",
+            alignment=self.ledger.alignment,
+            uid=uid,
+            role=role,
+            mode=plan.mode,
+            n_annotators=n,
+            annotators=people,
+            accept_imports=plan.accept_imports,
+            config=config,
+            guideline=question.guideline,
+            opened_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        self.ledger.intend(this, rounds.keyed(new, uid=uid))
+
+    def _bring(self, this: Round, question: Question) -> None:
+        """Make the server hold each of the round's unanswered items in exactly one task."""
+        project = self._one_project(this)
+        self._check_config(this, project)
+        data = self._data(this, question)
+        for attempt in range(1, N_ATTEMPTS + 1):
+            tasks = self._one_task_each(project, self.server.tasks(project.project_id))
+            known = {task.item_key for task in tasks}
+            missing = [item for item in data if item["item_key"] not in known]
+            if not missing:
+                return
+            try:
+                for batch in batches(missing):
+                    self.server.import_items(project.project_id, batch)
+            except Unreachable:
+                # It may have imported all the same: look before trying again, once it answers.
+                if attempt == N_ATTEMPTS:
+                    raise
+                time.sleep(attempt)
+        raise LabelStudioError(
+            f"Round {this.name}: after {N_ATTEMPTS} attempts project {project.project_id} still lacks items. Somebody "
+            "deletes tasks there while we import; stop that, then run `m2v rounds open` again."
+        )
+
+    def _one_project(self, this: Round) -> Project:
+        found = self.server.projects(this.uid)
+        if not found:
+            try:
+                self.server.create_project(
+                    title=this.name,
+                    uid=this.uid,
+                    config=this.config,
+                    guideline=this.guideline,
+                    overlap=this.n_annotators,
+                )
+            except Unreachable:
+                logging.getLogger(__name__).warning("Round %s: no answer to its creation; looking it up.", this.name)
+            found = self.server.projects(this.uid)
+        if not found:
+            raise LabelStudioError(
+                f"Round {this.name} could not be created on the server. Run `m2v rounds open` again."
+            )
+        for double in found[1:]:  # another platform opened the same round at the same moment; the oldest stays
+            self.server.delete_empty_project(double)
+        place = media_root()
+        if place and "$image" in this.config:
+            self.server.serve_media(found[0].project_id, place)
+        return found[0]
+
+    def _one_task_each(self, project: Project, tasks: Sequence[Task]) -> list[Task]:
+        """Delete what stands twice and nobody answered; answers to both are counted by the item's key anyway."""
+        kept: dict[str, Task] = {}
+        double: list[int] = []
+        for task in sorted(tasks, key=lambda each: (-each.n_annotations, each.task_id)):
+            if task.item_key not in kept:
+                kept[task.item_key] = task
+            elif not task.n_annotations:
+                double.append(task.task_id)
+        if double:
+            self.server.delete_tasks(project.project_id, double)
+        return list(kept.values())
+
+    def _data(self, this: Round, question: Question) -> list[dict[str, Any]]:
+        """What is sent: nothing that tells, or lets one tell, what the dataset or the model said."""
+        items = self.ledger.items(this)
+        judged = self.ledger.judged(this)
+        done = rounds.coverage(items, answers=judged.answers, skips=judged.skips, this=this).filter("is_done")
+        rows = items.join(done, on="item_key", how="anti").join(question.memes, on="meme_id", how="inner")
+        suggested = dict(question.conflicts.select("meme_id", "predicted").iter_rows())
+        found = []
+        for row in rows.select("item_key", "meme_id", "text", "image").sort("item_key").iter_rows(named=True):
+            item = {"item_key": row["item_key"], "text": row["text"], "definition": this.guideline}
+            if "$image" in this.config:
+                item["image"] = media_url(row["image"])
+            if this.mode == "assisted":
+                item["suggestion"] = "Model: it fits" if suggested.get(row["meme_id"]) else "Model: it does not fit"
+            found.append(item)
+        return found
+
+    def _check_config(self, this: Round, project: Project) -> None:
+        if project.config_sha256 != this.definition.config_sha256:
+            raise LabelStudioError(
+                f"Round {this.name}: the labelling config of project {project.project_id} was changed on the server. "
+                f"Put it back (it is in {self.ledger.folder / this.name / 'round.json'}), or end the round with "
+                f"`m2v rounds close {this.name}`; answers given meanwhile are in quarantine."
+            )
+
+    def _pull(self, this: Round, *, full: bool) -> int:
+        pulled = self.ledger.pulled(this)
+        found = self.server.projects(this.uid)
+        if not found:
+            raise LabelStudioError(
+                f"Round {this.name}: its project is gone from {self.server.address.url}. `m2v rounds open` makes it "
+                f"anew with what is not answered; the {self.ledger.annotations(this).height} annotations pulled stand."
+            )
+        full = full or pulled.until is None or pulled.n_since_full >= PULLS_PER_FULL
+        known = self.ledger.annotations(this)
+        fresh, seen = self._fetch(this, found, since=None if full else before(pulled.until, seconds=OVERLAP_S))
+        rows = merged(known, fresh)
+        n_new = rows.join(known, on=[*RAW_KEY, "updated_at"], how="anti").height
+        n_missing = known.join(fresh, on=RAW_KEY, how="anti").height if full else pulled.missing
+        now = Pulled(
+            until=max((each for each in (pulled.until, seen["changed_at"].max()) if each), default=None),  # pyright: ignore
+            n_since_full=0 if full else pulled.n_since_full + 1,
+            state=pulled.state,
+            missing=n_missing,
+        )
+        self.ledger.record(this, now, annotations=rows if n_new else None, seen=seen)
+        judged = self.ledger.judged(this)
+        cover = rounds.coverage(self.ledger.items(this), answers=judged.answers, skips=judged.skips, this=this)
+        if n_new:
+            self._ask_others(this, found[0], judged, cover)
+        state = "closed" if now.state == "closed" else "complete" if cover["is_done"].all() else "open"
+        if state != now.state:
+            self.ledger.record(this, replace(now, state=state))
+        self._check_config(this, found[0])
+        return n_new
+
+    def _fetch(
+        self, this: Round, found: Sequence[Project], *, since: datetime | None
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Annotations of the tasks that changed, and all tasks that were looked at."""
+        before_that = self.ledger.seen(this)
+        pages, seen = [pl.DataFrame(schema=RAW_COLUMNS)], [before_that.clear()]
+        for project in found:
+            listed = self.server.changed(project.project_id, since=since)
+            looked = pl.DataFrame(
+                {"task_id": list(listed), "changed_at": list(listed.values())}, schema_overrides=SEEN_COLUMNS
+            ).select(pl.lit(project.project_id, pl.Int64).alias("project_id"), "task_id", "changed_at")
+            new = looked if since is None else looked.join(before_that, on=list(SEEN_COLUMNS), how="anti")
+            pages += self.server.annotations(project, new["task_id"].to_list())
+            seen.append(looked)
+            if self.server.project(project.project_id) is None:
+                raise LabelStudioError(
+                    f"Project {project.project_id} was deleted while it was pulled; nothing of this pull was kept. Run "
+                    "`m2v rounds pull` again."
+                )
+        return pl.concat(pages), pl.concat(seen)
+
+    def _ask_others(self, this: Round, project: Project, judged: Judged, cover: pl.DataFrame) -> None:
+        """An item that somebody skipped by a choice has used up one of its turns on the server: give it another."""
+        short = cover.filter((pl.col("n_skips") > 0) & ~pl.col("is_done"))
+        if short.is_empty():
+            return
+        wanted = dict(short.select("item_key", pl.col("n_skips") + this.n_annotators).iter_rows())
+        for task in self.server.tasks(project.project_id):
+            if task.item_key in wanted and task.n_annotations >= this.n_annotators:
+                self.server.set_overlap(task.task_id, int(wanted[task.item_key]))
+
+
+@contextlib.contextmanager
+def _named(this: Round) -> Iterator[None]:
+    """Errors of the server say which round they stopped."""
+    try:
+        yield
+    except Unreachable as error:
+        raise Unreachable(f"Round {this.name}: {error}") from None
+    except Refused as error:
+        raise Refused(f"Round {this.name}: {error}", status=error.status) from None
+
+
+def media_root() -> str | None:
+    """``LABEL_STUDIO_MEDIA``: the images, in a folder as the server sees it or ``s3://bucket/prefix``, if any."""
+    return os.environ.get("LABEL_STUDIO_MEDIA") or None
+
+
+def media_url(image: str) -> str:
+    """Where the server serves an image from.
+
+    Raises:
+        LabelStudioError: The path leads out of the media folder.
+    """
+    place = media_root() or "/"
+    path = PurePosixPath(image)
+    if place.startswith("s3://"):
+        if path.is_absolute() or ".." in path.parts:
+            raise LabelStudioError(f"The image path {image!r} leads out of {place}; mend the dataset's file.")
+        return f"{place.rstrip('/')}/{path}"
+    root = Path(place).resolve()
+    try:
+        file = (root / image).resolve()
+    except (OSError, ValueError, RuntimeError):
+        raise LabelStudioError(f"No file can be called {image[:80]!r}; mend the dataset's file.") from None
+    if path.is_absolute() or ".." in path.parts or not file.is_relative_to(root):
+        raise LabelStudioError(f"The image path {image!r} leads out of the media folder; mend the dataset's file.")
+    # Relative to the server's document root; our own server's is the folder above (label_studio_server.py).
+    document_root = Path(os.environ.get("LABEL_STUDIO_DOCUMENT_ROOT") or root.parent).resolve()
+    return f"/data/local-files/?d={quote(str(file.relative_to(document_root)))}"
+
+
+def _uid(parts: Sequence[Any] | Mapping[str, Any]) -> str:
+    return uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(parts)).hex

@@ -1,0 +1,308 @@
+"""What the store knows of one item, checkpoint, number or release, gathered for an audit."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import polars as pl
+
+from m2v import schemas
+from m2v.entries.variants import variant
+from m2v.errors import BadInput, M2VError, StoreError, UnknownName
+from m2v.lineage.cause import causes
+from m2v.lineage.changes import changes
+from m2v.lineage.graph import Graph, Node
+from m2v.programs.contract import MANIFEST, complete
+from m2v_resources.store.record import Record
+
+RELEASES = {"dataset": schemas.DATASET_RELEASES.name, "adapter": schemas.ADAPTER_RELEASES.name}
+
+# What the record of a program that asked a model says of how; the examples' texts are in their own table.
+HOW_ASKED = ("model", "adapter_sha256", "server", "mode", "prompt", "label", "demonstrations", "versions")
+
+UNRECORDED_FILES = "source files were not recorded by that version of the code"
+
+
+class Stories:
+    """Answers to audits over one store, whose record is read once.
+
+    Args:
+        with_text: Give hidden columns too.
+    """
+
+    def __init__(self, record: Record, *, with_text: bool = False) -> None:
+        self.record, self.graph, self.with_text = record, record.graph(), with_text
+        releases = [_release_node(each) for each in self.releases()]
+        # Releases stand outside the store; they have inputs as its versions have, and so the same story.
+        self.whole = Graph([*self.graph.nodes.values(), *releases])
+
+    def meme(self, item: str) -> dict[str, Any]:
+        """Every latest row about ``dataset/id``, and the checkpoints, metrics and releases that rest on them.
+
+        Raises:
+            M2VError: No such dataset or id.
+        """
+        dataset, _, identifier = item.partition("/")
+        place = f"memes/{variant(dataset)}"
+        if not identifier or place not in self.graph.latest:
+            known = sorted(each.removeprefix("memes/") for each in self.graph.latest if each.startswith("memes/"))
+            raise UnknownName("stored meme dataset (write dataset/id)", dataset, known)
+        start = self.graph.latest[place]
+        own = self.record.rows(start, meme_id=identifier)
+        tombstone = self._tombstone(dataset, identifier)
+        if own.is_empty() and tombstone is not None:
+            return self._told({"item": item, "forgotten": tombstone}, []) | self._resting([])
+        if own.is_empty():
+            raise UnknownName(f"meme of {dataset}", identifier, self.record.rows(start)["meme_id"].to_list())
+        found = [(start, own)]
+        for each in self.graph.downstream(place):
+            rows = self._about(each, dataset, identifier)
+            if rows is not None and not rows.is_empty():
+                found.append((each, rows))
+        return self._told({"item": item}, found) | self._resting([each for each, _ in found])
+
+    def checkpoint(self, run: str, *, item: str | None = None) -> dict[str, Any]:
+        """The run's checkpoint, what it rests on and what rests on it.
+
+        Args:
+            item: ``dataset/id``; then also its rows in exactly the versions that the checkpoint rests on.
+        """
+        return self._of_table("checkpoints", run, item)
+
+    def metric(self, run: str, *, item: str | None = None) -> dict[str, Any]:
+        """The run's scores, what they rest on and what rests on them; the same of ``item``."""
+        return self._of_table("metrics", run, item)
+
+    def release(self, name: str, *, item: str | None = None) -> dict[str, Any]:
+        """A release, and all that its recorded inputs rest on; the same of ``item``.
+
+        Args:
+            name: ``repository@tag``; the tag alone where only one repository has it.
+
+        Raises:
+            UnknownName: No such release, or no such item in it.
+            M2VError: Several repositories have that tag.
+        """
+        releases = {f"{each['repo']}@{each['tag']}": each for each in self.releases()}
+        matching = [each for full, each in releases.items() if name in {full, each["tag"]}]
+        if not matching:
+            raise UnknownName("release", name, releases)
+        if len(matching) > 1:
+            known = ", ".join(full for full, each in releases.items() if each["tag"] == name)
+            raise M2VError(f"Several releases are called {name!r}: {known}. Write one of these.")
+        start = _release_node(matching[0])
+        return self._of_versions({"release": matching[0]}, self.whole.upstream(start.name), item)
+
+    def diff(self, before: str, after: str) -> dict[str, Any]:
+        """Which rows differ between two versions of a table or two releases, and the first causes upstream.
+
+        Args:
+            before: ``table/variant@number``, or ``repository@tag``.
+            after: The same; or ``@number``, ``@tag`` of the same.
+
+        Returns:
+            ``before``, ``after`` (str), ``rows`` by table (changed rows of it, without hidden columns) and ``causes``,
+            each with the rows that differ there.
+
+        Raises:
+            UnknownName: No such version.
+            M2VError: They are of different tables.
+        """
+        first = self._named(before)
+        second = self._named(before.rpartition("@")[0] + after if after.startswith("@") else after)
+        if first.table != second.table or (first.is_release and first.place != second.place):
+            raise M2VError(f"{first.name} and {second.name} are of different tables; compare versions of one table.")
+        # What leaves is a selection of the tables that the release names.
+        pairs = {
+            f"{place}@{number}": f"{place}@{second.parents[place][0]}"
+            for place, (number, rows_hash) in (first.parents.items() if first.is_release else ())
+            if place in second.parents and second.parents[place][1] != rows_hash
+        } or {first.name: second.name}
+        found = [
+            {**asdict(cause), "rows": self._changed(cause.before, cause.after)}
+            for cause in causes(self.whole, first.name, second.name)
+        ]
+        rows = {old.partition("@")[0]: self._changed(old, new) for old, new in pairs.items()}
+        return {"before": first.name, "after": second.name, "causes": found, "rows": rows}
+
+    def impact(self, item: str) -> dict[str, Any]:
+        """What would be stale if the item's label changed: every latest table that rests on those that hold it."""
+        story = self.meme(item)
+        places = {each["version"].partition("@")[0] for each in story["rows"]}
+        stale = sorted({each.name for place in places for each in self.graph.downstream(place)})
+        return {"item": item, "stale": stale, "releases": story["releases"]}
+
+    def releases(self) -> list[dict[str, Any]]:
+        """Every release that the store has rows of; one of several alignments has a row in the table of each."""
+        found: dict[tuple[str, str, str], dict[str, Any]] = {}
+        for each in self.graph.latest.values():
+            if each.table in RELEASES.values():
+                for row in self._release_rows(each):
+                    known = found.setdefault(
+                        (row["repo"], row["tag"], row["commit"]), {**row, **_parsed(row, each), "stored_in": []}
+                    )
+                    known["stored_in"].append(each.name)
+        return [found[key] for key in sorted(found)]
+
+    def _release_rows(self, version: Node) -> list[dict[str, Any]]:
+        try:
+            return self.record.rows(version).to_dicts()
+        except (StoreError, pl.exceptions.PolarsError) as error:
+            # One damaged table must not hide every story that has nothing to do with it.
+            self.record.damaged.append(str(error).splitlines()[0])
+            return []
+
+    def _of_table(self, table: str, run: str, item: str | None) -> dict[str, Any]:
+        place = f"{table}/{variant(run)}"
+        known = {each.variant: each for each in self.graph.latest.values() if each.table == table}
+        if place not in self.graph.latest:
+            raise UnknownName(f"run in {table}", run, known)
+        start = self.graph.latest[place]
+        story = self._told({"run": run}, [(start, self.record.rows(start))])
+        return story | self._of_versions({}, self.graph.upstream(start.name), item) | self._resting([start])
+
+    def _of_versions(self, head: dict[str, Any], versions: list[Node], item: str | None) -> dict[str, Any]:
+        """These versions, and the item's rows in them."""
+        if item is None:
+            return head | self._versions(versions)
+        dataset, _, identifier = item.partition("/")
+        found = [
+            (each, rows)
+            for each in versions
+            if not each.is_release
+            and self._is_about(each, dataset)
+            and (rows := self._about(each, dataset, identifier)) is not None
+            and not rows.is_empty()
+        ]
+        if not found:
+            raise UnknownName("item there (write dataset/id)", item, [])
+        return self._told({**head, "item": item}, found) | self._versions(versions)
+
+    def _is_about(self, version: Node, dataset: str) -> bool:
+        place = f"memes/{variant(dataset)}"
+        return place in {each.place for each in self.graph.upstream(version.name)}
+
+    def _tombstone(self, dataset: str, identifier: str) -> dict[str, Any] | None:
+        """What is kept of a forgotten meme: when, why, and what rested on it."""
+        version = self.graph.latest.get(f"{schemas.FORGOTTEN.name}/{variant(dataset)}")
+        rows = self.record.rows(version, meme_id=identifier).to_dicts() if version else []
+        return rows[0] if rows else None
+
+    def _about(self, version: Node, dataset: str, identifier: str) -> pl.DataFrame | None:
+        columns = self.record.columns(version)
+        name = next((each for each in ("meme_id", "item_id") if each in columns), None)
+        if name is None:
+            return None
+        # A table of several datasets says which; a table of one is named after it.
+        values: dict[str, Any] = {name: identifier, **({"dataset": dataset} if "dataset" in columns else {})}
+        return self.record.rows(version, **values)
+
+    def _named(self, name: str) -> Node:
+        releases = {f"{each['repo']}@{each['tag']}": _release_node(each) for each in self.releases()}
+        return releases.get(name) or self.graph.node(name)
+
+    def _changed(self, before: str, after: str) -> list[dict[str, Any]]:
+        """Rows that differ between two stored versions of a table that this code knows."""
+        first, second = (self.graph.nodes.get(name) for name in (before, after))
+        table = schemas.TABLES.get(first.table) if first else None
+        if first is None or second is None or table is None or first.name == second.name:
+            return []
+        rows = changes(*(self._read(each) for each in (first, second)), table=table)
+        hidden = [f"{column}_{end}" for column in table.hidden for end in ("before", "after")]
+        return (rows if self.with_text else rows.drop(hidden)).to_dicts()
+
+    def _read(self, version: Node) -> pl.DataFrame:
+        return self.record.store.read(version.table, version.variant, number=version.number)
+
+    def _told(self, head: dict[str, Any], found: list[tuple[Node, pl.DataFrame]]) -> dict[str, Any]:
+        rows = [
+            {"version": each.name, "written_at": each.created_at, "code_version": each.code_version, "row": row}
+            for each, frame in found
+            for row in self._shown(each, frame).to_dicts()
+        ]
+        upstream = {node.name: node for each, _ in found for node in self.graph.upstream(each.name)}
+        demonstrations = [
+            {"version": name, "rows_hash": node.rows_hash, "row": row}
+            for name, node in sorted(upstream.items())
+            if node.table == "demonstrations"
+            for row in self._shown(node, self.record.rows(node)).to_dicts()
+        ]
+        versions = self._versions([upstream[name] for name in sorted(upstream)])
+        return {**head, "rows": rows, "demonstrations": demonstrations, **versions}
+
+    def _asked(self, predictions: Node) -> dict[str, Any] | None:
+        """How a model was asked for all of these predictions, where a program here did; its own record says it."""
+        programs = self.record.store.home / "programs" / "predict" / predictions.variant
+        manifests = sorted(programs.glob(f"*/{MANIFEST}"))
+        try:
+            wanted = set(self.record.rows(predictions)["request_sha256"]) if manifests else set()
+        except (StoreError, pl.exceptions.PolarsError):
+            return None
+        for path in manifests:
+            manifest = complete(path.parent)
+            if manifest and wanted <= set(pl.read_parquet(path.parent / "answers.parquet")["request_sha256"]):
+                facts = {name: manifest[name] for name in HOW_ASKED if name in manifest}
+                return {"version": predictions.name, **facts}
+        return None
+
+    def _versions(self, nodes: list[Node]) -> dict[str, Any]:
+        gaps = [f"{name} was read, and is not in the store" for name in self.whole.missing(nodes)]
+        gaps += [f"{each.name}: {UNRECORDED_FILES}" for each in nodes if each.files is None]
+        gaps += [f"a version that cannot be read: {each}" for each in self.record.damaged]
+        asked = {each.name: self._asked(each) for each in nodes if each.table == schemas.PREDICTIONS.name}
+        gaps += [
+            f"{name}: its prompt is recorded by request_sha256, not in full" for name, how in asked.items() if not how
+        ]
+        files = {name: digest for each in nodes for name, digest in (each.files or {}).items()}
+        return {
+            "asked": [how for how in asked.values() if how],
+            "versions": [asdict(each) for each in nodes],
+            "files": files,
+            "gaps": sorted(gaps),
+        }
+
+    def _resting(self, nodes: list[Node]) -> dict[str, Any]:
+        # A checkpoint reads features of every text; only those whose training set holds the item contain it.
+        trained = {each.place for each in nodes if each.table in {"training_examples", "checkpoints", "metrics"}}
+        below = {each.name: each for place in trained for each in self.graph.downstream(place)}
+        names = {*below, *(each.name for each in nodes)}
+        places = {name.partition("@")[0] for name in names}
+        return {
+            table: sorted(name for name in names if name.startswith(f"{table}/"))
+            for table in ("training_examples", "checkpoints", "metrics", "results")
+        } | {"releases": [each for each in self.releases() if places & each["inputs"].keys()]}
+
+    def _shown(self, version: Node, frame: pl.DataFrame) -> pl.DataFrame:
+        if self.with_text:
+            return frame
+        known = schemas.TABLES.get(version.table)
+        free = {"text", "description", "comment", "detail"}
+        return frame.drop(known.hidden if known else free & set(frame.columns))
+
+
+def _parsed(row: Mapping[str, Any], version: Node) -> dict[str, Any]:
+    try:
+        return {"inputs": json.loads(row["inputs"]), "files": json.loads(row["files"])}
+    except ValueError as error:
+        raise BadInput(version.name, f"the inputs or files of {row['tag']} are not JSON") from error
+
+
+def _release_node(release: Mapping[str, Any]) -> Node:
+    """A release as the lineage graph knows versions: it was made of its inputs."""
+    return Node(
+        table=RELEASES[release["kind"]],
+        variant=release["repo"],
+        number=release["version"],
+        rows_hash=release["content_sha256"],
+        file_sha256="",
+        n_rows=len(release["files"]),
+        created_at=release["published_at"].isoformat(),
+        parents={place: (read["version"], read["rows_hash"]) for place, read in release["inputs"].items()},
+        files={},
+    )
+
+
+def graph_of(story: Mapping[str, Any], graph: Graph) -> list[Node]:
+    """The versions of a story as nodes of the graph."""
+    return [graph.nodes[f"{each['table']}/{each['variant']}@{each['number']}"] for each in story["versions"]]

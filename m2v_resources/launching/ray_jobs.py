@@ -1,0 +1,179 @@
+"""Programs as jobs of a Ray cluster, by the REST API of Ray's job server.
+
+Not by Ray's own client: that has no time limit, so that a silent head would be waited for for ever, and it would bring
+Ray into the code location.
+"""
+
+import shlex
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from m2v.errors import ClusterError, SilentCluster
+from m2v.files.checkout import CHECKOUT
+from m2v.files.whole import write
+from m2v_resources.launching.program import LOG, Program
+
+# In a program's folder: the name of the last job that was started for it.
+JOB = ".job"
+# Programs that spread their items over the cluster's hosts themselves; every other one works on one host.
+SPREAD = {"m2v.prediction.predict", "m2v.media.encode"}
+TIMEOUT_S = 15.0
+# So long the head may be silent, while it is started anew, before its jobs count as lost.
+PATIENCE_S = 300.0
+# A job that is told to stop gets three seconds from Ray before it is killed.
+STOP_S = 30.0
+POLL_S = 0.5
+ENDED = {"SUCCEEDED", "FAILED", "STOPPED"}
+# As a shell calls a job that got TERM.
+STOPPED = 143
+
+
+class Ray:
+    """A Ray cluster.
+
+    Args:
+        address: Of its dashboard, for example ``http://head:8265``.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address.rstrip("/")
+        place = urlsplit(self.address)
+        if place.scheme not in {"http", "https"} or not place.hostname:
+            raise ClusterError(f"{address!r} is no address of Ray's dashboard; it must be like http://head:8265.")
+
+    def ready(self) -> None:
+        """Nothing, where its head answers."""
+        self.ask("GET", "/api/version")
+
+    def find(self, program: Program) -> "RayJob | None":
+        """The job for this folder that still works."""
+        try:
+            name = (program.out / JOB).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        job = RayJob(self, name, log=program.out / LOG)
+        return None if job.has_ended() else job
+
+    def start(self, program: Program) -> "RayJob":
+        """A job of the cluster."""
+        spreads, n = program.module in SPREAD, program.n_processes or 1
+        gpus = program.gpus if spreads else program.gpus * n
+        self._refuse_without(gpus, program)
+        environment = program.on_a_cluster() | {"RAY_USAGE_STATS_ENABLED": "0"}
+        if spreads:
+            environment |= {"M2V_SPREAD": "ray", "M2V_GPUS": str(program.gpus)}
+        # What it says stands where it does on one machine, and is there when the cluster is gone.
+        log = shlex.quote(str(program.out / LOG))
+        # Ray mixes up two jobs that had one name, even where the first was deleted.
+        name = f"{program.name}-{uuid.uuid4().hex[:8]}"
+        body = {
+            "submission_id": name,
+            "entrypoint": f"cd {shlex.quote(str(CHECKOUT))} && exec {shlex.join(program.command)} >> {log} 2>&1",
+            "runtime_env": {"env_vars": environment},
+            # One that spreads its items only plans and waits.
+            "entrypoint_num_cpus": 0 if spreads else n,
+            "entrypoint_num_gpus": 0 if spreads else gpus,
+        }
+        # Before Ray hears of it: what is named here and unknown there was never started.
+        write(program.out / JOB, name.encode())
+        self.ask("POST", "/api/jobs/", json=body)
+        return RayJob(self, name, log=program.out / LOG)
+
+    def ask(self, method: str, path: str, **given: Any) -> httpx.Response:
+        """What the job server answers; 404 is an answer.
+
+        Raises:
+            ClusterError: It does not, or refuses.
+        """
+        try:
+            said = httpx.request(method, self.address + path, timeout=TIMEOUT_S, **given)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise SilentCluster(
+                f"Ray at {self.address} does not answer ({type(error).__name__}). Start it (`ray start --head`), or "
+                "say where it is: M2V_LAUNCHER=ray:http://HEAD:8265."
+            ) from error
+        if said.status_code >= httpx.codes.BAD_REQUEST and said.status_code != httpx.codes.NOT_FOUND:
+            reason = (said.text.strip().splitlines() or ["no reason"])[-1][:300]
+            raise ClusterError(f"Ray at {self.address} refuses {method} {path} with {said.status_code}: {reason}")
+        return said
+
+    def _refuse_without(self, gpus: float, program: Program) -> None:
+        """Nothing, where the cluster has so many GPUs, on whichever hosts: Ray would wait for them for ever.
+
+        Raises:
+            ClusterError: It has not.
+        """
+        if not gpus:
+            return
+        report = self.ask("GET", "/api/cluster_status").json()["data"]["clusterStatus"] or {}
+        usage = (report.get("loadMetricsReport") or {}).get("usage") or {}
+        _, total = usage.get("GPU", (0, 0))
+        if total < gpus:
+            raise ClusterError(
+                f"{program.module} takes {gpus:g} GPUs, the Ray cluster at {self.address} has {total:g}. Start a host "
+                "with GPUs, or say in the model's YAML what a copy of it takes (`gpus: 0` is a CPU)."
+            )
+
+
+class RayJob:
+    """A job of a Ray cluster."""
+
+    def __init__(self, ray: Ray, name: str, *, log: Path) -> None:
+        self.ray, self.name, self.log = ray, name, log
+        self.heard_at = time.monotonic()
+
+    def status(self) -> dict[str, Any] | None:
+        """What Ray says of it; None where it knows no such job."""
+        said = self.ray.ask("GET", f"/api/jobs/{self.name}")
+        return None if said.status_code == httpx.codes.NOT_FOUND else said.json()
+
+    def wait(self, seconds: float) -> int | None:
+        """Its exit code, where it has ended after that time."""
+        time.sleep(seconds)
+        try:
+            said = self.status()
+        except SilentCluster:
+            if time.monotonic() - self.heard_at > PATIENCE_S:
+                raise
+            return None
+        self.heard_at = time.monotonic()
+        if said is None:
+            raise ClusterError(
+                f"Ray at {self.ray.address} has forgotten the job {self.name}: its head was started anew. Run again; "
+                "what was kept is not done twice."
+            )
+        if said["status"] not in ENDED:
+            return None
+        return self._exit_code(said)
+
+    def stop(self) -> None:
+        """Stop it, where it has not ended."""
+        if self.has_ended():
+            return
+        self.ray.ask("POST", f"/api/jobs/{self.name}/stop")
+        deadline = time.monotonic() + STOP_S
+        while not self.has_ended() and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+
+    def has_ended(self) -> bool:
+        """Whether it works no more, or is not known."""
+        said = self.status()
+        return said is None or said["status"] in ENDED
+
+    def _exit_code(self, said: dict[str, Any]) -> int:
+        if said["status"] == "SUCCEEDED":
+            return 0
+        if said["status"] == "STOPPED":
+            return STOPPED
+        code = said.get("driver_exit_code")
+        if code is None:
+            # Its host died before it could say anything.
+            with self.log.open("a", encoding="utf-8") as log:
+                log.write(f"Ray: {' '.join(str(said.get('message') or 'the job failed').split())[:500]}\n")
+            return 1
+        return code if code >= 0 else 128 - code

@@ -1,0 +1,118 @@
+"""Where everything that the platform writes lies."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import yaml
+
+from m2v.errors import NewerHome, RunInProgress, StoreError
+from m2v.files import documents
+from m2v.files.checkout import CHECKOUT
+from m2v.files.whole import replacing
+
+# The instance's storage is spelled out in the checkout's dagster.yaml for `dg dev` started by hand; below a
+# DAGSTER_HOME Dagster puts it there by itself.
+STORAGE = {"storage", "local_artifact_storage", "compute_logs"}
+
+
+# What a home says of who wrote it; raise the format when an older M2V would misread what a newer one writes.
+MARK, FORMAT = "m2v.json", 1
+MARK_BYTES = 1 << 12
+
+
+def home() -> Path:
+    """Return ``M2V_HOME``, or ``var/`` in the checkout.
+
+    Raises:
+        NewerHome: A newer M2V wrote it; nothing in it was read.
+    """
+    folder = Path(os.environ.get("M2V_HOME") or CHECKOUT / "var").absolute()
+    _format(folder)
+    return folder
+
+
+def mark(folder: Path) -> None:
+    """Write into a home, or a backup of one, which M2V works in it; one without this mark is older and opens.
+
+    Raises:
+        NewerHome: A newer M2V wrote it; nothing was written.
+        StoreError: The folder cannot be written.
+    """
+    if _format(folder) < FORMAT:
+        try:
+            with replacing(folder / MARK) as scratch:
+                scratch.write_text(json.dumps({"format": FORMAT, "version": version("m2v")}) + "\n", encoding="utf-8")
+        except StoreError as error:
+            raise StoreError(f"{error} M2V_HOME says which.") from error
+
+
+def _format(folder: Path) -> int:
+    """Return the format that a home says it has, 0 where it says nothing."""
+    path = folder / MARK
+    if not os.path.lexists(path):
+        return 0
+    said = documents.read_json(path, max_bytes=MARK_BYTES)
+    if not isinstance(said, dict) or type(said.get("format")) is not int:
+        raise StoreError(f"{path} does not say which M2V wrote this home. Restore it from a backup.")
+    if said["format"] > FORMAT:
+        raise NewerHome(
+            f"{folder} was written by M2V {said.get('version')} (format {said['format']}); this is {version('m2v')} "
+            f"(format {FORMAT}), which would misread it. Install that version, or point M2V_HOME elsewhere. Nothing "
+            "was read or written."
+        )
+    return said["format"]
+
+
+def use_dagster_home(folder: Path) -> None:
+    """Point Dagster at its instance: the one that ``DAGSTER_HOME`` names already, or one below the home.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    mark(folder)
+    if os.environ.get("DAGSTER_HOME"):
+        return
+    instance = folder / "dagster"
+    config = yaml.safe_load((CHECKOUT / "dagster.yaml").read_text(encoding="utf-8"))
+    text = yaml.safe_dump({key: value for key, value in config.items() if key not in STORAGE})
+    path = instance / "dagster.yaml"
+    try:
+        instance.mkdir(parents=True, exist_ok=True)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            scratch = path.with_suffix(f".{os.getpid()}.tmp")
+            scratch.write_text(text, encoding="utf-8")
+            scratch.replace(path)
+    except OSError as error:
+        raise StoreError(
+            f"{instance} cannot be written: {error.strerror}. Free space there, or point M2V_HOME to a folder that "
+            "you may write to."
+        ) from error
+    os.environ["DAGSTER_HOME"] = str(instance)
+
+
+@contextlib.contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Hold the home's run lock.
+
+    Raises:
+        RunInProgress: Somebody else holds it; the message says which process.
+    """
+    mark(folder)
+    with (folder / "run.lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise RunInProgress(
+                f"Process {file.read().strip() or 'unknown'} is already running `m2v run` in {folder}. Wait for it, "
+                "or stop it; `m2v status` works meanwhile."
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

@@ -1,0 +1,27 @@
+"""The graph's door to the sources' files."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from m2v.datasets import sources
+from m2v.entries.datasets import Dataset, Source
+from m2v.files.storage import Place
+
+
+class Sources(dg.ConfigurableResource):
+    """Files of the catalog's sources; what has to be downloaded or generated goes to ``<home>/sources``."""
+
+    home: str
+
+    def find(self, source: Source) -> dict[str, Path]:
+        """Every file of the source by name, found and checked."""
+        return sources.find(source, home=Path(self.home))
+
+    def digests(self, source: Source) -> dict[str, str]:
+        """The sha256 of every file of the source by name."""
+        return sources.digests(self.find(source))
+
+    def media(self, dataset: Dataset, source: Source) -> Place:
+        """The folder or address that the dataset's pictures or videos lie below."""
+        return sources.media(dataset, source, home=Path(self.home))
