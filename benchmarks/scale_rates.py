@@ -65,7 +65,7 @@ def items_asked(folder: Path):
     assert plan.asking
     task = predict.Task(
         model=plan.asking.model, prompt=plan.asking.prompt, label=plan.targets[0].label, mode="score",
-        demonstrations=folder, items=folder, adapter=None, home=folder,
+        home=folder,
     )  # fmt: skip
     shown = [prompts.Demonstration(_shown(number), number % 2 > 0) for number in range(8)]
 

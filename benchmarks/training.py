@@ -15,7 +15,8 @@ import torch
 
 import vlms
 from figure import report, scratch_folder
-from m2v.detectors.vlm_lora import conversations, instruct, vision
+from m2v.detectors.family import Task
+from m2v.detectors.vlm_lora import conversations, vision
 from m2v.detectors.vlm_lora.entry import VlmLora
 from m2v.prediction import models
 
@@ -60,16 +61,12 @@ def _learner(architecture: str, folder: Path, *, scope: Literal["language", "all
         checkpoints_gradients=False,
     )
     rows = pl.DataFrame(vlms.items(folder, N_EXAMPLES, seed=3))
-    task = instruct.Task(
+    task = Task(
         model=model,
         base=vlms.entry(architecture),
         prompt=vlms.PROMPT,
         label=vlms.LABEL,
-        train=folder,
-        validation=None,
         home=folder,
-        seed=0,
-        content={},
     )
     learner = conversations.Conversations(task, rows=rows, held_out=None)
     learner.model.train()

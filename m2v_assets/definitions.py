@@ -11,6 +11,7 @@ from m2v.entries.variants import Alignment
 from m2v_assets import (
     annotation,
     datasets,
+    detectors,
     evaluation,
     media,
     prediction,
@@ -18,7 +19,6 @@ from m2v_assets import (
     report,
     sensors,
     staleness,
-    training,
 )
 from m2v_resources.annotators.annotators import Annotators
 from m2v_resources.hub.releases import Releases
@@ -80,10 +80,10 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
     for alignment in plan.alignments:
         yield from _labels(alignment, plan)
     for training_set in plan.training_sets:
-        yield training.training_examples(training_set, plan.study)
+        yield detectors.training_examples(training_set, plan.study)
     for run in plan.runs:
-        yield training.checkpoint(run, plan.study)
-        yield evaluation.test_predictions(run)
+        yield detectors.checkpoint(run, plan.study)
+        yield detectors.test_predictions(run)
         yield evaluation.metrics(run)
     if plan.runs:
         yield evaluation.results(plan)

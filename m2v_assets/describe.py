@@ -10,7 +10,7 @@ import dagster as dg
 from pydantic import BaseModel
 
 from m2v.entries.datasets import Source
-from m2v.files import digests
+from m2v.files.digests import text_sha256
 from m2v.schemas import Table
 
 OWNERS = ["team:m2v"]
@@ -32,7 +32,7 @@ def file_key(source: Source, file: str) -> dg.AssetKey:
 def fingerprint(*parts: Any) -> str:
     """A short hash of plain data and catalog entries."""
     text = json.dumps(parts, sort_keys=True, default=_plain)
-    return digests.text_sha256(text)[:16]
+    return text_sha256(text)[:16]
 
 
 def code_version(version: str, *settings: Any) -> str:

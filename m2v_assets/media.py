@@ -16,7 +16,8 @@ from m2v.entries.datasets import MemeDataset, Source, VideoDataset
 from m2v.entries.pretrained import Encoder
 from m2v.entries.variants import variant
 from m2v.errors import M2VError
-from m2v.files import digests, storage
+from m2v.files import storage
+from m2v.files.digests import data_sha256
 from m2v.media import texts
 from m2v_assets.describe import ACCELERATOR, OWNERS, code_version, fingerprint, key, observed, table_asset
 from m2v_resources.launching.programs import Programs
@@ -60,6 +61,7 @@ def text_features(encoder: Encoder, dataset: MemeDataset | VideoDataset) -> dg.A
             },
             out=out,
             gpus=encoder.gpus,
+            spreads=True,
         )
         embeddings = pl.read_parquet(out / "embeddings.parquet")
         counts = {name: manifest[name] for name in ("n_texts", "n_encoded", "n_cached", "n_cut")}
@@ -105,7 +107,7 @@ def media_version(folder: storage.Place) -> str:
             with suppress(OSError):
                 about = path.stat()
                 found.append([str(path.relative_to(folder)), about.st_size, about.st_mtime_ns])
-    return digests.data_sha256(found)
+    return data_sha256(found)
 
 
 def meme_images(dataset: MemeDataset, plan: StudyPlan) -> dg.AssetsDefinition:

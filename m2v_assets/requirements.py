@@ -8,9 +8,8 @@ from pathlib import Path
 from m2v import schemas
 from m2v.catalog.plan import StudyPlan
 from m2v.datasets import mediapaths, sources
-from m2v.detectors.vlm_lora.entry import VlmLora
 from m2v.entries.datasets import MemeDataset
-from m2v.entries.pretrained import Pretrained, Vlm
+from m2v.entries.pretrained import Pretrained
 from m2v.entries.variants import variant
 from m2v.errors import MissingSource
 from m2v.models import snapshots
@@ -18,8 +17,6 @@ from m2v_resources.store.versions import open_store
 
 # Above this a model is of no use on a CPU.
 CPU_GIB = 4.0
-# Of the weights' size in bfloat16: nf4 with its scales, int8 with its.
-SHARES = {"none": 1.0, "8bit": 0.55, "4bit": 0.32}
 
 
 def missing(plan: StudyPlan, *, home: Path) -> dict[str, list[str]]:
@@ -78,10 +75,9 @@ def _missing(plan: StudyPlan, *, home: Path) -> Iterator[tuple[str, str]]:
             yield f"{table.name}/{variant(dataset.name)}", str(error)
     models = list(_models(plan))
     gpu_gib = accelerator_gib() if models else 0.0
-    for asset, model, share in models:
+    for asset, model, wanted in models:
         if how := snapshots.missing(model):
             yield asset, how
-        wanted = model.memory_gib * share
         if wanted > max(gpu_gib, CPU_GIB):
             has = f"its largest GPU has {gpu_gib:.0f} GB" if gpu_gib else "it has no NVIDIA GPU"
             yield (
@@ -91,14 +87,14 @@ def _missing(plan: StudyPlan, *, home: Path) -> Iterator[tuple[str, str]]:
 
 
 def _models(plan: StudyPlan) -> Iterator[tuple[str, Pretrained, float]]:
-    """Every asset that loads a model, the model, and how much of its size its quantisation leaves."""
+    """Every asset that loads a model, the model, and about how many GiB its weights take there."""
     if plan.asking and not plan.asking.plan.server:
         for alignment in plan.alignments:
-            yield f"predictions/{alignment.name}", plan.asking.model, SHARES[plan.asking.model.quantisation]
+            yield f"predictions/{alignment.name}", plan.asking.model, plan.asking.model.loaded_gib
     for model in (plan.clip, plan.whisper):
         for target in plan.targets if model else ():
             assert model
-            yield f"video_features/{variant(target.name)}", model, 1.0
+            yield f"video_features/{variant(target.name)}", model, model.memory_gib
     for run in plan.runs:
-        if isinstance(run.model, VlmLora) and isinstance(run.base, Vlm):
-            yield f"checkpoints/{run.name}", run.base, SHARES[run.model.quantisation]
+        if isinstance(run.base, Pretrained):
+            yield f"checkpoints/{run.name}", run.base, run.model.memory_gib(run.base)

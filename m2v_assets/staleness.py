@@ -11,7 +11,7 @@ from graphlib import TopologicalSorter
 
 import dagster as dg
 
-from m2v.files import digests
+from m2v.files.digests import data_sha256
 
 CODE = "dagster/code_version"
 DATA = "dagster/data_version"
@@ -132,7 +132,7 @@ def fingerprint(graph: Graph, record: Record, wave: Iterable[dg.AssetKey]) -> st
         ]
         for asset in sorted(wave)
     ]
-    return digests.data_sha256(parts)
+    return data_sha256(parts)
 
 
 def wave(graph: Graph, pending: Mapping[dg.AssetKey, Stale]) -> list[dg.AssetKey]:

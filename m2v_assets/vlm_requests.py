@@ -63,6 +63,7 @@ def ask(
         },
         out=out,
         gpus=model.gpus,
+        spreads=True,
     )
     return pl.read_parquet(out / "answers.parquet"), manifest
 
@@ -82,30 +83,29 @@ def demonstrated(tables: Tables, given: str | None, target: str, *, model: Vlm, 
     return shown.drop("item_id").with_columns(label=rows["label"])
 
 
-def examples(tables: Tables, rows: pl.DataFrame, run: Run) -> pl.DataFrame:
-    """Rows of ``training_examples`` with their pictures and labels, in the order of the rows."""
+def shown(tables: Tables, rows: pl.DataFrame, run: Run) -> pl.DataFrame:
+    """Return items with what the run's model is shown of them: memes' pictures, then videos' frames and transcripts.
+
+    Args:
+        rows: Columns ``dataset``, ``item_id``, ``split``, ``text``, ``text_sha256``, ``label``.
+
+    Returns:
+        The same columns, and ``pictures``, ``pictures_sha256``, ``media``, ``description``.
+    """
     assert isinstance(run.base, Vlm)
+    columns = [*rows.columns, "pictures", "pictures_sha256", "media", "description"]
     parts = []
     memes = run.training_set.memes
     if memes:
-        ours = rows.filter(dataset=memes.name).rename({"item_id": "meme_id"})
-        shown = demonstrations.of_memes(ours, tables.read(schemas.MEME_IMAGES, variant(memes.name)))
-        parts.append(shown.with_columns(label=ours["label"]))
-    ours = rows.filter(dataset=run.target.name).rename({"item_id": "video_id"})
-    if ours.height:
-        parts.append(videos(tables, ours, run).with_columns(label=ours["label"]))
-    return pl.concat(parts).drop("item_id")
-
-
-def videos(tables: Tables, rows: pl.DataFrame, run: Run) -> pl.DataFrame:
-    """Videos with their frames, in the order of the rows.
-
-    Args:
-        rows: Columns ``video_id`` and ``text``.
-    """
-    assert isinstance(run.base, Vlm)
+        ours = rows.filter(dataset=memes.name)
+        images = tables.read(schemas.MEME_IMAGES, variant(memes.name))
+        parts.append((ours, demonstrations.of_memes(ours.rename({"item_id": "meme_id"}), images)))
+    ours = rows.filter(dataset=run.target.name)
     features = tables.read(schemas.VIDEO_FEATURES, variant(run.target.name))
-    return demonstrations.of_videos(rows, features, model=run.base)
+    parts.append((ours, demonstrations.of_videos(ours.rename({"item_id": "video_id"}), features, model=run.base)))
+    return pl.concat(
+        [pl.concat([ours.drop("text"), seen.drop("item_id")], how="horizontal") for ours, seen in parts]
+    ).select(columns)
 
 
 def at_home(rows: pl.DataFrame, home: Path) -> pl.DataFrame:

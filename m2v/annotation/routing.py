@@ -4,7 +4,7 @@ import polars as pl
 
 from m2v import schemas
 from m2v.annotation.agreement import latest
-from m2v.files import digests
+from m2v.files.digests import text_sha256
 from m2v.lineage.findings import Finding
 
 
@@ -25,7 +25,7 @@ def conflicts(predictions: pl.DataFrame, *, audit_share: float, seed: int) -> pl
     rows = predictions.select("meme_id", "original", "predicted")
     agreed = rows.filter(~is_conflict)
     n_drawn = round(audit_share * agreed.height)
-    draws = [digests.text_sha256(f"{seed}:{meme_id}") for meme_id in agreed["meme_id"]] if n_drawn else []
+    draws = [text_sha256(f"{seed}:{meme_id}") for meme_id in agreed["meme_id"]] if n_drawn else []
     audited = agreed.head(0) if not n_drawn else agreed[pl.Series(draws).arg_sort()[:n_drawn]]
     reason = schemas.CONFLICTS.columns["reason"]
     parts = [

@@ -6,15 +6,16 @@ A study may live outside the package: its folder is then a catalog of its own, w
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from m2v.catalog.plan import Asking, Run, StudyPlan
-from m2v.detectors.probe.entry import Probe
-from m2v.detectors.text_lora.entry import Lora
-from m2v.detectors.vlm_lora.entry import VlmLora
+from m2v.detectors import DETECTORS
+from m2v.detectors.family import Detector
 from m2v.entries.base import Entry
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
 from m2v.entries.pretrained import Encoder, Perceiver, Vlm
@@ -26,7 +27,10 @@ from m2v.files import documents
 from m2v.files.checkout import CHECKOUT
 
 PACKAGE = Path(__file__).parent
-Model: TypeAlias = Annotated[Encoder | Probe | Lora | Vlm | VlmLora | Perceiver, Field(discriminator="kind")]
+Model: TypeAlias = Encoder | Vlm | Perceiver | Detector
+# Every kind of model, families of detectors among them; a union that is data has no type of its own.
+_KINDS: Any = reduce(or_, (Encoder, Vlm, Perceiver, *DETECTORS))
+MODEL: TypeAdapter[Model] = TypeAdapter(cast(Any, Annotated)[_KINDS, Field(discriminator="kind")])
 
 # Wrong keys of one file that an error names.
 N_PROBLEMS = 5
@@ -57,7 +61,7 @@ def load(beside: Path | None = None) -> Catalog:
         "sources": TypeAdapter(Source),
         "memes": TypeAdapter(MemeDataset),
         "videos": TypeAdapter(VideoDataset),
-        "models": TypeAdapter(Model),
+        "models": MODEL,
         "prompts": TypeAdapter(Prompt),
         "studies": TypeAdapter(Study),
     }
@@ -118,17 +122,19 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
 
 
 def _asking(plan: PredictionPlan, study: Study, catalog: Catalog) -> Asking:
-    model = _known(catalog.models, "model", plan.model)
-    if not isinstance(model, Vlm):
-        raise InvalidCatalog(study.name, f"model {model.name!r} is of kind {model.kind}; predictions need a vlm.")
+    model = _of_kind("vlm", plan.model, "model", catalog, where=study.name, why="predictions need a vlm")
     return Asking(plan, model, _known(catalog.prompts, "prompt", plan.prompt))
 
 
 def _perceiver(study: Study, kind: str, catalog: Catalog) -> Perceiver | None:
     name = getattr(study, kind)
-    model = _known(catalog.models, "model", name) if name else None
-    if model and not (isinstance(model, Perceiver) and model.kind == kind):
-        raise InvalidCatalog(study.name, f"`{kind}: {name}` is of kind {model.kind}.")
+    return _of_kind(kind, name, "model", catalog, where=study.name, why=f"`{kind}:` needs a {kind}") if name else None
+
+
+def _of_kind(kind: str, name: str, role: str, catalog: Catalog, *, where: str, why: str) -> Any:
+    model = _known(catalog.models, role, name)
+    if model.kind != kind:
+        raise InvalidCatalog(where, f"model {model.name!r} is of kind {model.kind}; {why}.")
     return model
 
 
@@ -143,28 +149,28 @@ def _check_recorded(dataset: MemeDataset) -> None:
 
 def _runs(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[Run]:
     model = _known(catalog.models, "model", plan.model)
-    if not isinstance(model, Probe | Lora | VlmLora):
+    if not isinstance(model, Detector):
+        kinds = sorted(kind for each in DETECTORS for kind in each.kinds())
         raise InvalidCatalog(
-            study.name, f"model {model.name!r} is of kind {model.kind}; trained are probe, lora and vlm_lora."
+            study.name, f"model {model.name!r} is of kind {model.kind}; trained are {', '.join(kinds)}."
         )
-    prompt = None
-    if isinstance(model, VlmLora):
-        base = _known(catalog.models, f"model (vlm of {model.name})", model.vlm)
-        prompt = _known(catalog.prompts, f"prompt (of {model.name})", model.prompt)
-    else:
-        base = _known(catalog.models, f"model (encoder of {model.name})", model.encoder)
-    wanted = Vlm if isinstance(model, VlmLora) else Encoder
-    if not isinstance(base, wanted):
-        raise InvalidCatalog(model.name, f"it stands on {base.name!r}, which is of kind {base.kind}.")
+    base = prompt = None
+    if model.base_named:
+        kind, name = model.base_named
+        why = f"{model.name}'s `{kind}:` needs a {kind}"
+        base = _of_kind(kind, name, f"model ({kind} of {model.name})", catalog, where=model.name, why=why)
+    if model.prompt_named:
+        prompt = _known(catalog.prompts, f"prompt (of {model.name})", model.prompt_named)
     for names, ours, kind in ((plan.memes, study.memes, "memes"), (plan.targets, study.targets, "targets")):
         for name in names or ():
             if name not in ours:
                 raise UnknownName(f"dataset among the {kind} of study {study.name!r}", name, ours)
     for training_set in _training_sets(plan, study, catalog):
-        if isinstance(model, Lora) and training_set.strategy == "no_ft":
-            raise InvalidCatalog(study.name, f"{model.name} has an untrained head, so it has no strategy no_ft.")
         for seed in plan.seeds:
-            yield Run(model=model, base=base, training_set=training_set, seed=seed, prompt=prompt)
+            run = Run(model=model, base=base, training_set=training_set, seed=seed, prompt=prompt)
+            if not run.is_trained and not model.scores_untrained:
+                raise InvalidCatalog(study.name, f"{model.name} has an untrained head, so it has no strategy no_ft.")
+            yield run
 
 
 def _training_sets(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[TrainingSet]:

@@ -1,15 +1,13 @@
 """What a study spans: alignments, training sets and runs, each the variant of a table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from m2v.detectors.probe.entry import Probe
-from m2v.detectors.text_lora.entry import Lora
-from m2v.detectors.vlm_lora.entry import VlmLora
+from m2v.detectors.family import Detector, Inputs
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
-from m2v.entries.pretrained import Encoder, Perceiver, Vlm
+from m2v.entries.pretrained import Base, Encoder, Perceiver, Vlm
 from m2v.entries.prompts import Prompt
 from m2v.entries.study import PredictionPlan, Study
 from m2v.entries.variants import Alignment, TrainingSet, variant
@@ -23,12 +21,12 @@ class Run:
     """One training (none for ``no_ft``) and its scores on the target's test split.
 
     Attributes:
-        base: The pretrained model that it stands on.
-        prompt: What a vision-language model is asked.
+        base: The pretrained model that it stands on, if it does.
+        prompt: What the model is asked, if it is.
     """
 
-    model: Probe | Lora | VlmLora
-    base: Encoder | Vlm
+    model: Detector
+    base: Base | None
     training_set: TrainingSet
     seed: int
     prompt: Prompt | None = None
@@ -44,10 +42,25 @@ class Run:
         return self.training_set.target
 
     @property
+    def is_trained(self) -> bool:
+        """Whether there is anything to train; else the model is scored as it is."""
+        return self.training_set.strategy != "no_ft"
+
+    @property
+    def datasets(self) -> tuple[MemeDataset | VideoDataset, ...]:
+        """Whose items it sees: the target's, and the memes' where it learns from memes."""
+        memes = self.training_set.memes
+        return (self.target, memes) if memes else (self.target,)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """What it sees of each item besides its text."""
+        return self.model.inputs(self.base)
+
+    @property
     def demonstrations(self) -> str | None:
         """The variant of ``demonstrations`` that an untrained model is shown, if any."""
-        wants = isinstance(self.model, VlmLora) and self.model.demonstrations == "target"
-        is_shown = wants and self.training_set.strategy == "no_ft" and self.target.demonstrations
+        is_shown = self.model.shows_demonstrations and not self.is_trained and self.target.demonstrations
         return variant(self.target.name) if is_shown else None
 
 
@@ -89,7 +102,7 @@ class StudyPlan:
     @cached_property
     def training_sets(self) -> tuple[TrainingSet, ...]:
         """Those that its runs train on, without repeats."""
-        return tuple(dict.fromkeys(run.training_set for run in self.runs if run.training_set.strategy != "no_ft"))
+        return tuple(dict.fromkeys(run.training_set for run in self.runs if run.is_trained))
 
     @cached_property
     def alignments(self) -> tuple[Alignment, ...]:
@@ -106,19 +119,15 @@ class StudyPlan:
         """Whether any model looks at media, so that they must be there."""
         if self.clip or self.whisper:
             return True
-        return bool(self.asking and self.asking.plan.pictures) or any(isinstance(run.base, Vlm) for run in self.runs)
+        return bool(self.asking and self.asking.plan.pictures) or any(run.inputs.shows_media for run in self.runs)
 
     @cached_property
     def encodings(self) -> tuple[tuple[Encoder, MemeDataset | VideoDataset], ...]:
-        """Encoders with the datasets whose texts the probes need, in a stable order."""
-        return tuple(dict.fromkeys(self._encodings()))
-
-    def _encodings(self) -> Iterator[tuple[Encoder, MemeDataset | VideoDataset]]:
-        for run in self.runs:
-            if isinstance(run.model, Probe) and isinstance(run.base, Encoder):
-                yield run.base, run.target
-                if run.training_set.memes:
-                    yield run.base, run.training_set.memes
+        """Encoders with the datasets whose texts they see, in a stable order."""
+        needed = (
+            (encoder, dataset) for run in self.runs for encoder in run.inputs.extractors for dataset in run.datasets
+        )
+        return tuple(dict.fromkeys(needed))
 
     def alignment(self, name: str) -> Alignment:
         """The alignment of that name.

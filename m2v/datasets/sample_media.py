@@ -10,7 +10,7 @@ from random import Random
 
 import numpy as np
 
-from m2v.files import digests
+from m2v.files.digests import text_sha256
 
 SIZE = (240, 180)
 VIDEO_SIZE, FPS, SECONDS, RATE_HZ = (160, 120), 8, 4, 16_000
@@ -61,7 +61,7 @@ def _drawn(text: str, size: tuple[int, int], *, shift: int = 0):
     """A vegetable on a bed, with the text above it; the text decides shape and colours."""
     from PIL import Image, ImageDraw
 
-    draw = Random(digests.text_sha256(text))  # noqa: S311
+    draw = Random(text_sha256(text))  # noqa: S311
     sky, bed, body = (_colour(draw, lightness) for lightness in (0.85, 0.35, 0.5))
     image = Image.new("RGB", size, sky)
     pen = ImageDraw.Draw(image)
@@ -103,7 +103,7 @@ def _sound(text: str, path: Path) -> None:
     """A tone per word with the rhythm of speech: syllables of a hum with overtones, and pauses."""
     import av
 
-    draw = Random(digests.text_sha256(text))  # noqa: S311
+    draw = Random(text_sha256(text))  # noqa: S311
     n, rng = SECONDS * RATE_HZ, np.arange(SECONDS * RATE_HZ) / RATE_HZ
     pitch = draw.uniform(90, 220)
     hum = sum(np.sin(2 * np.pi * pitch * overtone * rng) / overtone for overtone in range(1, 6))

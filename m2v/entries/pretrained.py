@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from m2v.entries.base import Entry, Sha256
 
 Quantisation: TypeAlias = Literal["none", "8bit", "4bit"]
+# Of the weights' size in bfloat16: int8 with its scales, nf4 with its.
+QUANTISED_SHARES = {"none": 1.0, "8bit": 0.55, "4bit": 0.32}
 
 
 class Pretrained(Entry):
@@ -49,6 +51,11 @@ class Pretrained(Entry):
         """Which weights it has, in plain data; an adapter fits no others."""
         return self.model_dump(mode="json", include={"hub", "revision", "built", "seed", "width"})
 
+    @property
+    def weights_sha256(self) -> str | None:
+        """Of the weights' file, where the entry pins it."""
+        return None
+
 
 class Encoder(Entry):
     """A frozen text encoder.
@@ -76,6 +83,11 @@ class Encoder(Entry):
     def identity(self) -> dict[str, Any]:
         """What decides an embedding, in plain data."""
         return self.model_dump(mode="json", include={"hub", "revision", "weights_sha256", "max_tokens"})
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Which weights it has, in plain data; an adapter fits no others."""
+        return self.model_dump(mode="json", include={"weights_sha256"})
 
 
 class Vlm(Pretrained):
@@ -117,6 +129,15 @@ class Vlm(Pretrained):
         whole = {} if self.splits_pictures else {"splits_pictures": False}
         return self.weights | reading | whole
 
+    @property
+    def loaded_gib(self) -> float:
+        """About what its weights take as they are quantised."""
+        return self.memory_gib * QUANTISED_SHARES[self.quantisation]
+
+    def quantised_to(self, quantisation: Quantisation) -> Self:
+        """Return the same model with its weights in that form."""
+        return self.model_copy(update={"quantisation": quantisation})
+
 
 class Perceiver(Pretrained):
     """A model whose view of pictures or sound is a feature: CLIP for frames, Whisper for speech."""
@@ -131,3 +152,7 @@ class Perceiver(Pretrained):
     def identity(self) -> dict[str, Any]:
         """What decides what it finds, in plain data."""
         return {"kind": self.kind, **self.weights}
+
+
+# What a detector can stand on.
+Base: TypeAlias = Annotated[Encoder | Vlm, Field(discriminator="kind")]

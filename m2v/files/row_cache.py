@@ -18,7 +18,7 @@ from typing import Any, Protocol, TextIO
 import polars as pl
 
 from m2v.errors import StoreError
-from m2v.files import digests
+from m2v.files.digests import data_sha256
 from m2v.files.whole import write
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
@@ -32,7 +32,7 @@ class Keep(Protocol):
 
 def folder(root: Path, name: str, identity: Mapping[str, Any]) -> Path:
     """The folder of one version of a model: whatever changes what it finds changes the folder's name."""
-    digest = digests.data_sha256(identity)
+    digest = data_sha256(identity)
     return root / f"{name}-{digest[:12]}"
 
 

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from m2v.errors import StorageError
-from m2v.files import digests, whole
+from m2v.files import whole
 from m2v.files.buckets import SCHEME, Bucket, Facts, bucket
 from m2v.files.checkout import CHECKOUT
+from m2v.files.digests import file_sha256, text_sha256
 from m2v.files.scratch import locked, scratch, scratch_folder, sweep
 
 Place = Path | str
@@ -148,12 +149,12 @@ def is_empty(root: str) -> bool:
 def sha256(where: Place) -> str | None:
     """Of the content as it is there, not of a copy; None where there is none."""
     if isinstance(where, Path):
-        return digests.file_sha256(where) if where.is_file() else None
+        return file_sha256(where) if where.is_file() else None
     with _scratch(cache()) as path:
         holder, name = _object(where)
         with path.open("wb") as file:
             found = holder.download(name, file)
-        return digests.file_sha256(path) if found else None
+        return file_sha256(path) if found else None
 
 
 @contextmanager
@@ -221,7 +222,7 @@ def _object(address: str) -> tuple[Bucket, str]:
 
 def _kept(address: str) -> Path:
     """The folder of an object's copies, of which there is one but for moments."""
-    digest = digests.text_sha256(address)
+    digest = text_sha256(address)
     return cache() / "objects" / digest[:2] / digest
 
 
@@ -234,4 +235,4 @@ def _copies(folder: Path) -> list[Path]:
 
 def _copy_name(address: str, tag: str) -> str:
     """Changes with the object; ends as it does, because readers of media look at that."""
-    return digests.text_sha256(tag)[:32] + Path(address.rpartition("/")[2]).suffix
+    return text_sha256(tag)[:32] + Path(address.rpartition("/")[2]).suffix

@@ -80,16 +80,16 @@ def encode(texts: pl.DataFrame, *, encoder: Encoder, folder: Path, report: progr
         cluster = pools.Cluster()
         planned = pools.shared(batches, n_copies=cluster.n_copies, largest=SHARD_TEXTS, n_items=len)
         rows = [[texts[places].rows() for places in shard] for shard in planned]
-        for told in cluster.mapped("m2v.media.encode:Copy", given, rows):
+        for told in cluster.mapped("m2v.media.encode:Replica", given, rows):
             hear(told["n_texts"])
     else:
-        copy = Copy(given, hear=hear)
+        replica = Replica(given, hear=hear)
         for shard in pools.shared(batches, largest=SHARD_TEXTS, n_items=len):
-            copy([texts[places].rows() for places in shard])
+            replica([texts[places].rows() for places in shard])
     return sum(length > encoder.max_tokens for length in lengths)
 
 
-class Copy:
+class Replica:
     """A copy of the encoder: mean pooling over tokens and unit length, as all-MiniLM-L6-v2 defines itself.
 
     Args:

@@ -19,7 +19,8 @@ import polars as pl
 from m2v import schemas
 from m2v.entries.pretrained import Perceiver
 from m2v.entries.study import FramePlan
-from m2v.files import digests, storage
+from m2v.files import storage
+from m2v.files.digests import file_sha256
 from m2v.media import audio, frames, perception
 from m2v.media.images import NoPicture, below
 from m2v.media.stamps import Stamps, stamps_below
@@ -58,7 +59,7 @@ def main() -> None:
         if whisper:
             silent = [name for name, task in tasks.items() if not task["has_text"]]
             sounds = {name: _sound(tasks[name], found[name]) for name in silent if "sound" in found[name]}
-            digests = {name: digests.file_sha256(path) for name, path in sounds.items()}
+            digests = {name: file_sha256(path) for name, path in sounds.items()}
             heard = perception.transcribe(
                 {digest: sounds[name] for name, digest in digests.items()}, model=whisper, home=home, report=report
             )
@@ -116,7 +117,7 @@ def _saved(frame: frames.Frame, place: Path) -> dict[str, Any]:
     if not path.exists():
         frame.image.save(path, quality=95, subsampling=0)
     variance = float(np.asarray(frame.image.convert("L"), dtype=np.float32).var())
-    return {"file": path.name, "time_s": frame.time_s, "sha256": digests.file_sha256(path), "variance": variance}
+    return {"file": path.name, "time_s": frame.time_s, "sha256": file_sha256(path), "variance": variance}
 
 
 def _file(task: dict[str, Any], name: str) -> Path:

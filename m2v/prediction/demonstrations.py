@@ -7,7 +7,7 @@ import polars as pl
 from m2v import schemas
 from m2v.entries.pretrained import Vlm
 from m2v.errors import InvalidRows
-from m2v.files import digests
+from m2v.files.digests import text_sha256
 from m2v.prediction.prompts import Media
 
 # What the program reads (``m2v.prediction.predict``): items, and demonstrations in prompt order.
@@ -46,7 +46,7 @@ def draw(videos: pl.DataFrame, *, split: str, n: int, seed: int, leaks: pl.DataF
         .filter(pl.col("split") == split, pl.col("text").str.strip_chars() != "")
         .join(leaked, on="video_id", how="anti")
     )
-    ranks = pl.Series("rank", [digests.text_sha256(f"{seed}:{each}") for each in free["video_id"]])
+    ranks = pl.Series("rank", [text_sha256(f"{seed}:{each}") for each in free["video_id"]])
     ranked = free.with_columns(ranks).sort("rank")
     drawn = {label: ranked.filter(pl.col("label") == label).head(n // 2) for label in (True, False)}
     for label, rows in drawn.items():

@@ -17,13 +17,12 @@ from typing import Any
 
 import polars as pl
 
-from m2v.entries.pretrained import Vlm
-from m2v.errors import StoreError
-from m2v.files import digests, row_cache, storage
+from m2v.files import row_cache, storage
+from m2v.files.digests import file_sha256
 from m2v.models import lean
 from m2v.prediction import prompts, servers
 from m2v.prediction.task import ANSWERS, Task
-from m2v.programs import contract, pools, progress
+from m2v.programs import checkpoints, contract, pools, progress
 
 ADAPTER = "adapter_model.safetensors"
 
@@ -33,48 +32,70 @@ def main() -> None:
     if contract.complete(out):
         return
     began = time.monotonic()
-    task = Task.model_validate(spec)
-    if task.adapter:
-        refuse_other(task.adapter, task.model)
-    demonstrations = [
-        prompts.Demonstration(shown(row), row["label"])
-        for row in pl.read_parquet(task.demonstrations).iter_rows(named=True)
-    ]
-    items = {row["item_id"]: shown(row) for row in pl.read_parquet(task.items).iter_rows(named=True)}
-    adapter = digests.file_sha256(task.adapter / ADAPTER) if task.adapter else None
-    requests = requested(items, task=task, demonstrations=demonstrations, adapter=adapter)
-    folder = task.home / "requests" / task.model.name
-    known = row_cache.known(folder, ANSWERS)
-    # Two items that are the same request are asked about once.
-    unknown = {digest: name for name, digest in requests.items() if digest not in known}
-    counts: dict[str, Any] = {}
+    given = {name: value for name, value in spec.items() if name not in {"items", "demonstrations"}}
+    task = Task.model_validate(given)
+    demonstrations = pl.read_parquet(spec["demonstrations"])
     with progress.reporting() as report:
-        if unknown:
-            asked = {digest: items[name] for digest, name in unknown.items()}
-            counts = ask(asked, names=unknown, task=task, demonstrations=demonstrations, folder=folder, report=report)
-    found = pl.DataFrame({"item_id": list(requests), "request_sha256": list(requests.values())}).join(
-        row_cache.read(folder, ANSWERS), on="request_sha256", how="left", maintain_order="left"
-    )
-    found.select("item_id", "probability", "outcome", "request_sha256").write_parquet(out / "answers.parquet")
+        found, facts = answers(task, pl.read_parquet(spec["items"]), demonstrations=demonstrations, report=report)
+    found.write_parquet(out / "answers.parquet")
     contract.finish(
         out,
         files=["answers.parquet"],
         packages=["torch", "transformers"],
         program="m2v.prediction.predict",
-        n_items=len(items),
-        n_asked=len(unknown),
-        n_known=len(items) - len(unknown),
         outcomes=dict(found.group_by("outcome").len().sort("outcome").iter_rows()),
         model=task.model.model_dump(mode="json"),
         prompt=task.prompt.model_dump(mode="json"),
         label=task.label.model_dump(mode="json"),
         mode=task.mode,
-        adapter_sha256=adapter,
         server=task.server.url if task.server else None,
-        demonstrations=[[prompts.identity(each.shown), each.label] for each in demonstrations],
         seconds=time.monotonic() - began,
-        **counts,
+        **facts,
     )
+
+
+def answers(
+    task: Task, items: pl.DataFrame, *, demonstrations: pl.DataFrame | None, report: progress.Report
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Return what the model says about each item, asked unless the answer is known, and counts.
+
+    Args:
+        items, demonstrations: As ``m2v.prediction.demonstrations`` makes them.
+
+    Returns:
+        Columns ``item_id``, ``probability`` (null where the model wrote), ``outcome``, ``request_sha256``, in the order
+        of the items.
+
+    Raises:
+        StoreError: The adapter is damaged, or another model's.
+    """
+    if task.adapter:
+        checkpoints.verified(task.adapter, weights=ADAPTER, base=(task.model.name, task.model.weights))
+    rows = demonstrations.iter_rows(named=True) if demonstrations is not None else ()
+    examples = [prompts.Demonstration(shown(row), row["label"]) for row in rows]
+    by_name = {row["item_id"]: shown(row) for row in items.iter_rows(named=True)}
+    adapter = file_sha256(task.adapter / ADAPTER) if task.adapter else None
+    requests = requested(by_name, task=task, demonstrations=examples, adapter=adapter)
+    folder = task.home / "requests" / task.model.name
+    known = row_cache.known(folder, ANSWERS)
+    # Two items that are the same request are asked about once.
+    unknown = {digest: name for name, digest in requests.items() if digest not in known}
+    counts: dict[str, Any] = {}
+    if unknown:
+        asked = {digest: by_name[name] for digest, name in unknown.items()}
+        counts = ask(asked, names=unknown, task=task, demonstrations=examples, folder=folder, report=report)
+    found = pl.DataFrame({"item_id": list(requests), "request_sha256": list(requests.values())}).join(
+        row_cache.read(folder, ANSWERS), on="request_sha256", how="left", maintain_order="left"
+    )
+    facts = {
+        "n_items": len(by_name),
+        "n_asked": len(unknown),
+        "n_known": len(by_name) - len(unknown),
+        "adapter_sha256": adapter,
+        "demonstrations": [[prompts.identity(each.shown), each.label] for each in examples],
+        **counts,
+    }
+    return found.select("item_id", "probability", "outcome", "request_sha256"), facts
 
 
 def ask(
@@ -142,21 +163,6 @@ def _keeping(folder: Path, *, n_items: int, report: progress.Report) -> Iterator
             report.step(n_done, n_items, unit="items", items_per_s=n_done / (time.monotonic() - began))
 
         yield keep
-
-
-def refuse_other(adapter: Path, entry: Vlm) -> None:
-    """Nothing, where a folder holds an adapter of this model: a mistyped path must never ask the base model.
-
-    Raises:
-        StoreError: Its files are not those of its manifest, or it was trained on other weights.
-    """
-    way_out = "Check the path, or train it again: `m2v run --force --select checkpoints/<run>`."
-    manifest = contract.complete(adapter)
-    if manifest is None or ADAPTER not in manifest["files"]:
-        raise StoreError(f"{adapter} is no LoRA checkpoint, or damaged: its files are not its manifest's. {way_out}")
-    base = manifest.get("base", {})
-    if {name: base.get(name) for name in entry.weights} != entry.weights:
-        raise StoreError(f"{adapter} was trained on {base.get('name')}, not on {entry.name}'s weights. {way_out}")
 
 
 def requested(

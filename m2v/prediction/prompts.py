@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from m2v.entries.datasets import LabelDefinition
 from m2v.entries.prompts import Prompt
-from m2v.files import digests
-from m2v.files.digests import text_sha256
+from m2v.files.digests import data_sha256, text_sha256
 
 Media = Literal["image", "video"]
 Cut = Callable[[str], str]
@@ -124,7 +123,7 @@ def request_sha256(
         "model": model,
         "decoding": decoding,
     }
-    return digests.data_sha256(said)
+    return data_sha256(said)
 
 
 def identity(shown: Shown) -> list[Any]:

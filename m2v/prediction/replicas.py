@@ -9,6 +9,7 @@ import torch
 from pydantic import TypeAdapter
 
 from m2v.files import row_cache, storage
+from m2v.files.digests import text_sha256
 from m2v.prediction import models, prompts, scoring
 from m2v.prediction.servers import Keep
 from m2v.prediction.task import ANSWERS, Task
@@ -96,7 +97,7 @@ def spread(planned: Plan, *, task: Task, folder: Path, report: Report) -> dict[s
     planned_shards = pools.shared(
         planned.batches, n_copies=cluster.n_copies, largest=LARGEST_SHARD, n_items=lambda batch: len(batch.questions)
     )
-    for each in cluster.mapped("m2v.prediction.replicas:Copy", given, [packed(shard) for shard in planned_shards]):
+    for each in cluster.mapped("m2v.prediction.replicas:Replica", given, [packed(shard) for shard in planned_shards]):
         n_done += each["n_items"]
         told.append(each)
         report.step(n_done, n_items, unit="items", hosts=len({one["host"] for one in told}))
@@ -109,7 +110,7 @@ def spread(planned: Plan, *, task: Task, folder: Path, report: Report) -> dict[s
     }
 
 
-class Copy:
+class Replica:
     """A copy on some host; batches that another one has kept whole of its shard before it died are not asked again."""
 
     def __init__(self, given: dict[str, Any]) -> None:
@@ -126,7 +127,7 @@ class Copy:
         storage.fetch(path for shown in given for path in shown.pictures)
         digests = [each.item for batch in batches for each in batch.questions]
         before = self.asker.counts()
-        with row_cache.part(self.folder, ANSWERS, name=digests.text_sha256("".join(digests))) as (known, add):
+        with row_cache.part(self.folder, ANSWERS, name=text_sha256("".join(digests))) as (known, add):
 
             def keep(digest: str, probability: float | None, outcome: str) -> None:
                 if digest not in known:

@@ -14,16 +14,14 @@ ANSWERS = {"request_sha256": pl.String, "probability": pl.Float64, "outcome": pl
 
 
 class Task(BaseModel):
-    """The spec of ``m2v.prediction.predict``."""
+    """What is asked of which model, and how."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: Vlm
     prompt: Prompt
     label: LabelDefinition
-    demonstrations: Path
-    items: Path
-    mode: Literal["score", "generate"]
+    mode: Literal["score", "generate"] = "score"
     adapter: Path | None = None
     server: Server | None = None
     home: Path

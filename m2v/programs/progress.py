@@ -51,6 +51,11 @@ class ToDagster(Send):
         self._context.report_custom_message(message)
 
 
+def quiet() -> Report:
+    """Return a report that nobody hears, for work that takes a moment."""
+    return Report(Quiet())
+
+
 @contextlib.contextmanager
 def reporting() -> Iterator[Report]:
     """A report for as long as the program works.

@@ -12,7 +12,8 @@ from typing import Any
 
 import psutil
 
-from m2v.files import digests, storage
+from m2v.files import storage
+from m2v.files.digests import data_sha256
 from m2v.programs import cores
 from m2v.programs.progress import Report
 
@@ -72,7 +73,7 @@ def results(
 
 def key(task: Mapping[str, Any]) -> str:
     """The name of a task's folder."""
-    return digests.data_sha256(task)[:32]
+    return data_sha256(task)[:32]
 
 
 def _n_that_fit() -> int:

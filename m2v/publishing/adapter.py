@@ -10,10 +10,7 @@ import polars as pl
 
 from m2v import schemas
 from m2v.catalog.plan import Run
-from m2v.detectors.text_lora.entry import Lora
-from m2v.detectors.vlm_lora.entry import VlmLora
 from m2v.entries.base import Licence
-from m2v.entries.pretrained import Encoder
 from m2v.errors import M2VError, StoreError
 from m2v.programs.contract import complete
 from m2v.publishing.release import FORMAT, digest
@@ -111,7 +108,7 @@ def describe(
         M2VError: The run has no adapter.
         StoreError: The checkpoint is not whole.
     """
-    if not isinstance(run.model, Lora | VlmLora) or run.training_set.strategy == "no_ft":
+    if not (run.model.is_adapter and run.is_trained and run.base):
         raise M2VError(
             f"{run.name} has no adapter; only trained runs of LoRA models are published. "
             "`m2v study list` shows a study's models."
@@ -136,7 +133,7 @@ def describe(
         files={name: manifest["files"][name] for name in (WEIGHTS, CONFIG)},
         base_model=run.base.hub,
         base_revision=run.base.revision,
-        base_weights_sha256=run.base.weights_sha256 if isinstance(run.base, Encoder) else None,
+        base_weights_sha256=run.base.weights_sha256,
         target=run.target.name,
         target_title=run.target.title,
         label=run.target.label.model_dump(),

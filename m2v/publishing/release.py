@@ -12,7 +12,7 @@ from m2v.catalog.plan import StudyPlan
 from m2v.entries.base import Licence
 from m2v.entries.variants import Alignment
 from m2v.errors import LicenceError, M2VError
-from m2v.files import digests
+from m2v.files.digests import data_sha256
 from m2v.lineage.findings import Finding
 
 # Bumped when a release says the same in another form, so that the next publish makes a version of it.
@@ -118,7 +118,7 @@ class DatasetRelease:
 
 def digest(content: Mapping[str, Any]) -> str:
     """The sha256 of plain data in a fixed form."""
-    return digests.data_sha256(content)
+    return data_sha256(content)
 
 
 def labels(memes: pl.DataFrame, predictions: pl.DataFrame, votes: pl.DataFrame) -> pl.DataFrame:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from m2v.files import digests
 from m2v.files.checkout import CHECKOUT
+from m2v.files.digests import text_sha256
 from m2v.programs import contract
 
 LOG = "log.txt"
@@ -33,6 +33,7 @@ class Program:
         environment: What it gets besides our own.
         n_processes: Start by torchrun with this many; None starts one plain process.
         gpus: That one process of it takes; a fraction shares one.
+        spreads: Whether it spreads its items over a cluster's hosts itself; else it works on one.
     """
 
     module: str
@@ -40,6 +41,7 @@ class Program:
     environment: Mapping[str, str]
     n_processes: int | None = None
     gpus: float = 0
+    spreads: bool = False
 
     @property
     def arguments(self) -> list[str]:
@@ -54,7 +56,7 @@ class Program:
     @property
     def name(self) -> str:
         """The same for everybody who wants this folder made: who comes second finds the first one's job by it."""
-        return f"m2v-{digests.text_sha256(str(self.out))[:20]}"
+        return f"m2v-{text_sha256(str(self.out))[:20]}"
 
     def on_a_cluster(self) -> dict[str, str]:
         """The environment for hosts that may have another one, and other code."""

@@ -6,7 +6,7 @@ import json
 import re
 import signal
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from m2v.errors import InputGone, ProgramFailed, RunInProgress, StoreError
 from m2v.files.whole import replacing
 from m2v.programs import kept
 from m2v.programs.contract import complete
+from m2v.programs.progress import quiet
 from m2v_resources.launching import launchers
 from m2v_resources.launching.program import LOG, Program
 
@@ -54,36 +55,57 @@ class Programs(dg.ConfigurableResource):
         out: Path,
         n_processes: int | None = None,
         gpus: float = 0,
+        spreads: bool = False,
     ) -> dict[str, Any]:
-        """Run ``python -m module --spec … --out …`` to its manifest, or find that it is there; give the manifest.
+        """Run ``python -m module --spec … --out …``, unless it is complete; return its manifest.
 
         Args:
             n_processes: Start by torchrun with this many; None starts one plain process.
             gpus: That one process of it takes on a cluster.
+            spreads: Whether it spreads its items over a cluster's hosts itself.
 
         Raises:
             ClusterError: The cluster that ``M2V_LAUNCHER`` names does not answer, or lacks what the program needs.
             ProgramFailed: Names the program, its exit code, the exception and the log.
             RunInProgress: Another run works in the same folder.
         """
+
+        def work() -> None:
+            try:
+                self._start(context, Program(module, out, {}, n_processes, gpus, spreads))
+            except ProgramFailed as error:
+                _refuse_lost(spec, module=module, cause=error)
+                raise
+
+        return self._made(work, spec=spec, out=out, what=module)
+
+    def call(self, function: Callable[..., None], *, spec: Mapping[str, Any], out: Path) -> dict[str, Any]:
+        """Call a program's function in this process, unless it is complete; return its manifest.
+
+        Args:
+            function: Takes the spec, the folder and a ``Report``.
+
+        Raises:
+            RunInProgress: Another run works in the same folder.
+        """
+        what = f"{function.__module__}.{function.__name__}"
+        return self._made(lambda: function(dict(spec), out, quiet()), spec=spec, out=out, what=what)
+
+    def _made(self, work: Callable[[], None], *, spec: Mapping[str, Any], out: Path, what: str) -> dict[str, Any]:
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{out} cannot be made: {error.strerror}. Free space, or move M2V_HOME.") from error
         with only_one(out):
-            found = complete(out)
-            if found is None:
+            manifest = complete(out)
+            if manifest is None:
                 with replacing(out / "spec.json") as scratch:
                     scratch.write_text(json.dumps(spec, indent=1, sort_keys=True), encoding="utf-8")
-                try:
-                    self._start(context, Program(module, out, {}, n_processes, gpus))
-                except ProgramFailed as error:
-                    _refuse_lost(spec, module=module, cause=error)
-                    raise
-                found = complete(out)
-            if found is None:
-                raise ProgramFailed(f"{module} ended without a manifest in {out}. Its log: {out / 'log.txt'}.")
-            return found
+                work()
+                manifest = complete(out)
+            if manifest is None:
+                raise ProgramFailed(f"{what} ended without a manifest in {out}. Its log: {out / LOG}.")
+            return manifest
 
     def _start(self, context: dg.AssetExecutionContext, program: Program) -> None:
         engine = launchers.chosen()

@@ -20,8 +20,6 @@ from m2v_resources.launching.program import LOG, Program
 
 # In a program's folder: the name of the last job that was started for it.
 JOB = ".job"
-# Programs that spread their items over the cluster's hosts themselves; every other one works on one host.
-SPREAD = {"m2v.prediction.predict", "m2v.media.encode"}
 TIMEOUT_S = 15.0
 # So long the head may be silent, while it is started anew, before its jobs count as lost.
 PATIENCE_S = 300.0
@@ -61,7 +59,7 @@ class Ray:
 
     def start(self, program: Program) -> "RayJob":
         """A job of the cluster."""
-        spreads, n = program.module in SPREAD, program.n_processes or 1
+        spreads, n = program.spreads, program.n_processes or 1
         gpus = program.gpus if spreads else program.gpus * n
         self._refuse_without(gpus, program)
         environment = program.on_a_cluster() | {"RAY_USAGE_STATS_ENABLED": "0"}

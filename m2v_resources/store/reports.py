@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from m2v.entries.variants import variant
-from m2v.files import digests
+from m2v.files.digests import text_sha256
 from m2v.files.whole import replacing
 
 
@@ -16,7 +16,7 @@ class Reports(dg.ConfigurableResource):
 
     def write(self, html: str, study: str) -> dg.MaterializeResult:
         """Store a report and point at it."""
-        digest = digests.text_sha256(html)
+        digest = text_sha256(html)
         folder = Path(self.home) / "reports" / variant(study)
         for path in (folder / f"{digest}.html", folder / "report.html"):
             with replacing(path) as scratch:

@@ -18,7 +18,8 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from m2v.errors import NewerHome, StoreError, UnknownName
-from m2v.files import digests, storage
+from m2v.files import storage
+from m2v.files.digests import data_sha256
 from m2v.lineage.graph import Node
 from m2v.schemas import TABLES, Table
 from m2v_resources.store import disks, tombstones
@@ -306,7 +307,7 @@ class TableStore:
 def claim_digest(claim: Mapping[str, Any]) -> str:
     """The sha256 of what a claim says, but for this digest itself."""
     said = {name: value for name, value in claim.items() if name != "claim_sha256"}
-    return digests.data_sha256(said)
+    return data_sha256(said)
 
 
 def _check_columns(table: str, variant: str, columns: list[str]) -> None:

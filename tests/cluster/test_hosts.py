@@ -43,7 +43,7 @@ class Training:
         self.network, self.garden, self.out = network, garden, garden.folder / name
         command = garden.command(name, entry={**ENTRY, **entry}, save_steps=save_steps)
         torchrun = ["-m", "torch.distributed.run", *GROUP.split(), "--nproc-per-node=1"]
-        self.command = [warm.python(), *torchrun, *command[command.index("m2v.detectors.text_lora.finetune") - 1 :]]
+        self.command = [warm.python(), *torchrun, *command[command.index("m2v.detectors.program") - 1 :]]
         self.processes: dict[str, subprocess.Popen[str]] = {}
 
     def start(self, *, environments: Mapping[str, Mapping[str, str]] | None = None) -> "Training":
@@ -94,7 +94,7 @@ def test_the_other_host_runs_what_the_first_ones_run_has_written(
     garden.command("spec", entry=ENTRY)
     spec = (garden.folder / "spec.json").read_text(encoding="utf-8")
     environment = encoders.environment(garden.folder)
-    worker = [warm.python(), "-m", "tests.cluster.worker", str(tmp_path), spec, "m2v.detectors.text_lora.finetune", "1"]
+    worker = [warm.python(), "-m", "tests.cluster.worker", str(tmp_path), spec, "m2v.detectors.program", "1"]
     first = network.hosts[FIRST].start(
         worker, env=environment | {"M2V_TORCHRUN": GROUP}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -171,7 +171,7 @@ def by_hostfile(training: Training, text: str, *, ssh: str) -> int:
     """Run it as ``m2v run`` would on the first host; its exit code."""
     hosts = training.out.with_suffix(".hosts")
     hosts.write_text(text, encoding="utf-8")
-    module = training.command.index("m2v.detectors.text_lora.finetune")
+    module = training.command.index("m2v.detectors.program")
     command = [warm.python(), "-m", "m2v_resources.launching.ssh_hosts", str(hosts), *training.command[module:]]
     environment = encoders.environment(training.garden.folder) | {"M2V_SSH": ssh}
     with training.log(FIRST).open("w") as log:

@@ -271,7 +271,7 @@ def test_a_cluster_that_is_not_there_is_named_before_anything_is_made(
 
 
 def test_gpus_that_no_host_has_are_refused_at_once(by_ray: Cluster, tmp_path: Path) -> None:
-    program = Program("m2v.detectors.text_lora.finetune", tmp_path, {}, n_processes=2, gpus=1)
+    program = Program("m2v.detectors.program", tmp_path, {}, n_processes=2, gpus=1)
     with pytest.raises(ClusterError, match=r"takes 2 GPUs, the Ray cluster at http://127\.0\.0\.1:\d+ has 0"):
         launchers.chosen().start(program)
 

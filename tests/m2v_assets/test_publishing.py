@@ -38,7 +38,7 @@ import torch
 from huggingface_hub import snapshot_download
 from peft import PeftModel
 from transformers import AutoModel
-from m2v.training.adapters import TextClassifier
+from m2v.detectors.text_lora.classifier import TextClassifier
 base = AutoModel.from_pretrained(sys.argv[3])
 folder = snapshot_download(sys.argv[1], revision=sys.argv[2])
 model = PeftModel.from_pretrained(TextClassifier(base), folder).eval()
@@ -168,7 +168,7 @@ def test_an_adapter_is_loaded_by_peft_as_it_was_trained(publish: Publish, hub: H
     import torch
 
     from m2v.catalog import open_study
-    from m2v.detectors.trainer import adapters
+    from m2v.detectors.text_lora import classifier
     from m2v.models import weights
 
     run = open_study("sample-recorded").run(RUN)
@@ -182,7 +182,7 @@ def test_an_adapter_is_loaded_by_peft_as_it_was_trained(publish: Publish, hub: H
     base = str(weights.folder(run.base))
     loaded = python(LOAD_ADAPTER, "gardener/leek-finder", "v1", base, env=environment(hub, home.parent))
     row = TableStore(home / "tables").read("checkpoints", RUN)
-    trained = adapters.load(run.base, home / row["folder"].item()).eval()
+    trained = classifier.load(run.base, home / row["folder"].item()).eval()
     with torch.no_grad():
         tokens = torch.arange(1000, 1012).reshape(2, 6)
         expected = trained(input_ids=tokens, attention_mask=torch.ones(2, 6, dtype=torch.long))["logits"].tolist()

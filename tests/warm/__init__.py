@@ -59,7 +59,7 @@ def families(folder: Path) -> dict[str, Family]:
     programs = (
         *(f"m2v.media.{each}" for each in ("encode", "features", "pictures")),
         "m2v.prediction.predict",
-        *("m2v.detectors.text_lora.finetune", "m2v.detectors.text_lora.infer", "m2v.detectors.vlm_lora.instruct"),
+        "m2v.detectors.program",
         "torch.distributed.run",
     )
     # What they import once they know that they must.
@@ -67,6 +67,7 @@ def families(folder: Path) -> dict[str, Family]:
         *(
             "m2v.detectors.trainer.processes",
             "m2v.detectors.text_lora.texts",
+            "m2v.detectors.text_lora.scoring",
             "m2v.detectors.vlm_lora.conversations",
             "transformers.modeling_utils",
         ),

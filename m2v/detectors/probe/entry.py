@@ -1,13 +1,15 @@
 """What the catalog says of a probe."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from m2v.entries.base import Entry, Name
+from m2v.detectors.family import Detector, Inputs
+from m2v.entries.base import Name
+from m2v.entries.pretrained import Base, Encoder
 
 
-class Probe(Entry):
+class Probe(Detector):
     """Logistic regression on frozen embeddings.
 
     Attributes:
@@ -15,7 +17,21 @@ class Probe(Entry):
         paper_c: The one that ``paper_mode`` uses, where nothing is selected.
     """
 
+    is_light: ClassVar[bool] = True
+    scores_untrained: ClassVar[bool] = True
+    made_with: ClassVar[frozenset[str]] = frozenset({"scikitlearn"})
+
     kind: Literal["probe"]
     encoder: Name
     c_grid: tuple[float, ...] = Field(min_length=1)
     paper_c: float = 10.0
+
+    @property
+    def base_named(self) -> tuple[str, str]:
+        """Its encoder."""
+        return "encoder", self.encoder
+
+    def inputs(self, base: Base | None) -> Inputs:
+        """Return that it sees the encoder's features."""
+        assert isinstance(base, Encoder)
+        return Inputs(extractors=(base,))

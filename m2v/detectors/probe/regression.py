@@ -1,20 +1,12 @@
 """A linear head on frozen features: trained by logistic regression, or read off the label's two definitions."""
 
-import hashlib
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from m2v.detectors.probe.entry import Probe
 from m2v.detectors.selection import auroc, threshold
-from m2v.errors import PartialWeights, StoreError
-from m2v.files import whole
-from m2v.programs import contract
 
-WEIGHTS = "head.safetensors"
 # Differences of cosines are small; the factor only spreads them over (0, 1) and changes no order. CLIP's logit scale
 # ends at 100, which would put every probability of a text encoder at 0 or 1.
 ZERO_SHOT_SCALE = 10.0
@@ -68,53 +60,6 @@ def zero_shot(positive: np.ndarray, negative: np.ndarray, *, validation: tuple[n
     weights = ZERO_SHOT_SCALE * (positive.astype(np.float64) - negative.astype(np.float64))
     head = Head(weights, bias=0.0, threshold=0.5, selection={})
     return head if validation is None else _selected(head, validation)
-
-
-def save(head: Head, folder: Path, *, content: dict[str, Any]) -> dict[str, Any]:
-    """Write the head as safetensors, then its manifest; give the manifest.
-
-    Args:
-        content: What the head was made from.
-    """
-    from safetensors.numpy import save as serialise
-
-    folder.mkdir(parents=True, exist_ok=True)
-    whole.write(folder / WEIGHTS, serialise({"weights": head.weights, "bias": np.array([head.bias])}))
-    return contract.finish(
-        folder,
-        files=[WEIGHTS],
-        packages=["scikit-learn", "numpy"],
-        program="m2v.detectors.probe.regression",
-        threshold=head.threshold,
-        selection=head.selection,
-        content=content,
-    )
-
-
-def load(folder: Path) -> Head:
-    """The head that ``save`` wrote.
-
-    Raises:
-        StoreError: A file is missing or is not the one in the manifest, or does not hold a head.
-    """
-    from safetensors.numpy import load as deserialise
-
-    try:
-        manifest = json.loads((folder / contract.MANIFEST).read_text(encoding="utf-8"))
-        expected = manifest["files"][WEIGHTS]
-        weights = (folder / WEIGHTS).read_bytes()
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{folder} holds no complete checkpoint: {error}. {_WAY_OUT}") from error
-    if hashlib.sha256(weights).hexdigest() != expected:
-        raise StoreError(f"{folder / WEIGHTS} is damaged: its sha256 is not the manifest's. {_WAY_OUT}")
-    tensors = deserialise(weights)
-    wanted = {"weights", "bias"}
-    if tensors.keys() != wanted:
-        raise PartialWeights(folder / WEIGHTS, missing=wanted - tensors.keys(), unused=tensors.keys() - wanted)
-    return Head(tensors["weights"], float(tensors["bias"][0]), manifest["threshold"], manifest["selection"])
-
-
-_WAY_OUT = "Delete the folder and make it anew: `m2v run --force --select checkpoints/<run>`."
 
 
 def _fitted(features: np.ndarray, labels: np.ndarray, *, c: float, selection: dict[str, float | None]) -> Head:

@@ -17,3 +17,8 @@ class Lora(Adapted):
     encoder: Name
     targets: str
     head_learning_rate: float = 1e-3
+
+    @property
+    def base_named(self) -> tuple[str, str]:
+        """Its encoder."""
+        return "encoder", self.encoder

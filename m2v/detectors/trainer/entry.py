@@ -1,13 +1,13 @@
 """What the catalog says of every adapter that the trainer trains."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from m2v.entries.base import Entry
+from m2v.detectors.family import Detector
 
 
-class Adapted(Entry):
+class Adapted(Detector):
     """A pretrained model with a LoRA adapter, trained by DeepSpeed ZeRO.
 
     Attributes:
@@ -18,6 +18,8 @@ class Adapted(Entry):
         offload: Keep what ZeRO shards (optimiser states, with stage 3 parameters too) in the machine's memory.
         n_processes: Started by torchrun; they share the batch.
     """
+
+    is_adapter: ClassVar[bool] = True
 
     rank: int = Field(default=8, gt=0)
     alpha: int = 16
@@ -33,3 +35,8 @@ class Adapted(Entry):
     zero_stage: Literal[2, 3] = 2
     offload: bool = False
     n_processes: int = Field(default=1, gt=0)
+
+    @property
+    def processes(self) -> int:
+        """How many processes torchrun starts to train it."""
+        return self.n_processes

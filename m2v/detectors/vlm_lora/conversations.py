@@ -2,50 +2,42 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
+from m2v.detectors.family import Task, Trained
 from m2v.detectors.trainer import collate, processes
 from m2v.detectors.trainer.fit import fit
 from m2v.detectors.trainer.trainer import arguments
 from m2v.detectors.vlm_lora import vision
 from m2v.detectors.vlm_lora.entry import VlmLora
+from m2v.detectors.vlm_lora.given import parts
 from m2v.files import storage
 from m2v.prediction import models, predict, prompts, scoring
-from m2v.programs import progress
-
-if TYPE_CHECKING:
-    from m2v.detectors.vlm_lora.instruct import Task
+from m2v.programs.progress import Report
 
 
-def train(task: "Task", *, out: Path, report: progress.Report) -> None:
-    """Train, select, and write the folder."""
+def train(task: Task, *, out: Path, report: Report) -> Trained | None:
+    """Train, select, and fill the folder."""
+    model, base, _, _ = parts(task)
+    assert task.train
     rows = pl.read_parquet(task.train)
-    is_bfloat16 = task.base.dtype == "bfloat16"
     args = arguments(
-        task.model,
+        model,
         n_examples=rows.height,
         seed=task.seed,
         save_steps=task.save_steps,
         folder=out / "state",
-        is_bfloat16=is_bfloat16,
+        is_bfloat16=base.dtype == "bfloat16",
     )
     learner = Conversations(task, rows=rows, held_out=pl.read_parquet(task.validation) if task.validation else None)
-    facts = {
-        "program": "m2v.detectors.vlm_lora.instruct",
-        "base": task.base.model_dump(mode="json"),
-        "prompt": task.prompt.model_dump(mode="json"),
-        "seed": task.seed,
-        "n_train": rows.height,
-        "n_cut": learner.n_cut,
-        "content": task.content,
-    }
-    keeps_last = task.model.fidelity == "paper"
-    fit(task.model, learner, args=args, out=out, report=report, keeps_last=keeps_last, facts=facts)
+    facts = {"n_train": rows.height, "n_cut": learner.n_cut}
+    keeps_last = model.fidelity == "paper"
+    return fit(task, model, learner, args=args, out=out, report=report, keeps_last=keeps_last, facts=facts)
 
 
 @dataclass(frozen=True)
@@ -84,15 +76,12 @@ class Conversations:
         rows, held_out: As the program's spec says.
     """
 
-    def __init__(self, task: "Task", *, rows: pl.DataFrame, held_out: pl.DataFrame | None) -> None:
-        self.task, self.is_bfloat16 = task, task.base.dtype == "bfloat16"
-        base = task.base.model_copy(update={"quantisation": task.model.quantisation})
-        self.loaded = models.load(base, home=task.home, is_trained=True)
+    def __init__(self, task: Task, *, rows: pl.DataFrame, held_out: pl.DataFrame | None) -> None:
+        self.entry, base, self.prompt, self.label = parts(task)
+        self.is_bfloat16 = base.dtype == "bfloat16"
+        self.loaded = models.load(base.quantised_to(self.entry.quantisation), home=task.home, is_trained=True)
         cut = scoring.Cutter(self.loaded)
-        lessons = [
-            lesson(predict.shown(row), label=row["label"], task=task, loaded=self.loaded, cut=cut)
-            for row in rows.iter_rows(named=True)
-        ]
+        lessons = [self.lesson(predict.shown(row), label=row["label"], cut=cut) for row in rows.iter_rows(named=True)]
         # Before the loader forks its workers.
         storage.fetch(path for each in lessons for path in each.shown.pictures)
         self.n_cut = cut.n_cut
@@ -100,7 +89,7 @@ class Conversations:
         kinds = {each: place for place, each in enumerate(sorted({_kind(each.shown) for each in lessons}))}
         self.order = collate.Order(
             [each.n_tokens for each in lessons],
-            batch_size=task.model.batch_size,
+            batch_size=self.entry.batch_size,
             seed=task.seed,
             kinds=[kinds[_kind(each.shown)] for each in lessons],
         )
@@ -108,16 +97,29 @@ class Conversations:
         self.asked: dict[str, prompts.Asked] = {}
         if held_out is not None:
             self.asked = {
-                str(place): prompts.ask(predict.shown(row), prompt=task.prompt, label=task.label, cut=cut)
+                str(place): prompts.ask(predict.shown(row), prompt=self.prompt, label=self.label, cut=cut)
                 for place, row in enumerate(held_out.iter_rows(named=True))
             }
-        self.model = adapted(self.loaded, task.model, seed=task.seed)
+        self.model = adapted(self.loaded, self.entry, seed=task.seed)
         self.pictures = {
             each: place for place, each in enumerate(sorted({each.shown.pictures_sha256 for each in lessons}))
         }
         # ZeRO-3 shards the frozen weights too.
-        is_whole = task.model.scope == "language" and task.model.zero_stage < 3
+        is_whole = self.entry.scope == "language" and self.entry.zero_stage < 3
         self.kept = vision.Kept(self.loaded.model) if is_whole and self.loaded.architecture == "mllama" else None
+
+    def lesson(self, shown: prompts.Shown, *, label: bool, cut: prompts.Cut) -> Lesson:
+        """Return the conversation about an item with its answer."""
+        template = self.loaded.processor.apply_chat_template
+        asked = prompts.ask(shown, prompt=self.prompt, label=self.label, cut=cut)
+        answered, otherwise = (
+            template([*asked.messages, prompts.answer(self.label.word(each))]) for each in (label, not label)
+        )
+        whole, other = self.loaded.tokens(answered), self.loaded.tokens(otherwise)
+        open_end = self.loaded.tokens(template(asked.messages, add_generation_prompt=True))
+        # A word may merge with what stands before it: where the two answers part is always learned.
+        n_before = min(scoring.common(whole, open_end), scoring.common(whole, other))
+        return Lesson(answered, len(whole) - n_before, len(whole), shown)
 
     def collate(self, rows: list[Lesson]) -> dict[str, torch.Tensor]:
         """Processed pictures and tokens, padded on the right to the longest.
@@ -137,7 +139,7 @@ class Conversations:
     def groups(self) -> list[dict[str, Any]]:
         """The adapter."""
         trained = [each for each in self.model.parameters() if each.requires_grad]
-        return [{"params": trained, "lr": self.task.model.learning_rate}]
+        return [{"params": trained, "lr": self.entry.learning_rate}]
 
     def loss(self, engine: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Cross entropy of the answer's tokens: the mean over examples of the mean over an answer.
@@ -167,26 +169,12 @@ class Conversations:
         """Of the validation split, as labelling computes them."""
         asked = [(item, each, f"validation item {item}") for item, each in self.asked.items()]
         questions = scoring.questions(asked, loaded=self.loaded)
-        said = scoring.words(questions[0], self.asked[questions[0].item], label=self.task.label, loaded=self.loaded)
+        said = scoring.words(questions[0], self.asked[questions[0].item], label=self.label, loaded=self.loaded)
         # Every process takes the same batches, which ZeRO-3 needs: none of them looks for the largest.
-        largest = min(scoring.FIRST_BATCH, processes.share(self.task.model))
+        largest = min(scoring.FIRST_BATCH, processes.share(self.entry))
         scorer = scoring.Scorer(replace(self.loaded, model=engine), words=said, shares_prefix=False, largest=largest)
         found = dict(scorer.probabilities(questions))
         return np.array([found[item] for item in self.asked])
-
-
-def lesson(shown: prompts.Shown, *, label: bool, task: "Task", loaded: models.Loaded, cut: prompts.Cut) -> Lesson:
-    """The conversation about an item with its answer."""
-    template = loaded.processor.apply_chat_template
-    asked = prompts.ask(shown, prompt=task.prompt, label=task.label, cut=cut)
-    answered, otherwise = (
-        template([*asked.messages, prompts.answer(task.label.word(each))]) for each in (label, not label)
-    )
-    whole, other = loaded.tokens(answered), loaded.tokens(otherwise)
-    open_end = loaded.tokens(template(asked.messages, add_generation_prompt=True))
-    # A word may merge with what stands before it: where the two answers part is always learned.
-    n_before = min(scoring.common(whole, open_end), scoring.common(whole, other))
-    return Lesson(answered, len(whole) - n_before, len(whole), shown)
 
 
 def adapted(loaded: models.Loaded, model: VlmLora, *, seed: int) -> PeftModel:

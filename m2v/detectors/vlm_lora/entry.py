@@ -1,13 +1,14 @@
 """What the catalog says of a vision-language model with an adapter."""
 
 import re
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from m2v.detectors.family import Inputs
 from m2v.detectors.trainer.entry import Adapted
 from m2v.entries.base import Name
-from m2v.entries.pretrained import Quantisation
+from m2v.entries.pretrained import Base, Quantisation, Vlm
 
 # The published recipe, where it is no mistake (docs/vision-language.md, `fidelity`).
 PAPER = {
@@ -43,6 +44,9 @@ class VlmLora(Adapted):
         checkpoints_gradients: Compute activations twice instead of keeping them.
     """
 
+    scores_untrained: ClassVar[bool] = True
+    spreads: ClassVar[bool] = True
+
     kind: Literal["vlm_lora"]
     vlm: Name
     prompt: Name = "paper"
@@ -71,3 +75,31 @@ class VlmLora(Adapted):
         named = rf".*\.({'|'.join(map(re.escape, self.projections))})"
         # What transformers calls the language half: language_model nearly everywhere, text_model in Idefics, SmolVLM.
         return named if self.scope == "all" else rf"(.*\.)?(language_model|text_model){named}"
+
+    @property
+    def base_named(self) -> tuple[str, str]:
+        """Its vision-language model."""
+        return "vlm", self.vlm
+
+    @property
+    def prompt_named(self) -> str:
+        """What it is asked."""
+        return self.prompt
+
+    @property
+    def shows_demonstrations(self) -> bool:
+        """Whether it is shown the target's demonstrations where it was not trained."""
+        return self.demonstrations == "target"
+
+    def inputs(self, base: Base | None) -> Inputs:
+        """Return that it looks at pictures and frames."""
+        return Inputs(shows_media=True)
+
+    def memory_gib(self, base: Base | None) -> float:
+        """Return about what the model's weights take as they are quantised in training."""
+        assert isinstance(base, Vlm)
+        return base.quantised_to(self.quantisation).loaded_gib
+
+    def evaluated(self, base: Vlm) -> Vlm:
+        """Return the model as its adapter is evaluated on it: as in training, unless the entry says otherwise."""
+        return base.quantised_to(self.evaluated_in or self.quantisation)

@@ -108,7 +108,7 @@ def test_names_may_have_any_letters(root: str, name: str) -> None:
 
 FORKED = """
     import os, sys
-    from m2v.buckets import bucket
+    from m2v.files.buckets import bucket
     from m2v.errors import StorageError
     bucket(sys.argv[1])
     if os.fork() == 0:
@@ -218,7 +218,7 @@ def test_a_missing_key_is_named(root: str, name: str, monkeypatch: pytest.Monkey
 WITHOUT = """
     import sys
     sys.modules["obstore"] = None  # what Python keeps of a package that is not there
-    from m2v.buckets import bucket
+    from m2v.files.buckets import bucket
     from m2v.errors import StorageError
     try:
         bucket("s3://garden/a")

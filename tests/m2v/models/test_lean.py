@@ -20,7 +20,7 @@ def run(script: str, *arguments: str) -> str:
 
 HIDES = """
     import gc, importlib.util, sys
-    from m2v import lean
+    from m2v.models import lean
     import scipy
     try:
         with lean.imports():
@@ -55,9 +55,11 @@ def test_what_is_hidden_is_there_again_afterwards() -> None:
 
 TRAINS = """
     import sys
-    from m2v import lean
+    from m2v.models import lean
     with lean.imports(quantisation=sys.argv[1]):
-        from m2v.training import conversations, processes, texts
+        from m2v.detectors.text_lora import texts
+        from m2v.detectors.trainer import processes
+        from m2v.detectors.vlm_lora import conversations
     print(*sorted({"bitsandbytes", "datasets", "peft", "torch"} & sys.modules.keys()))
 """
 
@@ -70,11 +72,11 @@ def test_a_training_imports_what_it_uses(quantisation: str, expected: str) -> No
 FINISHED = """
     import sys
     from importlib import import_module
-    from m2v import programfiles
+    from m2v.programs import contract
     from pathlib import Path
     out, module = Path(sys.argv[1]), import_module(sys.argv[2])
     (out / "spec.json").write_text("{}")
-    programfiles.finish(out, files=[], packages=[])
+    contract.finish(out, files=[], packages=[])
     sys.argv = ["program", "--spec", str(out / "spec.json"), "--out", str(out)]
     module.main()
     print(*sorted({"torch", "transformers"} & sys.modules.keys()))
@@ -85,7 +87,7 @@ FINISHED = """
     "module",
     [
         *("m2v.media.encode", "m2v.media.features", "m2v.media.pictures", "m2v.prediction.predict"),
-        *("m2v.detectors.text_lora.finetune", "m2v.detectors.text_lora.infer", "m2v.detectors.vlm_lora.instruct"),
+        "m2v.detectors.program",
     ],
 )
 def test_a_finished_folder_is_found_without_torch(tmp_path: Path, module: str) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from m2v.files import digests, row_cache
+from m2v.files import row_cache
+from m2v.files.digests import text_sha256
 from m2v.prediction import predict, replicas
 from m2v.prediction.task import ANSWERS, Task
 from tests import vlms
@@ -16,13 +17,10 @@ def test_a_batch_that_a_dead_copy_began_gives_the_answers_of_a_whole_one(tmp_pat
     rows = vlms.garden(tmp_path / "pictures", 12)
     for place, row in enumerate(rows):
         row["text"] += " and the soup and the leek" * place
-    nothing = tmp_path / "nothing.parquet"
     task = Task(
         model=vlms.entry("mllama"),
         prompt=vlms.PROMPT,
         label=vlms.LABEL,
-        items=nothing,
-        demonstrations=nothing,
         mode="score",
         home=tmp_path,
     )
@@ -31,11 +29,13 @@ def test_a_batch_that_a_dead_copy_began_gives_the_answers_of_a_whole_one(tmp_pat
 
     def asked(folder: str) -> pl.DataFrame:
         given: dict[str, Any] = {"task": task.model_dump(mode="json"), "folder": str(tmp_path / folder)}
-        replicas.Copy({**given, "words": replicas.WORDS.dump_python(planned.words)})(replicas.packed(planned.batches))
+        replicas.Replica({**given, "words": replicas.WORDS.dump_python(planned.words)})(
+            replicas.packed(planned.batches)
+        )
         return row_cache.read(tmp_path / folder, ANSWERS)
 
     whole = asked("whole")
-    journal = digests.text_sha256("".join(each.item for batch in planned.batches for each in batch.questions))
+    journal = text_sha256("".join(each.item for batch in planned.batches for each in batch.questions))
     last = [each.item for each in planned.batches[-1].questions]
     assert len(last) > 2
     for n_kept in range(1, len(last)):

@@ -264,7 +264,7 @@ def test_two_accounts_in_one_request_are_refused(label_studio: Path, two: list[P
 def test_every_route_of_the_server_is_allowed_or_refused_by_name(label_studio: Path) -> None:
     secret = json.loads((label_studio / "label_studio" / "credentials.json").read_text())
     known = environment(label_studio, port=1, secret=secret, media=None, exposure=Exposure())
-    here = Path(__file__).parents[1] / "label_studio"
+    here = Path(__file__).parents[2] / "label_studio"
     asked = subprocess.run(
         [PROGRAM.parent / "python", here / "routes.py"], env=known, capture_output=True, text=True, check=True
     )

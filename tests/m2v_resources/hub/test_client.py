@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from m2v.errors import DamagedUpload, HubError, NotAllowed, NotSignedIn, RefusedName, VersionConflict
+from m2v.files.checkout import CHECKOUT
 from m2v_resources.hub.client import Hub, Settings
 from m2v_resources.hub.uploads import Published, Upload, publish
 from tests.hub_server import READER, WRITER, Fault, HubServer, serving
@@ -238,9 +239,9 @@ def test_two_publishers_at_once_leave_whole_versions_only(
 PUBLISHER = """
 import sys
 from pathlib import Path
-from tests.m2v_resources.test_hub import upload
-from m2v_resources.hub import Hub
-from m2v_resources.uploads import publish
+from tests.m2v_resources.hub.test_client import upload
+from m2v_resources.hub.client import Hub
+from m2v_resources.hub.uploads import publish
 publish(Hub(endpoint=sys.argv[1], token=sys.argv[2], wait_s=0.01), upload(Path(sys.argv[3]), "leek"))
 """
 
@@ -251,7 +252,7 @@ def test_a_publisher_killed_on_the_way_leaves_no_half_version(
 ) -> None:
     server.faults[call].append(Fault(hang_s=1.5))
     command = [sys.executable, "-c", PUBLISHER, server.endpoint, WRITER, str(tmp_path / "other")]
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])})
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(CHECKOUT)})
     while not server.calls[call]:
         assert process.poll() is None
         time.sleep(0.02)

@@ -86,8 +86,9 @@ WRITER = """
     import sys
     from pathlib import Path
     import polars as pl
-    from m2v import schemas, storage
-    from m2v_resources.store import TableStore
+    from m2v import schemas
+    from m2v.files import storage
+    from m2v_resources.store.versions import TableStore
 
     rows = {name: [None] * 20_000 for name in schemas.MEMES.columns}
     frame = pl.DataFrame(rows, schema=dict(schemas.MEMES.columns)).with_columns(

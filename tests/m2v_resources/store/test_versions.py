@@ -152,8 +152,9 @@ WRITER = """
     import sys
     from pathlib import Path
     import polars as pl
-    from m2v import schemas, storage
-    from m2v_resources.store import TableStore
+    from m2v import schemas
+    from m2v.files import storage
+    from m2v_resources.store.versions import TableStore
 
     rows = {name: [None] * 20_000 for name in schemas.MEMES.columns}
     frame = pl.DataFrame(rows, schema=dict(schemas.MEMES.columns)).with_columns(
@@ -210,7 +211,7 @@ ON_A_SMALL_DISK = """
     import polars as pl
     from m2v import schemas
     from m2v.errors import StoreError
-    from m2v_resources.store import TableStore
+    from m2v_resources.store.versions import TableStore
     from tests import tables
 
     store = TableStore(Path(sys.argv[1]) / "tables")
@@ -256,7 +257,7 @@ def test_a_full_disk_is_an_error_that_leaves_the_last_version(tmp_path: Path) ->
 TOO_LARGE = """
     import resource, sys
     from pathlib import Path
-    from m2v_resources.disks import LocalDisk
+    from m2v_resources.store.disks import LocalDisk
     resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))
     LocalDisk(Path(sys.argv[1])).put("note", b"a bigger leek")
 """

@@ -20,15 +20,18 @@ import pytest
 from polars.testing import assert_frame_equal
 from safetensors.numpy import load_file
 
-from m2v.detectors.text_lora import infer
+from m2v.detectors import program
+from m2v.detectors.text_lora import classifier
 from m2v.detectors.text_lora.entry import Lora
 from m2v.detectors.trainer import adapters
 from m2v.entries.pretrained import Encoder
 from m2v.errors import StoreError
+from m2v.programs import checkpoints
 from m2v_resources.launching.program import distributed
 from m2v_resources.launching.reaper import descendants
 from tests import encoders, shared
 
+PROGRAM = program.__name__
 LOSSES = ["step", "epoch", "loss", "learning_rate"]
 # Hateful is what calls a vegetable rotten; lengths differ, so that padding does.
 TRAIN = [
@@ -55,31 +58,31 @@ class Garden:
             "train": str(self.folder / "train.parquet"),
             "validation": str(self.folder / "validation.parquet"),
             "seed": 7,
+            "home": str(self.folder),
             "content": {"made_from": "vegetables"},
             **spec,
         }
         path = self.folder / f"{name}.json"
         path.write_text(json.dumps(whole), encoding="utf-8")
         n_processes = model.n_processes if model.n_processes > 1 else None
-        return encoders.command(
-            "m2v.detectors.text_lora.finetune", spec=path, out=self.folder / name, n_processes=n_processes
-        )
+        return encoders.command(PROGRAM, spec=path, out=self.folder / name, n_processes=n_processes)
 
     def infer(self, name: str, *, checkpoint: Path) -> "subprocess.CompletedProcess[str]":
         """Score the validation split with a checkpoint into a folder of that name."""
         items = [f"v{place}" for place in range(len(VALIDATION))]
         texts = pl.DataFrame({"item_id": items, "text": [text for text, _ in VALIDATION]})
         texts.write_parquet(self.folder / f"{name}.parquet")
+        model = Lora(name="tiny-lora", title="Tiny", kind="lora", encoder="tiny", **ENTRY)
         spec = {
-            "encoder": self.encoder.model_dump(mode="json"),
+            "model": model.model_dump(mode="json"),
+            "base": self.encoder.model_dump(mode="json"),
+            "home": str(self.folder),
             "checkpoint": str(checkpoint),
-            "texts": str(self.folder / f"{name}.parquet"),
+            "items": str(self.folder / f"{name}.parquet"),
         }
         path = self.folder / f"{name}.json"
         path.write_text(json.dumps(spec), encoding="utf-8")
-        return encoders.run(
-            encoders.command("m2v.detectors.text_lora.infer", spec=path, out=self.folder / name), self.folder
-        )
+        return encoders.run(encoders.command(PROGRAM, spec=path, out=self.folder / name), self.folder)
 
 
 # 28 examples in batches of 8: the fourth step of an epoch has 4.
@@ -273,23 +276,27 @@ def test_a_mistyped_path_never_scores_the_base_model(garden: Garden) -> None:
     assert not (garden.folder / "mistyped" / "manifest.json").exists()
 
 
+def verified(folder: Path, encoder: Encoder) -> dict[str, Any]:
+    return checkpoints.verified(folder, weights=adapters.ADAPTER, base=(encoder.name, encoder.weights))
+
+
 def test_a_checkpoint_of_another_encoder_is_refused(garden: Garden, zero_2: Path) -> None:
     other = garden.encoder.model_copy(update={"name": "other", "weights_sha256": "f" * 64})
-    with pytest.raises(StoreError, match="zero_2 was not trained by finetune on other's weights"):
-        infer.verified(zero_2, encoder=other)
+    with pytest.raises(StoreError, match="zero_2 was trained on tiny, not on other's weights"):
+        verified(zero_2, other)
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, garden: Garden, zero_2: Path) -> None:
     shutil.copytree(zero_2, tmp_path / "copy")
-    assert infer.verified(tmp_path / "copy", encoder=garden.encoder) == tmp_path / "copy"
+    assert verified(tmp_path / "copy", garden.encoder) == manifest(zero_2)
     weights = tmp_path / "copy" / "adapter_model.safetensors"
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(StoreError, match=r"adapter_model\.safetensors is missing or damaged"):
-        infer.verified(tmp_path / "copy", encoder=garden.encoder)
+        verified(tmp_path / "copy", garden.encoder)
     (tmp_path / "copy" / "adapter_config.json").unlink()
     with pytest.raises(StoreError, match=r"has no adapter_config\.json; it is no LoRA checkpoint"):
-        adapters.load(garden.encoder, tmp_path / "copy")
+        classifier.load(garden.encoder, tmp_path / "copy")
 
 
 def test_two_nodes_learn_what_one_machine_learns(garden: Garden, zero_2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,7 +310,7 @@ def test_two_nodes_learn_what_one_machine_learns(garden: Garden, zero_2: Path, m
     for rank in range(2):
         group = f"--nnodes 2 --node-rank {rank} --master-addr 127.0.0.1 --master-port {port}"
         monkeypatch.setenv("M2V_TORCHRUN", group)
-        program = [sys.executable, *distributed("m2v.detectors.text_lora.finetune", 1), *arguments]
+        program = [sys.executable, *distributed(PROGRAM, 1), *arguments]
         processes.append(subprocess.Popen(program, env=encoders.environment(garden.folder), stderr=subprocess.DEVNULL))
     assert [each.wait(timeout=300) for each in processes] == [0, 0]
     assert manifest(garden.folder / "nodes")["n_processes"] == 2
@@ -319,7 +326,7 @@ def test_deepspeeds_hostfile_starts_as_many_processes_as_it_lists(
     command = garden.command("hosts", entry={"n_processes": 2, "zero_stage": 2})
     program = [
         sys.executable,
-        *distributed("m2v.detectors.text_lora.finetune", 2),
+        *distributed(PROGRAM, 2),
         *command[command.index("--spec") :],
     ]
     result = encoders.run(program, garden.folder)

@@ -11,6 +11,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from m2v.detectors.text_lora import classifier
 from m2v.detectors.text_lora.entry import Lora
 from m2v.detectors.trainer import adapters
 from m2v.entries.pretrained import Encoder
@@ -43,7 +44,7 @@ def trained(model: torch.nn.Module) -> dict[str, torch.Size]:
 
 
 def test_the_adapter_on_the_targets_and_the_head_are_trained_and_nothing_else(encoder: Encoder) -> None:
-    model = adapters.fresh(MODEL, encoder, positive_weight=1.0, seed=0)
+    model = classifier.fresh(MODEL, encoder, positive_weight=1.0, seed=0)
     query = "base_model.model.encoder.encoder.layer.1.attention.self.query"
     head = "base_model.model.head.modules_to_save.default"
     assert trained(model) == {
@@ -52,7 +53,7 @@ def test_the_adapter_on_the_targets_and_the_head_are_trained_and_nothing_else(en
         f"{head}.weight": (1, 32),
         f"{head}.bias": (1,),
     }
-    groups = adapters.parameter_groups(model, MODEL)
+    groups = classifier.parameter_groups(model, MODEL)
     assert [(group["lr"], [each.shape for each in group["params"]]) for group in groups] == [
         (0.1, [(3, 32), (32, 3)]),
         (0.7, [(1, 32), (1,)]),
@@ -61,7 +62,7 @@ def test_the_adapter_on_the_targets_and_the_head_are_trained_and_nothing_else(en
 
 def test_the_seed_decides_the_first_weights(encoder: Encoder) -> None:
     def logits(seed: int) -> list[float]:
-        model = adapters.fresh(MODEL, encoder, positive_weight=1.0, seed=seed).eval()
+        model = classifier.fresh(MODEL, encoder, positive_weight=1.0, seed=seed).eval()
         return model(input_ids=IDS, attention_mask=MASK)["logits"].tolist()
 
     first = logits(1)
@@ -71,7 +72,7 @@ def test_the_seed_decides_the_first_weights(encoder: Encoder) -> None:
 
 
 def test_padding_changes_nothing_and_positives_weigh_as_told(encoder: Encoder) -> None:
-    model = adapters.fresh(MODEL, encoder, positive_weight=3.0, seed=0).eval()
+    model = classifier.fresh(MODEL, encoder, positive_weight=3.0, seed=0).eval()
     found = model(input_ids=IDS, attention_mask=MASK, labels=torch.tensor([1.0, 0.0]))
     alone = model(input_ids=IDS[1:, :3], attention_mask=MASK[1:, :3])
     torch.testing.assert_close(found["logits"][1:], alone["logits"])
@@ -81,13 +82,13 @@ def test_padding_changes_nothing_and_positives_weigh_as_told(encoder: Encoder) -
 
 
 def test_the_frozen_part_draws_nothing(encoder: Encoder) -> None:
-    model = adapters.fresh(MODEL.model_copy(update={"dropout": 0.0}), encoder, positive_weight=1.0, seed=0).train()
+    model = classifier.fresh(MODEL.model_copy(update={"dropout": 0.0}), encoder, positive_weight=1.0, seed=0).train()
     first, second = (model(input_ids=IDS, attention_mask=MASK)["logits"] for _ in range(2))
     assert first.tolist() == second.tolist()
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path, encoder: Encoder) -> None:
-    model = adapters.fresh(MODEL, encoder, positive_weight=1.0, seed=0).eval()
+    model = classifier.fresh(MODEL, encoder, positive_weight=1.0, seed=0).eval()
     with torch.no_grad():
         for each in model.parameters():
             if each.requires_grad:
@@ -95,7 +96,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path, encoder: Encoder) -> None:
     adapters.save(model, tmp_path)
     saved = load_file(tmp_path / adapters.ADAPTER)
     assert sum(each.numel() for each in saved.values()) == 3 * 32 * 2 + 33
-    loaded = adapters.load(encoder, tmp_path)
+    loaded = classifier.load(encoder, tmp_path)
     expected = model(input_ids=IDS, attention_mask=MASK)["logits"]
     torch.testing.assert_close(loaded(input_ids=IDS, attention_mask=MASK)["logits"], expected)
 
@@ -122,22 +123,22 @@ def renamed(path: Path, old: str, new: str | None) -> None:
 def test_an_adapter_that_is_used_in_part_is_refused_and_its_keys_named(
     tmp_path: Path, encoder: Encoder, old: str, new: str | None, said: str
 ) -> None:
-    adapters.save(adapters.fresh(MODEL, encoder, positive_weight=1.0, seed=0), tmp_path)
+    adapters.save(classifier.fresh(MODEL, encoder, positive_weight=1.0, seed=0), tmp_path)
     renamed(tmp_path / adapters.ADAPTER, old, new)
     with pytest.raises(StoreError, match=said):
-        adapters.load(encoder, tmp_path)
+        classifier.load(encoder, tmp_path)
 
 
 @pytest.mark.parametrize(("rank", "targets"), [("5", None), (None, "nowhere")])
 def test_an_adapter_that_does_not_fit_is_refused(
     tmp_path: Path, encoder: Encoder, rank: str | None, targets: str | None
 ) -> None:
-    adapters.save(adapters.fresh(MODEL, encoder, positive_weight=1.0, seed=0), tmp_path)
+    adapters.save(classifier.fresh(MODEL, encoder, positive_weight=1.0, seed=0), tmp_path)
     config = json.loads((tmp_path / adapters.CONFIG).read_text())
     config |= {"r": int(rank)} if rank else {"target_modules": targets}
     (tmp_path / adapters.CONFIG).write_text(json.dumps(config))
     with pytest.raises(StoreError, match="does not fit the model"):
-        adapters.load(encoder, tmp_path)
+        classifier.load(encoder, tmp_path)
 
 
 @pytest.mark.parametrize(

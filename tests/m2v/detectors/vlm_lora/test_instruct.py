@@ -47,9 +47,7 @@ class Class:
         }
         path = vlms.spec(self.folder / f"{name}.json", **content)
         n_processes = model.n_processes if model.n_processes > 1 else None
-        return encoders.command(
-            "m2v.detectors.vlm_lora.instruct", spec=path, out=self.folder / name, n_processes=n_processes
-        )
+        return encoders.command("m2v.detectors.program", spec=path, out=self.folder / name, n_processes=n_processes)
 
     def trained(self, name: str, *, base: Vlm, model: VlmLora, **changes: Any) -> Path:
         """Train into a folder of that name."""
@@ -243,8 +241,8 @@ def test_a_damaged_checkpoint_or_another_models_is_an_error(memes: Class, zero_2
     shutil.copytree(zero_2, copy)
     (copy / "adapter_model.safetensors").write_bytes(b"half")
     for name, base, adapter, said in (
-        ("mistyped", vlms.entry("mllama"), memes.folder / "nowhere", "is no LoRA checkpoint"),
-        ("damaged", vlms.entry("mllama"), copy, "or damaged"),
+        ("mistyped", vlms.entry("mllama"), memes.folder / "nowhere", "is no checkpoint"),
+        ("damaged", vlms.entry("mllama"), copy, "is missing or damaged"),
         ("other", vlms.entry("mllama", seed=5, name="other"), zero_2, "was trained on tiny-mllama"),
     ):
         content = {

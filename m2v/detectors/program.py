@@ -1,0 +1,98 @@
+"""Program: a detector is trained, or gives probabilities to items.
+
+The spec is a ``Task`` (``m2v/detectors/family.py``) whose ``model`` says which family's program is meant. With
+``items`` (parquet) and ``checkpoint`` (a folder that this program completed) they are scored: the folder gets
+``probabilities.parquet`` with ``item_id`` and ``probability``. Else the model is trained: the folder gets what the
+family leaves there. Started plainly, or by torchrun with as many processes as the model says.
+"""
+
+import shutil
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+
+from m2v.detectors import DETECTORS
+from m2v.detectors.family import Detector, Program, Task
+from m2v.errors import UnknownName
+from m2v.programs import contract, progress
+from m2v.programs.progress import Report
+
+PROBABILITIES = "probabilities.parquet"
+
+
+def main() -> None:
+    spec, out = contract.arguments(__doc__ or "")
+    if contract.complete(out):
+        return
+    with progress.reporting() as report:
+        run(spec, out, report)
+
+
+def run(spec: dict[str, Any], out: Path, report: Report) -> None:
+    """Do what the spec says, into a folder that is there."""
+    given = {name: value for name, value in spec.items() if name not in {"items", "checkpoint"}}
+    task = Task.model_validate({**given, "model": _family(spec["model"]["kind"]).model_validate(spec["model"])})
+    if "items" in spec:
+        _score(task, checkpoint=Path(spec["checkpoint"]), items=Path(spec["items"]), out=out, report=report)
+    else:
+        _train(task, out=out, report=report)
+
+
+def _train(task: Task, *, out: Path, report: Report) -> None:
+    began = time.monotonic()
+    trained = _program(task.model).train(task, out=out, report=report)
+    if trained is None:
+        return
+    for name in trained.scratch:
+        shutil.rmtree(out / name, ignore_errors=True)
+    contract.finish(
+        out,
+        files=trained.files,
+        packages=trained.packages,
+        program=__spec__.name,
+        model=task.model.model_dump(mode="json"),
+        base=task.base.model_dump(mode="json") if task.base else None,
+        prompt=task.prompt.model_dump(mode="json") if task.prompt else None,
+        seed=task.seed,
+        threshold=trained.threshold,
+        selection=dict(trained.selection),
+        content=task.content,
+        seconds=time.monotonic() - began,
+        **trained.facts,
+    )
+
+
+def _score(task: Task, *, checkpoint: Path, items: Path, out: Path, report: Report) -> None:
+    began = time.monotonic()
+    rows = pl.read_parquet(items)
+    found = _program(task.model).score(task, checkpoint=checkpoint, items=rows, report=report)
+    scored = rows.select("item_id", probability=pl.Series(found, dtype=pl.Float64))
+    scored.write_parquet(out / PROBABILITIES)
+    contract.finish(
+        out,
+        files=[PROBABILITIES],
+        packages=["numpy"],
+        program=__spec__.name,
+        model=task.model.model_dump(mode="json"),
+        n_items=rows.height,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _family(kind: str) -> type[Detector]:
+    families = {each: family for family in DETECTORS for each in family.kinds()}
+    if kind not in families:
+        raise UnknownName("kind of detector", kind, families)
+    return families[kind]
+
+
+def _program(model: Detector) -> Program:
+    """Return the program of the model's family, which stands beside its entry."""
+    return cast(Program, import_module(f"{type(model).__module__.rpartition('.')[0]}.program"))
+
+
+if __name__ == "__main__":
+    main()

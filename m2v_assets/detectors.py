@@ -1,0 +1,335 @@
+"""What each strategy trains on, the detectors that are trained, and what they say of the target's test split."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import dagster as dg
+import polars as pl
+
+from m2v import schemas
+from m2v.catalog.plan import Run
+from m2v.datasets import integrity
+from m2v.detectors import examples, program
+from m2v.detectors.family import Task
+from m2v.entries.datasets import MemeDataset, VideoDataset
+from m2v.entries.pretrained import Encoder, Vlm
+from m2v.entries.study import Study
+from m2v.entries.variants import TrainingSet, variant
+from m2v_assets import vlm_requests
+from m2v_assets.describe import ACCELERATOR, TABLE_KINDS, code_version, fingerprint, key, spec, table_asset
+from m2v_resources.launching.programs import Programs
+from m2v_resources.store.tables import Tables
+
+PROGRAM = "m2v.detectors.program"
+Dataset: TypeAlias = MemeDataset | VideoDataset
+
+
+def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefinition:
+    """The examples, and what a policy kept out of them."""
+    target = variant(training_set.target.name)
+    memes = key(schemas.MEMES, variant(training_set.memes.name)) if training_set.memes else None
+    votes = key(schemas.VOTED_LABELS, training_set.alignment.name) if training_set.alignment else None
+    demonstrations = key(schemas.DEMONSTRATIONS, target) if training_set.target.demonstrations else None
+    deps = [each for each in (key(schemas.VIDEOS, target), memes, votes, demonstrations) if each]
+    drops_leaks = study.leaks == "drop_from_train" and not training_set.paper_mode
+    about = {
+        "stage": "training",
+        "code": code_version("1", training_set.strategy, training_set.paper_mode, drops_leaks),
+        "tags": {"m2v/strategy": training_set.strategy},
+    }
+    check = "demonstrations_not_trained_on"
+
+    @dg.multi_asset(
+        name=f"training_examples__{training_set.name}",
+        specs=[
+            spec(schemas.TRAINING_EXAMPLES, training_set.name, deps=deps, **about),
+            spec(schemas.REJECTS, training_set.name, deps=deps, **about),
+        ],
+        check_specs=[dg.AssetCheckSpec(check, asset=key(schemas.TRAINING_EXAMPLES, training_set.name))]
+        if demonstrations
+        else [],
+    )
+    def asset(tables: Tables):
+        """Examples to train on, and the rejects with their reasons."""
+        videos = tables.read(schemas.VIDEOS, target)
+        leaks = integrity.leaks(videos, dataset=training_set.target.name) if drops_leaks else schemas.REJECTS.empty()
+        rows, rejects = examples.build(
+            training_set,
+            videos=videos,
+            memes=tables.read(schemas.MEMES, memes.path[1]) if memes else None,
+            votes=tables.read(schemas.VOTED_LABELS, votes.path[1]) if votes else None,
+            leaks=leaks,
+        )
+        findings = []
+        if demonstrations:
+            findings = integrity.training_findings(
+                rows,
+                tables.read(schemas.DEMONSTRATIONS, target),
+                target=training_set.target.name,
+                variant=training_set.name,
+            )
+        yield tables.write(rows, schemas.TRAINING_EXAMPLES, training_set.name, findings=findings)
+        yield tables.write(rejects, schemas.REJECTS, training_set.name)
+
+    return asset
+
+
+def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
+    """The run's detector, trained by its family's program; where nothing is trained, what it needs to score."""
+    target = variant(run.target.name)
+
+    @_run_asset(
+        schemas.CHECKPOINTS,
+        run,
+        stage="detectors",
+        code=code_version(
+            "1", run.model, run.base, run.prompt, run.seed, run.training_set.paper_mode, study.leaks, *_words(run)
+        ),
+        kinds=run.model.made_with,
+        deps=[
+            key(schemas.VIDEOS, target),
+            *_seen(run, run.datasets),
+            *([key(schemas.TRAINING_EXAMPLES, run.training_set.name)] if run.is_trained else []),
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
+        """A detector, and what was selected on the validation split."""
+        examples = tables.read(schemas.TRAINING_EXAMPLES, run.training_set.name) if run.is_trained else None
+        held_out = validation(run, study, videos=tables.read(schemas.VIDEOS, target))
+        items = {
+            "train": _shown(tables, examples, run),
+            "validation": _shown(tables, _items(held_out, run.target) if held_out is not None else None, run),
+        }
+        content = {
+            **_entries(run),
+            "seed": run.seed,
+            **{name: _identity(rows) for name, rows in items.items()},
+            **_read(tables, run, run.datasets),
+        }
+        if run.is_trained:
+            version = tables.version(schemas.TRAINING_EXAMPLES, run.training_set.name)
+            content["training_examples"] = version.rows_hash
+        folder = programs.folder("checkpoints", run.name, fingerprint(content))
+        manifest = _run(
+            context,
+            programs,
+            run,
+            out=folder,
+            n_processes=run.model.processes if run.is_trained else None,
+            spec={
+                **_task(tables, programs, run, run.datasets, out=folder).model_dump(mode="json"),
+                **{name: _written(programs, rows, folder / f"{name}_items.parquet") for name, rows in items.items()},
+                "content": content,
+            },
+        )
+        return _checkpoint(tables, run, manifest=manifest, folder=folder, home=programs.home)
+
+    return asset
+
+
+def test_predictions(run: Run) -> dg.AssetsDefinition:
+    """The run's probabilities of the target's test videos."""
+    target = variant(run.target.name)
+
+    @_run_asset(
+        schemas.TEST_PREDICTIONS,
+        run,
+        stage="evaluation",
+        code=code_version("1", run.model, run.base, run.prompt),
+        deps=[
+            key(schemas.VIDEOS, target),
+            *_seen(run, [run.target]),
+            key(schemas.CHECKPOINTS, run.name),
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
+        """One probability per test video."""
+        videos = tables.read(schemas.VIDEOS, target).filter(split="test").sort("video_id")
+        checkpoint = tables.read(schemas.CHECKPOINTS, run.name).row(0, named=True)
+        items = _shown(tables, _items(videos, run.target), run)
+        read = _read(tables, run, [run.target])
+        out = programs.folder(
+            "infer", run.name, fingerprint(_entries(run), checkpoint["folder"], _identity(items), read)
+        )
+        _run(
+            context,
+            programs,
+            run,
+            out=out,
+            spec={
+                **_task(tables, programs, run, [run.target], out=out).model_dump(mode="json"),
+                "items": _written(programs, items, out / "items.parquet"),
+                "checkpoint": str(Path(programs.home) / checkpoint["folder"]),
+            },
+            spreads=run.model.spreads,
+        )
+        found = pl.read_parquet(out / program.PROBABILITIES).rename({"item_id": "video_id"})
+        rows = videos.select("video_id", "label").join(found, on="video_id").sort("video_id")
+        return tables.write(rows, schemas.TEST_PREDICTIONS, run.name)
+
+    return asset
+
+
+def validation(run: Run, study: Study, *, videos: pl.DataFrame) -> pl.DataFrame | None:
+    """Return the split on which the run selects; none in paper mode, which trains on it."""
+    if run.training_set.paper_mode:
+        return None
+    drops_leaks = study.leaks == "drop_from_train"
+    leaks = integrity.leaks(videos, dataset=run.target.name) if drops_leaks else schemas.REJECTS.empty()
+    return examples.validation(videos, leaks=leaks)
+
+
+def _run(
+    context: dg.AssetExecutionContext,
+    programs: Programs,
+    run: Run,
+    *,
+    spec: Mapping[str, Any],
+    out: Path,
+    n_processes: int | None = None,
+    spreads: bool = False,
+) -> dict[str, Any]:
+    """Have the family's program work: here where it is light, else where programs work."""
+    if run.model.is_light:
+        return programs.call(program.run, spec=spec, out=out)
+    gpus = run.base.gpus if run.base else 0
+    return programs.run(
+        context, module=PROGRAM, spec=spec, out=out, n_processes=n_processes, gpus=gpus, spreads=spreads
+    )
+
+
+def _task(tables: Tables, programs: Programs, run: Run, datasets: Sequence[Dataset], *, out: Path) -> Task:
+    """Return what every action of the run is given."""
+    return Task(
+        model=run.model,
+        base=run.base,
+        prompt=run.prompt,
+        label=run.target.label,
+        home=Path(programs.home),
+        seed=run.seed,
+        demonstrations=_demonstrated(tables, programs, run, out=out),
+        features={
+            extractor.name: {
+                dataset.name: tables.store.path(tables.version(schemas.TEXT_FEATURES, _variant(extractor, dataset)))
+                for dataset in datasets
+            }
+            for extractor in run.inputs.extractors
+        },
+    )
+
+
+def _seen(run: Run, datasets: Sequence[Dataset]) -> list[dg.AssetKey]:
+    """Return the tables with what the run sees of the datasets' items besides their texts."""
+    media = [schemas.VIDEO_FEATURES if isinstance(each, VideoDataset) else schemas.MEME_IMAGES for each in datasets]
+    return [
+        *(
+            key(schemas.TEXT_FEATURES, _variant(extractor, dataset))
+            for extractor in run.inputs.extractors
+            for dataset in datasets
+        ),
+        *(
+            key(table, variant(dataset.name))
+            for table, dataset in zip(media, datasets, strict=True)
+            if run.inputs.shows_media
+        ),
+        *([key(schemas.DEMONSTRATIONS, run.demonstrations)] if run.demonstrations else []),
+    ]
+
+
+def _read(tables: Tables, run: Run, datasets: Sequence[Dataset]) -> dict[str, Any]:
+    """Return the rows hash of each table that a program reads beside the items."""
+    features = {
+        _variant(extractor, dataset): tables.version(schemas.TEXT_FEATURES, _variant(extractor, dataset)).rows_hash
+        for extractor in run.inputs.extractors
+        for dataset in datasets
+    }
+    shown = tables.version(schemas.DEMONSTRATIONS, run.demonstrations).rows_hash if run.demonstrations else None
+    return {"text_features": features, "demonstrations": shown}
+
+
+def _variant(extractor: Encoder, dataset: Dataset) -> str:
+    return variant(extractor.name, dataset.name)
+
+
+def _entries(run: Run) -> dict[str, Any]:
+    """Return what the catalog says of the run, in plain data."""
+    entries = {"model": run.model, "base": run.base, "prompt": run.prompt}
+    words = {"label": run.target.label.model_dump(mode="json")} if run.prompt else {}
+    return {name: entry.model_dump(mode="json") if entry else None for name, entry in entries.items()} | words
+
+
+def _words(run: Run) -> list[object]:
+    """Return what else decides a training of a model that is asked: the target's words."""
+    return [run.target.label] if run.prompt else []
+
+
+def _items(videos: pl.DataFrame, target: VideoDataset) -> pl.DataFrame:
+    """Return videos as programs know items."""
+    return videos.select(
+        "split", "text", "text_sha256", "label", dataset=pl.lit(target.name), item_id="video_id"
+    ).select("dataset", "item_id", "split", "text", "text_sha256", "label")
+
+
+def _shown(tables: Tables, rows: pl.DataFrame | None, run: Run) -> pl.DataFrame | None:
+    """Return items with their pictures and frames, where the run looks at them."""
+    return vlm_requests.shown(tables, rows, run) if rows is not None and run.inputs.shows_media else rows
+
+
+def _identity(rows: pl.DataFrame | None) -> str | None:
+    """Return a hash of items as programs see them, wherever their pictures lie."""
+    return fingerprint(rows.drop("pictures", strict=False).rows()) if rows is not None else None
+
+
+def _written(programs: Programs, rows: pl.DataFrame | None, path: Path) -> str | None:
+    if rows is None:
+        return None
+    shown = vlm_requests.at_home(rows, Path(programs.home)) if "pictures" in rows.columns else rows
+    return str(programs.input(shown, path))
+
+
+def _demonstrated(tables: Tables, programs: Programs, run: Run, *, out: Path) -> Path | None:
+    """Return the demonstrations that an untrained model is shown, where it is."""
+    if not run.demonstrations:
+        return None
+    assert isinstance(run.base, Vlm)
+    rows = vlm_requests.demonstrated(tables, run.demonstrations, variant(run.target.name), model=run.base)
+    return programs.input(vlm_requests.at_home(rows, Path(programs.home)), out / "demonstrations.parquet")
+
+
+def _run_asset(
+    table: schemas.Table,
+    run: Run,
+    *,
+    stage: str,
+    code: str,
+    deps: Sequence[dg.AssetKey],
+    kinds: frozenset[str] = TABLE_KINDS,
+):
+    return table_asset(
+        table,
+        run.name,
+        stage=stage,
+        code=code,
+        deps=deps,
+        kinds=kinds,
+        tags={"m2v/model": run.model.name, "m2v/strategy": run.training_set.strategy, "m2v/target": run.target.name},
+        pool=None if run.model.is_light else ACCELERATOR,
+    )
+
+
+def _checkpoint(tables: Tables, run: Run, *, manifest: dict, folder: Path, home: str) -> dg.MaterializeResult:
+    row = {
+        "run": run.name,
+        "folder": str(folder.relative_to(home)),
+        "weights_sha256": next(
+            (each for name, each in manifest["files"].items() if name.endswith(".safetensors")), None
+        ),
+        "threshold": manifest["threshold"],
+        "selection": json.dumps(manifest["selection"], sort_keys=True),
+        "n_train": manifest["n_train"],
+    }
+    rows = pl.DataFrame([row], schema=dict(schemas.CHECKPOINTS.columns))
+    metadata = {"folder": dg.MetadataValue.path(str(folder)), "n_train": manifest["n_train"], **manifest["selection"]}
+    return tables.write(rows, schemas.CHECKPOINTS, run.name, metadata=metadata)
