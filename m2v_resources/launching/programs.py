@@ -20,6 +20,7 @@ from m2v.programs import kept
 from m2v.programs.contract import complete
 from m2v.programs.progress import quiet
 from m2v_resources.launching import launchers
+from m2v_resources.launching.messages import Messages
 from m2v_resources.launching.program import LOG, Program
 
 POLL_S = 0.5
@@ -111,7 +112,7 @@ class Programs(dg.ConfigurableResource):
         engine = launchers.chosen()
         # Named, and not ours alone: whoever finds the job that a killed run left hears what it says from now on.
         injector = dg.PipesFileContextInjector(str(program.out / ".pipes-context.json"))
-        reader = dg.PipesFileMessageReader(str(program.out / ".pipes-messages"))
+        reader = Messages(program.out / ".pipes-messages")
         log = program.out / LOG
         n_bytes_before = log.stat().st_size if log.exists() else 0
         with (

@@ -177,7 +177,8 @@ def test_the_sample_is_labelled_and_encoded_as_on_one_machine_though_a_worker_is
     done(labelling)
     for path in (there / "tables" / "text_features").iterdir():
         by_ray_and_here = (TableStore(home / "tables").read("text_features", path.name) for home in (there, here))
-        assert_frame_equal(*by_ray_and_here, check_exact=True)
+        # What a text is encoded beside, and by how many threads, moves its last digits.
+        assert_frame_equal(*by_ray_and_here, check_exact=False, abs_tol=1e-6, rel_tol=0)
     # Equal rows are the version that was there.
     for path in (there / "tables" / "predictions").iterdir():
         assert TableStore(there / "tables").numbers("predictions", path.name) == [1], path.name

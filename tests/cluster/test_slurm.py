@@ -38,6 +38,7 @@ class Run:
         self,
         cluster: Cluster,
         home: Path,
+        /,
         arguments: str = "",
         *,
         module: str = GROWING,
@@ -88,7 +89,7 @@ def until(condition: Callable[[], object], *, seconds: float = 60) -> None:
 IMPATIENT = """
 import sys
 from pathlib import Path
-from m2v_resources.slurm import Slurm, SlurmJob
+from m2v_resources.launching.slurm import Slurm, SlurmJob
 job = SlurmJob(Slurm(patience_s=0), "999", out=Path(sys.argv[1]))
 while job.wait(0.1) is None:
     pass

@@ -15,7 +15,7 @@ SLOW = '#!/bin/sh\necho $$ > "$HOME/pid"\numask > "$HOME/umask"\nexec sleep 600\
 STARTS = """
 import sys
 from pathlib import Path
-from m2v_resources import label_studio_server as server
+from m2v_resources.annotators import label_studio_server as server
 server.PROGRAM = Path(sys.argv[2])
 server.end_with_us()
 server.start(Path(sys.argv[1]), port=int(sys.argv[3]), media=None, exposure=server.Exposure())

@@ -108,7 +108,9 @@ def test_a_program_whose_input_was_taken_down_says_so_and_the_way_out(
 
 
 def test_a_program_that_keeps_items_without_registering_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match=r"No program in m2v/kept\.py.*is called 'encod'.*Did you mean encode"):
+    with pytest.raises(
+        UnknownName, match=r"No program registered in m2v/programs/kept\.py.*is called 'encod'.*Did you mean encode"
+    ):
         Programs(home=str(tmp_path)).folder("encod", "garden", "f00d")
     assert list(tmp_path.iterdir()) == []
 
