@@ -87,18 +87,19 @@ class Encoding(Work):
     def run(self, n: int, environment: Any) -> tuple[float, np.ndarray]:
         draw, words = np.random.default_rng(0), " ".join(sample.ATTACKS + sample.FRIENDLY).split()
         texts = [" ".join(draw.choice(words, size=draw.integers(8, 40))) + f" {place}" for place in range(n)]
-        rows = {"text_sha256": [f"{place:08}" for place in range(n)], "text": texts}
-        pl.DataFrame(rows).write_parquet(self.folder / "texts.parquet")
+        rows = {"modality": "text", "sha256": [f"{place:08}" for place in range(n)], "text": texts, "path": None}
+        pl.DataFrame(rows).write_parquet(self.folder / "parts.parquet")
         spec = {
-            "encoder": catalog.load().models["minilm"].model_dump(mode="json"),
-            "texts": str(self.folder / "texts.parquet"),
-            "cache": str(self.folder / "cache"),
+            "extractor": catalog.load().models["minilm"].model_dump(mode="json"),
+            "parts": str(self.folder / "parts.parquet"),
+            "media": None,
+            "home": str(self.folder),
         }
         path, out = self.folder / "encode.json", self.folder / "out"
         path.write_text(json.dumps(spec), encoding="utf-8")
-        program = [sys.executable, "-m", "m2v.media.encode", "--spec", str(path), "--out", str(out)]
+        program = [sys.executable, "-m", "m2v.features.program", "--spec", str(path), "--out", str(out)]
         subprocess.run(program, check=True, capture_output=True, env=os.environ | environment)
-        found = pl.read_parquet(out / "embeddings.parquet").sort("text_sha256")["embedding"]
+        found = pl.read_parquet(out / "vectors.parquet").sort("sha256")["vector"]
         manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
         return manifest["seconds"], np.stack(found.to_list())
 

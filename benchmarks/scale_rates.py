@@ -15,7 +15,7 @@ from m2v import catalog, schemas
 from m2v.annotation import routing, voting
 from m2v.entries.study import FramePlan
 from m2v.files import row_cache
-from m2v.media import features
+from m2v.media import videos
 from m2v.prediction import predict, prompts
 from m2v.programs import workers
 from m2v.programs.progress import Quiet, Report
@@ -115,7 +115,7 @@ def video_decoded(folder: Path):
     place.mkdir()
 
     def call() -> dict[str, Any]:
-        assert "problem" not in features.features(task, place)
+        assert "problem" not in videos.decoded(task, place)
         return {"files": len(list(place.iterdir()))}
 
     return call

@@ -31,6 +31,7 @@ class Table:
         key: Columns that together identify a row; unique, never null.
         nullable: Columns that may hold nulls.
         hidden: Columns with item texts; previews leave them out unless asked.
+        former: Columns that versions of earlier code have; whoever has others is newer than we are.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Table:
     key: tuple[str, ...]
     nullable: frozenset[str] = field(default_factory=frozenset)
     hidden: frozenset[str] = field(default_factory=frozenset)
+    former: frozenset[str] = field(default_factory=frozenset)
 
     def empty(self) -> pl.DataFrame:
         """A frame of this table with no rows."""
@@ -191,18 +193,22 @@ DEMONSTRATIONS = Table(
     hidden=frozenset({"text", "description"}),
 )
 
-TEXT_FEATURES = Table(
-    name="text_features",
-    row="an item's text as an encoder sees it, or a sentence that defines the target's label",
+FEATURES = Table(
+    name="features",
+    row="a part of an item as an extractor sees it, or that the item has no such part; or a sentence of a definition",
     columns={
         "role": pl.Enum(["item", "positive_definition", "negative_definition"]),
         "item_id": pl.String,
         "split": SPLITS,
-        "text_sha256": pl.String,
-        "embedding": pl.List(pl.Float32),  # (dimensions,), unit length
+        "modality": pl.Enum(["text", "picture", "frames", "sound", "rationale"]),
+        "part": pl.UInt32,  # of several, which: a frame's number
+        "token": pl.UInt32,  # of a part seen token by token, which; else 0
+        "time_s": pl.Float64,
+        "sha256": pl.String,  # of what was looked at; equal parts have equal vectors
+        "vector": pl.List(pl.Float32),  # (dimensions,); null: the item has nothing to look at
     },
-    key=("role", "item_id", "split"),
-    nullable=frozenset({"split"}),
+    key=("role", "item_id", "split", "modality", "part", "token"),
+    nullable=frozenset({"split", "time_s", "sha256", "vector"}),
 )
 
 MEME_IMAGES = Table(
@@ -224,7 +230,7 @@ MEME_IMAGES = Table(
 
 VIDEO_FEATURES = Table(
     name="video_features",
-    row="a video's frames, the statistics of its sound and its transcript, or what is wrong with it",
+    row="a video's frames, the file of its sound and its transcript, or what is wrong with it",
     columns={
         "video_id": pl.String,
         "duration_s": pl.Float64,
@@ -234,26 +240,18 @@ VIDEO_FEATURES = Table(
         "frame_times_s": pl.List(pl.Float64),
         "frame_sha256": pl.List(pl.String),
         "frame_variance": pl.List(pl.Float64),  # of grey levels, 0 to 255
-        "frame_embeddings": pl.List(pl.List(pl.Float32)),  # (frames, dimensions), unit length
-        "embedding": pl.List(pl.Float32),  # (dimensions,): their mean, unit length
         "problem": pl.String,
-        "mel_mean": pl.List(pl.Float64),  # (40,) over time, of log-mel energies; then of the cepstrum, (13,)
-        "mel_std": pl.List(pl.Float64),
-        "mfcc_mean": pl.List(pl.Float64),
-        "mfcc_std": pl.List(pl.Float64),
+        "sound": pl.String,  # the file that holds its sound, below the dataset's media folder
+        "sound_sha256": pl.String,
         "audio_problem": pl.String,
         "transcript": pl.String,
         "transcript_source": pl.Enum(["dataset", "whisper", "none"]),
     },
     key=("video_id",),
-    nullable=frozenset(
-        {
-            "duration_s", "width", "height", "frame_embeddings", "embedding", "problem", "mel_mean", "mel_std",
-            "mfcc_mean", "mfcc_std", "audio_problem",
-        }
-    ),
+    nullable=frozenset({"duration_s", "width", "height", "problem", "sound", "sound_sha256", "audio_problem"}),
     hidden=frozenset({"transcript"}),
-)  # fmt: skip
+    former=frozenset({"frame_embeddings", "embedding", "mel_mean", "mel_std", "mfcc_mean", "mfcc_std"}),
+)
 
 PREDICTIONS = Table(
     name="predictions",
@@ -551,7 +549,7 @@ TABLES: dict[str, Table] = {
         DEMONSTRATIONS,
         MEME_IMAGES,
         VIDEO_FEATURES,
-        TEXT_FEATURES,
+        FEATURES,
         PREDICTIONS,
         CONFLICTS,
         HUMAN_LABELS,

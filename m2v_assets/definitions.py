@@ -13,6 +13,7 @@ from m2v_assets import (
     datasets,
     detectors,
     evaluation,
+    features,
     media,
     prediction,
     publishing,
@@ -112,8 +113,8 @@ def _data(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         for dataset in plan.targets:
             yield media.files(dataset, plan.source(dataset))
             yield media.video_features(dataset, plan)
-    for encoder, dataset in plan.encodings:
-        yield media.text_features(encoder, dataset)
+    for extractor, dataset in plan.extractions:
+        yield features.features(extractor, dataset, plan)
 
 
 def _labels(alignment: Alignment, plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:

@@ -12,9 +12,9 @@ from m2v import schemas
 from m2v.catalog.plan import Run
 from m2v.datasets import integrity
 from m2v.detectors import examples, program
-from m2v.detectors.family import Task
+from m2v.detectors.family import Extractor, Task
 from m2v.entries.datasets import MemeDataset, VideoDataset
-from m2v.entries.pretrained import Encoder, Vlm
+from m2v.entries.pretrained import Vlm
 from m2v.entries.study import Study
 from m2v.entries.variants import TrainingSet, variant
 from m2v_assets import vlm_requests
@@ -212,7 +212,7 @@ def _task(tables: Tables, programs: Programs, run: Run, datasets: Sequence[Datas
         demonstrations=_demonstrated(tables, programs, run, out=out),
         features={
             extractor.name: {
-                dataset.name: tables.store.path(tables.version(schemas.TEXT_FEATURES, _variant(extractor, dataset)))
+                dataset.name: tables.store.path(tables.version(schemas.FEATURES, _variant(extractor, dataset)))
                 for dataset in datasets
             }
             for extractor in run.inputs.extractors
@@ -225,7 +225,7 @@ def _seen(run: Run, datasets: Sequence[Dataset]) -> list[dg.AssetKey]:
     media = [schemas.VIDEO_FEATURES if isinstance(each, VideoDataset) else schemas.MEME_IMAGES for each in datasets]
     return [
         *(
-            key(schemas.TEXT_FEATURES, _variant(extractor, dataset))
+            key(schemas.FEATURES, _variant(extractor, dataset))
             for extractor in run.inputs.extractors
             for dataset in datasets
         ),
@@ -241,15 +241,15 @@ def _seen(run: Run, datasets: Sequence[Dataset]) -> list[dg.AssetKey]:
 def _read(tables: Tables, run: Run, datasets: Sequence[Dataset]) -> dict[str, Any]:
     """Return the rows hash of each table that a program reads beside the items."""
     features = {
-        _variant(extractor, dataset): tables.version(schemas.TEXT_FEATURES, _variant(extractor, dataset)).rows_hash
+        _variant(extractor, dataset): tables.version(schemas.FEATURES, _variant(extractor, dataset)).rows_hash
         for extractor in run.inputs.extractors
         for dataset in datasets
     }
     shown = tables.version(schemas.DEMONSTRATIONS, run.demonstrations).rows_hash if run.demonstrations else None
-    return {"text_features": features, "demonstrations": shown}
+    return {"features": features, "demonstrations": shown}
 
 
-def _variant(extractor: Encoder, dataset: Dataset) -> str:
+def _variant(extractor: Extractor, dataset: Dataset) -> str:
     return variant(extractor.name, dataset.name)
 
 

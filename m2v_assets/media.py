@@ -1,4 +1,4 @@
-"""Items' texts as encoders see them, memes' pictures, and videos' frames and sound."""
+"""Memes' pictures, and videos' frames and sound: decoded once."""
 
 import os
 from collections.abc import Iterator
@@ -13,12 +13,10 @@ from m2v.catalog.plan import StudyPlan
 from m2v.datasets import integrity, mediapaths
 from m2v.datasets import sources as finding
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
-from m2v.entries.pretrained import Encoder
 from m2v.entries.variants import variant
 from m2v.errors import M2VError
 from m2v.files import storage
 from m2v.files.digests import data_sha256
-from m2v.media import texts
 from m2v_assets.describe import ACCELERATOR, OWNERS, code_version, fingerprint, key, observed, table_asset
 from m2v_resources.launching.programs import Programs
 from m2v_resources.store.sources import Sources
@@ -26,48 +24,8 @@ from m2v_resources.store.tables import Tables
 
 # Raised when what the programs find in the same files changes.
 PICTURES, VIDEOS = "3", "3"
-
-
-def text_features(encoder: Encoder, dataset: MemeDataset | VideoDataset) -> dg.AssetsDefinition:
-    """One embedding per item, encoded once per distinct text and encoder version across all runs."""
-    name = variant(encoder.name, dataset.name)
-    label = dataset.label if isinstance(dataset, VideoDataset) else None
-    table, item_id = (schemas.VIDEOS, "video_id") if label else (schemas.MEMES, "meme_id")
-    identity = encoder.identity
-
-    @table_asset(
-        schemas.TEXT_FEATURES,
-        name,
-        stage="media",
-        code=code_version("1", *identity.values(), label),
-        kinds=frozenset({"pytorch", "huggingface"}),
-        tags={"m2v/model": encoder.name},
-        pool=ACCELERATOR,
-        deps=[key(table, variant(dataset.name))],
-    )
-    def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
-        """One embedding per item."""
-        items = tables.read(table, variant(dataset.name))
-        rows = texts.to_encode(items, item_id=item_id, label=label)
-        wanted = rows.select("text_sha256", "text").unique("text_sha256", maintain_order=True)
-        out = programs.folder("encode", name, fingerprint(list(identity.values()), sorted(wanted["text_sha256"])))
-        manifest = programs.run(
-            context,
-            module="m2v.media.encode",
-            spec={
-                "encoder": encoder.model_dump(mode="json"),
-                "texts": str(programs.input(wanted, out / "texts.parquet")),
-                "cache": str(Path(programs.home) / "encodings"),
-            },
-            out=out,
-            gpus=encoder.gpus,
-            spreads=True,
-        )
-        embeddings = pl.read_parquet(out / "embeddings.parquet")
-        counts = {name: manifest[name] for name in ("n_texts", "n_encoded", "n_cached", "n_cut")}
-        return tables.write(texts.features(rows, embeddings), schemas.TEXT_FEATURES, name, metadata=counts)
-
-    return asset
+# Raised when the table changes but what is found in the files does not.
+VIDEOS_TABLE = "4"
 
 
 def files(dataset: MemeDataset | VideoDataset, source: Source) -> dg.AssetsDefinition:
@@ -156,22 +114,22 @@ def meme_images(dataset: MemeDataset, plan: StudyPlan) -> dg.AssetsDefinition:
 def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinition:
     name, source, frames = variant(dataset.name), plan.source(dataset), plan.study.frames
     share = plan.study.usable_media_share
-    perceivers = {"clip": plan.clip, "whisper": plan.whisper}
-    identities = {kind: each.identity if each else None for kind, each in perceivers.items()}
+    whisper = plan.whisper
+    identity = whisper.identity if whisper else None
 
     @table_asset(
         schemas.VIDEO_FEATURES,
         name,
         stage="media",
-        code=code_version(VIDEOS, frames, identities, dataset.layout, mediapaths.VERSION, share),
+        code=code_version(VIDEOS_TABLE, frames, identity, dataset.layout, mediapaths.VERSION, share),
         checks=("videos_usable",),
-        pool=ACCELERATOR if any(perceivers.values()) else None,
+        pool=ACCELERATOR if whisper else None,
         deps=[key(schemas.VIDEOS, name), media_key(dataset)],
     )
     def asset(
         context: dg.AssetExecutionContext, tables: Tables, sources: Sources, programs: Programs
     ) -> dg.MaterializeResult:
-        """Videos' frames at chosen times, statistics of their sound, and what is said in them."""
+        """Videos' frames at chosen times, the files of their sound, and what is said in them."""
         folder = sources.media(dataset, source)
         listing = mediapaths.Listing(folder)
         videos = tables.read(schemas.VIDEOS, name)
@@ -179,22 +137,22 @@ def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinitio
             videos = mediapaths.resolved(videos, dataset, listing, item_id="video_id", media=medium)
         videos = videos.select("video_id", "video", "audio", "text")
         stamped = media_version(folder)
-        out = programs.folder("features", name, fingerprint(videos.rows(), stamped, frames, identities, VIDEOS))
+        out = programs.folder("videos", name, fingerprint(videos.rows(), stamped, frames, identity, VIDEOS))
         manifest = programs.run(
             context,
-            module="m2v.media.features",
+            module="m2v.media.videos",
             spec={
                 "videos": str(programs.input(videos, out / "videos.parquet")),
                 "media": str(folder),
                 "frames": frames.model_dump(mode="json"),
                 "home": programs.home,
                 "version": VIDEOS,
-                **{kind: each.model_dump(mode="json") if each else None for kind, each in perceivers.items()},
+                "whisper": whisper.model_dump(mode="json") if whisper else None,
             },
             out=out,
-            gpus=max((each.gpus for each in perceivers.values() if each), default=0),
+            gpus=whisper.gpus if whisper else 0,
         )
-        rows = pl.read_parquet(out / "features.parquet")
+        rows = pl.read_parquet(out / "videos.parquet")
         mediapaths.check_usable(
             rows, title=dataset.title, what="videos", names=videos["video"], listing=listing, share=share
         )

@@ -9,7 +9,7 @@ from m2v import schemas
 from m2v.catalog.plan import StudyPlan
 from m2v.datasets import mediapaths, sources
 from m2v.entries.datasets import MemeDataset
-from m2v.entries.pretrained import Pretrained
+from m2v.entries.pretrained import Perceiver, Pretrained
 from m2v.entries.variants import variant
 from m2v.errors import MissingSource
 from m2v.models import snapshots
@@ -91,10 +91,11 @@ def _models(plan: StudyPlan) -> Iterator[tuple[str, Pretrained, float]]:
     if plan.asking and not plan.asking.plan.server:
         for alignment in plan.alignments:
             yield f"predictions/{alignment.name}", plan.asking.model, plan.asking.model.loaded_gib
-    for model in (plan.clip, plan.whisper):
-        for target in plan.targets if model else ():
-            assert model
-            yield f"video_features/{variant(target.name)}", model, model.memory_gib
+    if whisper := plan.whisper:
+        yield from ((f"video_features/{variant(each.name)}", whisper, whisper.memory_gib) for each in plan.targets)
+    for extractor, dataset in plan.extractions:
+        if isinstance(extractor, Perceiver):
+            yield f"features/{variant(extractor.name, dataset.name)}", extractor, extractor.memory_gib
     for run in plan.runs:
         if isinstance(run.base, Pretrained):
             yield f"checkpoints/{run.name}", run.base, run.model.memory_gib(run.base)

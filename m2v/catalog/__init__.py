@@ -4,7 +4,7 @@ A study may live outside the package: its folder is then a catalog of its own, w
 ``videos/`` and ``models/`` beside the study's file, whose entries stand before ours of the same name.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -13,11 +13,12 @@ from typing import Annotated, Any, TypeAlias, TypeVar, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from m2v.catalog.plan import Asking, Run, StudyPlan
+from m2v.catalog.plan import Asking, Run, StudyPlan, recorded_features
 from m2v.detectors import DETECTORS
-from m2v.detectors.family import Detector
+from m2v.detectors.family import Detector, Extractor
 from m2v.entries.base import Entry
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
+from m2v.entries.features import Recorded, SoundStatistics
 from m2v.entries.pretrained import Encoder, Perceiver, Vlm
 from m2v.entries.prompts import Prompt
 from m2v.entries.study import PredictionPlan, Strategy, Study, TrainingPlan
@@ -27,9 +28,9 @@ from m2v.files import documents
 from m2v.files.checkout import CHECKOUT
 
 PACKAGE = Path(__file__).parent
-Model: TypeAlias = Encoder | Vlm | Perceiver | Detector
+Model: TypeAlias = Encoder | Vlm | Perceiver | SoundStatistics | Detector
 # Every kind of model, families of detectors among them; a union that is data has no type of its own.
-_KINDS: Any = reduce(or_, (Encoder, Vlm, Perceiver, *DETECTORS))
+_KINDS: Any = reduce(or_, (Encoder, Vlm, Perceiver, SoundStatistics, *DETECTORS))
 MODEL: TypeAdapter[Model] = TypeAdapter(cast(Any, Annotated)[_KINDS, Field(discriminator="kind")])
 
 # Wrong keys of one file that an error names.
@@ -101,8 +102,10 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
             _known(catalog.videos, f"video dataset (in `recorded` of {dataset.name})", target)
     for dataset in (*memes, *targets):
         _check_files(dataset, _known(catalog.sources, f"source (of {dataset.name})", dataset.source))
-    sources = tuple(catalog.sources[name] for name in dict.fromkeys(each.source for each in (*memes, *targets)))
+        _check_recorded_features(dataset, catalog)
     runs = tuple(dict.fromkeys(run for plan in study.training for run in _runs(plan, study, catalog)))
+    named = [each.source for each in (*memes, *targets)] + [each.name for each in _recorded(runs, catalog)]
+    sources = tuple(catalog.sources[name] for name in dict.fromkeys(named))
     asking = _asking(study.predictions, study, catalog) if isinstance(study.predictions, PredictionPlan) else None
     for dataset in () if asking else memes:
         _check_recorded(dataset)
@@ -119,6 +122,32 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
     _check_variants(plan)
     _check_published(plan)
     return plan
+
+
+def _recorded(runs: Iterable[Run], catalog: Catalog) -> Iterator[Source]:
+    """Yield the sources of recorded features that runs look at."""
+    for run in runs:
+        recorded = [each for each in run.extractors if isinstance(each, Recorded)]
+        for extractor in recorded:
+            for dataset in run.datasets:
+                yield recorded_features(extractor, dataset, catalog.sources)[0]
+
+
+def _extractor(name: str, model: Detector, catalog: Catalog, study: Study) -> Extractor:
+    """Return the extractor of that name: a model, or features that datasets bring along."""
+    if name not in catalog.models:
+        brought = {each for dataset in _datasets(study, catalog) for each in dataset.features}
+        if name not in brought:
+            raise UnknownName(f"extractor (of {model.name})", name, sorted({*brought, *catalog.models}))
+        return Recorded(name)
+    found = catalog.models[name]
+    if isinstance(found, Encoder | SoundStatistics) or (isinstance(found, Perceiver) and found.kind == "clip"):
+        return found
+    raise InvalidCatalog(model.name, f"`features:` names {name!r}, which is of kind {found.kind} and extracts none.")
+
+
+def _datasets(study: Study, catalog: Catalog) -> list[MemeDataset | VideoDataset]:
+    return [*(catalog.memes[name] for name in study.memes), *(catalog.videos[name] for name in study.targets)]
 
 
 def _asking(plan: PredictionPlan, study: Study, catalog: Catalog) -> Asking:
@@ -161,16 +190,29 @@ def _runs(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[Run]:
         base = _of_kind(kind, name, f"model ({kind} of {model.name})", catalog, where=model.name, why=why)
     if model.prompt_named:
         prompt = _known(catalog.prompts, f"prompt (of {model.name})", model.prompt_named)
+    extractors = tuple(_extractor(name, model, catalog, study) for name in model.features_named)
     for names, ours, kind in ((plan.memes, study.memes, "memes"), (plan.targets, study.targets, "targets")):
         for name in names or ():
             if name not in ours:
                 raise UnknownName(f"dataset among the {kind} of study {study.name!r}", name, ours)
     for training_set in _training_sets(plan, study, catalog):
         for seed in plan.seeds:
-            run = Run(model=model, base=base, training_set=training_set, seed=seed, prompt=prompt)
+            run = Run(
+                model=model, base=base, training_set=training_set, seed=seed, prompt=prompt, extractors=extractors
+            )
             if not run.is_trained and not model.scores_untrained:
                 raise InvalidCatalog(study.name, f"{model.name} has an untrained head, so it has no strategy no_ft.")
+            _check_features(run)
             yield run
+
+
+def _check_features(run: Run) -> None:
+    for extractor in run.extractors:
+        for dataset in run.datasets:
+            if isinstance(extractor, Recorded) and extractor.name not in dataset.features:
+                raise UnknownName(
+                    f"recorded feature of {dataset.name} (named by {run.model.name})", extractor.name, dataset.features
+                )
 
 
 def _training_sets(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[TrainingSet]:
@@ -208,6 +250,17 @@ def _check_files(dataset: MemeDataset | VideoDataset, source: Source) -> None:
         used.add(dataset.demonstrations)
     for name in sorted(used - set(source.files)):
         raise UnknownName(f"file of source {source.name!r} (named by {dataset.name})", name, source.files)
+
+
+def _check_recorded_features(dataset: MemeDataset | VideoDataset, catalog: Catalog) -> None:
+    for name, features in dataset.features.items():
+        source = _known(
+            catalog.sources, f"source (of `features: {name}` of {dataset.name})", features.source or dataset.source
+        )
+        if features.recorded not in source.files:
+            raise UnknownName(
+                f"file of source {source.name!r} (named by {dataset.name})", features.recorded, source.files
+            )
 
 
 def _check_variants(plan: StudyPlan) -> None:

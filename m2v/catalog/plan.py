@@ -1,13 +1,14 @@
 """What a study spans: alignments, training sets and runs, each the variant of a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from m2v.detectors.family import Detector, Inputs
+from m2v.detectors.family import Detector, Extractor, Inputs
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
-from m2v.entries.pretrained import Base, Encoder, Perceiver, Vlm
+from m2v.entries.features import Recorded, RecordedFeatures
+from m2v.entries.pretrained import Base, Perceiver, Vlm
 from m2v.entries.prompts import Prompt
 from m2v.entries.study import PredictionPlan, Study
 from m2v.entries.variants import Alignment, TrainingSet, variant
@@ -23,6 +24,7 @@ class Run:
     Attributes:
         base: The pretrained model that it stands on, if it does.
         prompt: What the model is asked, if it is.
+        extractors: Whose features the model named.
     """
 
     model: Detector
@@ -30,6 +32,7 @@ class Run:
     training_set: TrainingSet
     seed: int
     prompt: Prompt | None = None
+    extractors: tuple[Extractor, ...] = ()
 
     @property
     def name(self) -> str:
@@ -55,7 +58,7 @@ class Run:
     @cached_property
     def inputs(self) -> Inputs:
         """What it sees of each item besides its text."""
-        return self.model.inputs(self.base)
+        return self.model.inputs(self.base, self.extractors)
 
     @property
     def demonstrations(self) -> str | None:
@@ -117,17 +120,18 @@ class StudyPlan:
     @cached_property
     def shows_pictures(self) -> bool:
         """Whether any model looks at media, so that they must be there."""
-        if self.clip or self.whisper:
+        if self.whisper or any(looks_at_media(*each) for each in self.extractions):
             return True
         return bool(self.asking and self.asking.plan.pictures) or any(run.inputs.shows_media for run in self.runs)
 
     @cached_property
-    def encodings(self) -> tuple[tuple[Encoder, MemeDataset | VideoDataset], ...]:
-        """Encoders with the datasets whose texts they see, in a stable order."""
-        needed = (
-            (encoder, dataset) for run in self.runs for encoder in run.inputs.extractors for dataset in run.datasets
-        )
-        return tuple(dict.fromkeys(needed))
+    def extractions(self) -> tuple[tuple[Extractor, MemeDataset | VideoDataset], ...]:
+        """Extractors with the datasets whose items they see, in a stable order."""
+        needed = [
+            (extractor, dataset) for run in self.runs for extractor in run.inputs.extractors for dataset in run.datasets
+        ]
+        frames = [(self.clip, target) for target in self.targets] if self.clip else []
+        return tuple(dict.fromkeys([*needed, *frames]))
 
     def alignment(self, name: str) -> Alignment:
         """The alignment of that name.
@@ -148,6 +152,21 @@ class StudyPlan:
     def source(self, dataset: MemeDataset | VideoDataset) -> Source:
         """The dataset's source."""
         return next(source for source in self.sources if source.name == dataset.source)
+
+
+def recorded_features(
+    extractor: Recorded, dataset: MemeDataset | VideoDataset, sources: Mapping[str, Source]
+) -> tuple[Source, RecordedFeatures]:
+    """Return a dataset's recorded features, and whose file they are in."""
+    features = dataset.features[extractor.name]
+    return sources[features.source or dataset.source], features
+
+
+def looks_at_media(extractor: Extractor, dataset: MemeDataset | VideoDataset) -> bool:
+    """Return whether an extractor sees anything of a dataset's items but their texts, and nobody did so before."""
+    if isinstance(extractor, Recorded):
+        return False
+    return extractor.modalities(of_videos=isinstance(dataset, VideoDataset)) not in {(), ("text",)}
 
 
 def _named(name: str, entries: Sequence[NamedT], kind: str) -> NamedT:

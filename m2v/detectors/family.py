@@ -7,7 +7,7 @@ in ``m2v/detectors/__init__.py``.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, get_args
+from typing import Any, ClassVar, Protocol, TypeAlias, get_args
 
 import numpy as np
 import polars as pl
@@ -15,9 +15,13 @@ from pydantic import BaseModel, ConfigDict, SerializeAsAny
 
 from m2v.entries.base import Entry
 from m2v.entries.datasets import LabelDefinition
-from m2v.entries.pretrained import Base, Encoder
+from m2v.entries.features import Recorded, SoundStatistics
+from m2v.entries.pretrained import Base, Encoder, Perceiver
 from m2v.entries.prompts import Prompt
 from m2v.programs.progress import Report
+
+# Whose features a detector can look at.
+Extractor: TypeAlias = Encoder | Perceiver | SoundStatistics | Recorded
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Inputs:
         shows_media: Whether it looks at memes' pictures and videos' frames.
     """
 
-    extractors: tuple[Encoder, ...] = ()
+    extractors: tuple[Extractor, ...] = ()
     shows_media: bool = False
 
 
@@ -69,6 +73,11 @@ class Detector(Entry):
         return None
 
     @property
+    def features_named(self) -> tuple[str, ...]:
+        """The extractors whose features it looks at, besides its base's: models, or names in datasets' ``features``."""
+        return ()
+
+    @property
     def shows_demonstrations(self) -> bool:
         """Whether it is shown the target's demonstrations where it was not trained."""
         return False
@@ -78,13 +87,14 @@ class Detector(Entry):
         """How many processes torchrun starts to train it; None starts one plainly."""
         return None
 
-    def inputs(self, base: Base | None) -> Inputs:
+    def inputs(self, base: Base | None, extractors: tuple[Extractor, ...]) -> Inputs:
         """Return what it sees of each item.
 
         Args:
             base: The model that it stands on.
+            extractors: Those that it named.
         """
-        return Inputs()
+        return Inputs(extractors=extractors)
 
     def memory_gib(self, base: Base | None) -> float:
         """Return about what its weights take on an accelerator; 0 where a CPU will do."""
@@ -98,7 +108,7 @@ class Task(BaseModel):
         label: The target's words.
         train, validation: Parquet of items with labels; None: not trained, and nothing selected.
         demonstrations: Parquet of them, where an untrained model is shown some.
-        features: Parquet of ``text_features`` by extractor and dataset.
+        features: Parquet of ``features`` by extractor and dataset.
         content: What the checkpoint is made of, for its manifest.
         save_steps: Steps after which a training keeps a state to go on from.
     """

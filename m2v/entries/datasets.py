@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from m2v.entries.base import Entry, FileName, Item, Licence, Name, Sha256
+from m2v.entries.features import RecordedFeatures
 
 
 class SourceFile(Item):
@@ -96,6 +97,7 @@ class Dataset(Entry):
             folder for all datasets instead.
         media_from: Where people get them, if not from the source.
         split_shares: Only for layouts without splits.
+        features: Of its items, computed elsewhere, by the name under which detectors ask for them.
     """
 
     source: Name
@@ -105,6 +107,7 @@ class Dataset(Entry):
     media: str | None = None
     media_from: str | None = None
     split_shares: SplitShares | None = None
+    features: dict[Name, RecordedFeatures] = Field(default_factory=dict)
 
 
 class MemeDataset(Dataset):

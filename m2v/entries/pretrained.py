@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from m2v.entries.base import Entry, Sha256
+from m2v.entries.features import Modality
 
 Quantisation: TypeAlias = Literal["none", "8bit", "4bit"]
 # Of the weights' size in bfloat16: int8 with its scales, nf4 with its.
@@ -84,6 +85,10 @@ class Encoder(Entry):
         """What decides an embedding, in plain data."""
         return self.model_dump(mode="json", include={"hub", "revision", "weights_sha256", "max_tokens"})
 
+    def modalities(self, *, of_videos: bool) -> tuple[Modality, ...]:
+        """Return what it looks at: texts."""
+        return ("text",)
+
     @property
     def weights(self) -> dict[str, Any]:
         """Which weights it has, in plain data; an adapter fits no others."""
@@ -140,9 +145,14 @@ class Vlm(Pretrained):
 
 
 class Perceiver(Pretrained):
-    """A model whose view of pictures or sound is a feature: CLIP for frames, Whisper for speech."""
+    """A model whose view of pictures, texts or sound is a feature: CLIP for pictures and texts, Whisper for speech.
+
+    Attributes:
+        level: Of CLIP: one vector for a picture or text, or one for each of its tokens.
+    """
 
     kind: Literal["clip", "whisper"]
+    level: Literal["pooled", "tokens"] = "pooled"
 
     @property
     def buildable(self) -> tuple[str, ...]:
@@ -151,7 +161,11 @@ class Perceiver(Pretrained):
     @property
     def identity(self) -> dict[str, Any]:
         """What decides what it finds, in plain data."""
-        return {"kind": self.kind, **self.weights}
+        return {"kind": self.kind, **self.weights} | ({"level": self.level} if self.level != "pooled" else {})
+
+    def modalities(self, *, of_videos: bool) -> tuple[Modality, ...]:
+        """Return what it looks at: texts, and pictures or frames."""
+        return ("text", "frames" if of_videos else "picture")
 
 
 # What a detector can stand on.

@@ -68,6 +68,18 @@ def _resampled(container: InputContainer, stream: AudioStream) -> Iterator[np.nd
     yield from (each.to_ndarray().reshape(-1) for each in resampler.resample(None))
 
 
+def duration_s(path: Path) -> float:
+    """Return how long the sound is that can be decoded, in seconds.
+
+    Raises:
+        NoSound: There is none.
+    """
+    n_samples = sum(len(samples) for samples in pieces(path))
+    if not n_samples:
+        raise NoSound(path, "empty")
+    return n_samples / RATE_HZ
+
+
 def statistics(path: Path) -> dict[str, np.ndarray | float]:
     """Mean and standard deviation over time, of log-mel energies and of the cepstrum.
 

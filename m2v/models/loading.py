@@ -13,6 +13,8 @@ COMPUTED = r"(.*\.)?(position_ids|inv_freq)"
 HEADS = r"pooler\..*|cls\..*|lm_head\..*|classifier\..*|qa_outputs\..*"
 # Of CLIP: what embeds texts.
 TEXT_TOWER = r"text_model\..*|text_projection\..*|logit_scale"
+# And what embeds pictures.
+VISION_TOWER = r"vision_model\..*|visual_projection\..*|logit_scale"
 
 
 def pretrained(factory: Any, folder: Path, *, besides: Sequence[str] = (), **settings: Any) -> Any:

@@ -65,7 +65,7 @@ def whole(entry: Pretrained, *, home: Path) -> Path:
 
         from m2v.models import tiny
 
-        name = f"{entry.built}-{entry.width}-{entry.seed}-{transformers.__version__}"
+        name = f"{tiny.NAMES.get(entry.built, entry.built)}-{entry.width}-{entry.seed}-{transformers.__version__}"
         return tiny.build(entry.built, home / "models" / name, seed=entry.seed, width=entry.width)
     assert entry.hub
     assert entry.revision

@@ -208,7 +208,10 @@ class Stories:
         table = schemas.TABLES.get(first.table) if first else None
         if first is None or second is None or table is None or first.name == second.name:
             return []
-        rows = changes(*(self._read(each) for each in (first, second)), table=table)
+        frames = [self._read(each) for each in (first, second)]
+        if any(frame.columns != list(table.columns) for frame in frames):
+            return []  # written by code whose table had other columns: no row of it is a row of ours
+        rows = changes(*frames, table=table)
         hidden = [f"{column}_{end}" for column in table.hidden for end in ("before", "after")]
         return (rows if self.with_text else rows.drop(hidden)).to_dicts()
 

@@ -312,7 +312,8 @@ def claim_digest(claim: Mapping[str, Any]) -> str:
 
 def _check_columns(table: str, variant: str, columns: list[str]) -> None:
     """Raise for a table of ours with a column that it does not have."""
-    more = [name for name in columns if table in TABLES and name not in TABLES[table].columns]
+    known = {*TABLES[table].columns, *TABLES[table].former} if table in TABLES else set(columns)
+    more = [name for name in columns if name not in known]
     if more:
         raise NewerHome(
             f"{table}/{variant} has the columns {', '.join(more)}, which this M2V does not know: a newer one wrote it. "

@@ -157,26 +157,26 @@ def test_the_sample_is_labelled_and_encoded_as_on_one_machine_though_a_worker_is
     cluster: Cluster, tmp_path: Path
 ) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
-    for table in ("text_features", "predictions"):
+    for table in ("features", "predictions"):
         done(run(here, "--select", table))
     # The same home before anything was asked or encoded, which are done anew by the cluster.
     shutil.copytree(here, there)
-    for asked in ("requests", "encodings", "programs/predict", "programs/encode"):
+    for asked in ("requests", "encodings", "programs/predict", "programs/extract"):
         shutil.rmtree(there / asked)
     by_ray = {"M2V_LAUNCHER": f"ray:{cluster.url}"}
-    done(run(there, "--force", "--select", "text_features", **by_ray))
+    done(run(there, "--force", "--select", "features", **by_ray))
     # Here once more by the same command: a text that two datasets share is encoded with whichever comes first, and what
     # it is encoded beside moves its last digits.
     shutil.rmtree(here / "encodings")
-    shutil.rmtree(here / "programs" / "encode")
-    done(run(here, "--force", "--select", "text_features"))
+    shutil.rmtree(here / "programs" / "extract")
+    done(run(here, "--force", "--select", "features"))
     labelling = run(there, "--force", "--select", "predictions", **by_ray)
     answers = there / "requests" / "tiny-mllama"
     until(lambda: any(path.stat().st_size for path in answers.glob("*.jsonl")) or any(answers.glob("*.parquet")))
     cluster.hosts.pop().kill()
     done(labelling)
-    for path in (there / "tables" / "text_features").iterdir():
-        by_ray_and_here = (TableStore(home / "tables").read("text_features", path.name) for home in (there, here))
+    for path in (there / "tables" / "features").iterdir():
+        by_ray_and_here = (TableStore(home / "tables").read("features", path.name) for home in (there, here))
         # What a text is encoded beside, and by how many threads, moves its last digits.
         assert_frame_equal(*by_ray_and_here, check_exact=False, abs_tol=1e-6, rel_tol=0)
     # Equal rows are the version that was there.
@@ -215,13 +215,14 @@ def test_what_a_worker_lacks_is_said_with_its_name(cluster: Cluster, tmp_path: P
     assert "has other code than the one that started this" in other.stderr.splitlines()[-1]
     # The head can read the model, a worker's disk has not got the weights.
     encoder = encoders.tiny(tmp_path / "head")
-    texts = tmp_path / "texts.parquet"
-    pl.DataFrame({"text_sha256": ["a", "b"], "text": ["leek", "pea"]}).write_parquet(texts)
+    parts = tmp_path / "parts.parquet"
+    rows = {"modality": "text", "sha256": ["a", "b"], "text": ["leek", "pea"], "path": None}
+    pl.DataFrame(rows).write_parquet(parts)
     spec = tmp_path / "spec.json"
-    plain = {"encoder": encoder.model_dump(mode="json"), "texts": str(texts), "cache": str(tmp_path / "cache")}
+    plain = {"extractor": encoder.model_dump(mode="json"), "parts": str(parts), "media": None, "home": str(tmp_path)}
     spec.write_text(json.dumps(plain), encoding="utf-8")
     without = subprocess.run(
-        encoders.command("m2v.media.encode", spec=spec, out=tmp_path / "encoded"),
+        encoders.command("m2v.features.program", spec=spec, out=tmp_path / "encoded"),
         env=encoders.environment(tmp_path / "head") | {"M2V_SPREAD": "ray", "RAY_ADDRESS": f"127.0.0.1:{cluster.gcs}"},
         capture_output=True,
         text=True,

@@ -96,7 +96,7 @@ def test_what_breaks_the_schema_in_a_part_is_named(parts: list[pl.DataFrame], me
 
 def embeddings(*keys: tuple[str, str, str | None]) -> pl.DataFrame:
     rows = [{"role": role, "item_id": item, "split": split} for role, item, split in keys]
-    return tables.frame(schemas.TEXT_FEATURES, rows, text_sha256="0", embedding=[1.0])
+    return tables.frame(schemas.FEATURES, rows, modality="text", part=0, token=0, sha256="0", vector=[1.0])
 
 
 KEYS = st.tuples(
@@ -107,15 +107,15 @@ KEYS = st.tuples(
 @given(st.lists(KEYS, unique=True), st.integers(1, 3))
 def test_sorted_rows_pass_in_any_parts_and_unsorted_ones_in_none(keys: list[tuple], n_rows: int) -> None:
     frame = embeddings(*keys)
-    ordered = frame.sort(schemas.TEXT_FEATURES.key)
-    assert pl.concat([schemas.TEXT_FEATURES.empty(), *checked(ordered, n_rows)]).equals(ordered)
+    ordered = frame.sort(schemas.FEATURES.key)
+    assert pl.concat([schemas.FEATURES.empty(), *checked(ordered, n_rows)]).equals(ordered)
     if not frame.equals(ordered):
         with pytest.raises(InvalidRows, match="must be in the key's order"):
             checked(frame, n_rows)
 
 
 def checked(frame: pl.DataFrame, n_rows: int) -> list[pl.DataFrame]:
-    return list(schemas.TEXT_FEATURES.validate_parts(frame.iter_slices(n_rows)))
+    return list(schemas.FEATURES.validate_parts(frame.iter_slices(n_rows)))
 
 
 def test_an_unknown_table_offers_the_nearest() -> None:

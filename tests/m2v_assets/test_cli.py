@@ -41,10 +41,10 @@ def test_tables_are_listed_shown_and_exported(sample: Run, tmp_path: Path) -> No
 
 
 def test_lists_survive_an_export_to_csv(sample: Run, tmp_path: Path) -> None:
-    sample("tables", "export", "text_features/minilm_garden", "-o", str(tmp_path / "features.csv"))
+    sample("tables", "export", "features/minilm_garden", "-o", str(tmp_path / "features.csv"))
     with (tmp_path / "features.csv").open(encoding="utf-8", newline="") as file:
         first = next(csv.DictReader(file))
-    assert len(json.loads(first["embedding"])) == 384
+    assert len(json.loads(first["vector"])) == 384
 
 
 @pytest.mark.parametrize(

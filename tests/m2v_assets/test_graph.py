@@ -12,8 +12,8 @@ GRAPH = {
     "memes/veggie": {"files/sample_veggie_aligned_with_garden_csv", "forgotten/veggie"},
     "videos/garden": {"files/sample_garden_csv"},
     "demonstrations/garden": {"files/sample_garden_demo_description_csv", "videos/garden"},
-    "text_features/minilm_garden": {"videos/garden"},
-    "text_features/minilm_veggie": {"memes/veggie"},
+    "features/minilm_garden": {"videos/garden"},
+    "features/minilm_veggie": {"memes/veggie"},
     "predictions/veggie_garden": {
         "memes/veggie",
         "demonstrations/garden",
@@ -44,17 +44,17 @@ GRAPH = {
         f"{table}/vid_ft_garden": {"videos/garden", "demonstrations/garden"}
         for table in ("training_examples", "rejects")
     },
-    "checkpoints/minilm_probe_no_ft_garden_s0": {"videos/garden", "text_features/minilm_garden"},
+    "checkpoints/minilm_probe_no_ft_garden_s0": {"videos/garden", "features/minilm_garden"},
     "checkpoints/minilm_probe_vid_ft_garden_s0": {
         "videos/garden",
-        "text_features/minilm_garden",
+        "features/minilm_garden",
         "training_examples/vid_ft_garden",
     },
     **{
         f"checkpoints/minilm_probe_{strategy}_veggie_garden_s0": {
             "videos/garden",
-            "text_features/minilm_garden",
-            "text_features/minilm_veggie",
+            "features/minilm_garden",
+            "features/minilm_veggie",
             f"training_examples/{strategy}_veggie_garden",
         }
         for strategy in ("om_ft", "rm_ft", "vid_rm_ft")
@@ -70,17 +70,13 @@ PROBES = [
 ]
 RUNS = [*PROBES, "minilm_lora_rm_ft_veggie_garden_s0"]
 for run in RUNS:
-    features = {"text_features/minilm_garden"} if run in PROBES else set()
+    features = {"features/minilm_garden"} if run in PROBES else set()
     GRAPH[f"test_predictions/{run}"] = {"videos/garden", f"checkpoints/{run}"} | features
     GRAPH[f"metrics/{run}"] = {"videos/garden", f"checkpoints/{run}", f"test_predictions/{run}"}
 GRAPH["results/sample_recorded"] = {"videos/garden", *(f"metrics/{run}" for run in RUNS)}
 GRAPH["comparisons/sample_recorded"] = {"results/sample_recorded", *(f"test_predictions/{run}" for run in RUNS)}
 GRAPH["reports/sample_recorded"] = {
-    *(
-        each
-        for each in GRAPH
-        if each.split("/")[0] not in {"text_features", "checkpoints", "test_predictions", "metrics"}
-    )
+    *(each for each in GRAPH if each.split("/")[0] not in {"features", "checkpoints", "test_predictions", "metrics"})
 }
 
 
@@ -117,6 +113,7 @@ def test_tables_have_the_checks_that_integrity_needs(plan: StudyPlan) -> None:
                 found.setdefault(check.asset_key.path[0], set()).add(check.name)
     assert found == {
         "memes": {"texts_unique", "texts_present"},
+        "features": {"modalities_complete"},
         "videos": {"ids_in_one_split", "texts_in_one_split", "texts_present", "audio_present"},
         "demonstrations": {"demonstrations_held_out"},
         "predictions": {"agreement_with_original"},
@@ -131,7 +128,7 @@ def test_whatever_may_use_an_accelerator_waits_for_one() -> None:
         found = (each for each in assets(catalog.open_study(study)) if isinstance(each, dg.AssetsDefinition))
         return {each.key.path[0] for each in found if each.op.pool == ACCELERATOR}
 
-    texts = {"text_features", "checkpoints", "test_predictions"}
+    texts = {"features", "checkpoints", "test_predictions"}
     assert pooled("published") == texts
     assert pooled("sample") == {*texts, "predictions", "video_features"}
 

@@ -113,7 +113,7 @@ def test_one_changed_text_is_the_only_one_that_is_encoded(sample: Run, study: st
     done = as_json(sample("run", "--study", study, "--json"))
     reached = below("memes/veggie")
     assert set(done["assets"]) <= reached
-    assert {"memes/veggie", "text_features/minilm_veggie", "predictions/veggie_garden"} <= set(done["assets"])
+    assert {"memes/veggie", "features/minilm_veggie", "predictions/veggie_garden"} <= set(done["assets"])
     # Votes rest on labels, which did not change, so no human answer is asked for again.
     assert "conflicts/veggie_garden" in done["assets"]
     assert "human_labels/veggie_garden" not in done["assets"]
@@ -151,7 +151,7 @@ def test_a_selection_is_made_with_what_it_rests_on(m2v: Run) -> None:
     ]
     selected = as_json(m2v("status", "--study", "sample-recorded", "--select", "group:metrics", "--json"))["stale"]
     assert {each["asset"].split("/")[0] for each in selected} == {
-        "text_features",
+        "features",
         "training_examples",
         "rejects",
         "checkpoints",

@@ -100,7 +100,7 @@ def test_answers_of_three_people_change_the_vote_and_what_rests_on_it(
     assert second["failed"] == 0
     assert {"rounds/veggie_garden", "human_labels/veggie_garden", "voted_labels/veggie_garden"} <= set(second["assets"])
     assert any(name.startswith("checkpoints/minilm_probe_rm_ft") for name in second["assets"])
-    assert not any(name.startswith(("checkpoints/minilm_probe_om_ft", "text_features")) for name in second["assets"])
+    assert not any(name.startswith(("checkpoints/minilm_probe_om_ft", "features")) for name in second["assets"])
     assert "reports/sample_live" in second["assets"]
     store = TableStore(home / "tables")
     votes, attacks = store.read("voted_labels", "veggie_garden"), attacked(home)

@@ -122,10 +122,10 @@ def test_what_people_wait_for_is_a_run_of_its_own_before_training(
 def test_nothing_is_launched_that_rests_on_a_run_under_way(
     plan: StudyPlan, instance: dg.DagsterInstance, ready: dg.SensorDefinition
 ) -> None:
-    create(plan, instance, "text_features/minilm_garden", status=dg.DagsterRunStatus.STARTED)
+    create(plan, instance, "features/minilm_garden", status=dg.DagsterRunStatus.STARTED)
     first, rest = requests(ready, instance)
     assert "voted_labels/veggie_garden" in named(first)
-    assert named(rest) & {"text_features/minilm_garden", "checkpoints/minilm_probe_vid_ft_garden_s0"} == set()
+    assert named(rest) & {"features/minilm_garden", "checkpoints/minilm_probe_vid_ft_garden_s0"} == set()
     create(plan, instance, status=dg.DagsterRunStatus.NOT_STARTED)
     found = tick(ready, instance)
     assert isinstance(found, dg.SkipReason)

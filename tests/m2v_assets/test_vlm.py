@@ -66,12 +66,16 @@ def test_every_meme_has_a_picture_a_probability_and_the_request_that_gave_it(mad
     assert predictions["probability"].n_unique() > 100
 
 
-def test_every_video_has_frames_an_embedding_sound_and_words(made: Path) -> None:
-    features = rows(made, "video_features/garden")
-    assert features["problem"].null_count() == features.height == 120
-    assert features["frames"].list.len().unique().to_list() == [4]
-    assert features["embedding"].list.len().unique().to_list() == [32]
-    assert set(features["transcript_source"]) >= {"dataset", "whisper"}
+def test_every_video_has_frames_their_vectors_sound_and_words(made: Path) -> None:
+    videos = rows(made, "video_features/garden")
+    assert videos["problem"].null_count() == videos.height == 120
+    assert videos["frames"].list.len().unique().to_list() == [4]
+    assert set(videos["transcript_source"]) >= {"dataset", "whisper"}
+    assert videos["sound"].null_count() == videos["audio_problem"].is_not_null().sum() < 120
+    seen = rows(made, "features/tiny_clip_garden").filter(role="item", modality="frames")
+    assert seen.height == 4 * 120
+    assert seen["vector"].list.len().unique().to_list() == [32]
+    assert seen["time_s"].null_count() == 0
 
 
 def test_a_second_run_makes_nothing(copied: Run) -> None:

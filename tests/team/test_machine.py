@@ -169,7 +169,7 @@ def test_two_runs_work_at_a_time_and_of_those_that_need_an_accelerator_one(machi
     made = sorted(materialisations(machine))
     light = ("memes/", "videos/", "demonstrations/")
     plain = [machine.launch(each) for each in made if each.startswith(light)]
-    learned = ("text_features/", "checkpoints/minilm_lora", "test_predictions/minilm_lora")
+    learned = ("features/", "checkpoints/minilm_lora", "test_predictions/minilm_lora")
     heavy = [machine.launch(each) for each in made if each.startswith(learned)]
     urgent = machine.launch("memes/veggie", priority=2)
     machine.start("daemon")

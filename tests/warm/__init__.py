@@ -57,7 +57,7 @@ def offline(folder: Path) -> dict[str, str]:
 def families(folder: Path) -> dict[str, Family]:
     """Return every family by name."""
     programs = (
-        *(f"m2v.media.{each}" for each in ("encode", "features", "pictures")),
+        *("m2v.features.program", "m2v.media.pictures", "m2v.media.videos"),
         "m2v.prediction.predict",
         "m2v.detectors.program",
         "torch.distributed.run",
@@ -71,7 +71,8 @@ def families(folder: Path) -> dict[str, Family]:
             "m2v.detectors.vlm_lora.conversations",
             "transformers.modeling_utils",
         ),
-        *("m2v.prediction.replicas", "m2v.prediction.servers", "m2v.models.tiny", "m2v.media.perception"),
+        *("m2v.prediction.replicas", "m2v.prediction.servers", "m2v.models.tiny", "m2v.media.speech"),
+        *("m2v.features.clip", "m2v.features.sound", "m2v.features.texts"),
         *(
             "joblib",
             "scipy.stats",

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from m2v.detectors.family import Detector, Inputs
+from m2v.detectors.family import Detector, Extractor, Inputs
 from m2v.entries.base import Name
 from m2v.entries.pretrained import Base, Encoder
 
@@ -31,7 +31,7 @@ class Probe(Detector):
         """Its encoder."""
         return "encoder", self.encoder
 
-    def inputs(self, base: Base | None) -> Inputs:
+    def inputs(self, base: Base | None, extractors: tuple[Extractor, ...]) -> Inputs:
         """Return that it sees the encoder's features."""
         assert isinstance(base, Encoder)
         return Inputs(extractors=(base,))

@@ -11,8 +11,8 @@ from m2v.detectors.probe import regression
 from m2v.detectors.probe.entry import Probe
 from m2v.detectors.probe.regression import Head
 from m2v.errors import PartialWeights
+from m2v.features import rows as featured
 from m2v.files import whole
-from m2v.media import texts
 from m2v.programs import checkpoints
 from m2v.programs.progress import Report
 
@@ -26,14 +26,14 @@ def train(task: Task, *, out: Path, report: Report) -> Trained:
     held_out = pl.read_parquet(task.validation) if task.validation else None
     selection = None
     if held_out is not None:
-        selection = texts.matrix(held_out, features=features), held_out["label"].to_numpy()
+        selection = featured.matrix(held_out, features=features), held_out["label"].to_numpy()
     if task.train:
         rows = pl.read_parquet(task.train)
-        matrix, labels = texts.matrix(rows, features=features), rows["label"].to_numpy()
+        matrix, labels = featured.matrix(rows, features=features), rows["label"].to_numpy()
         head = regression.fit(matrix, labels, probe=task.model, validation=selection)
     else:
         rows = pl.DataFrame()
-        head = regression.zero_shot(*texts.definitions(features), validation=selection)
+        head = regression.zero_shot(*featured.definitions(features), validation=selection)
     save(head, out)
     return Trained(
         files=[WEIGHTS],
@@ -46,7 +46,7 @@ def train(task: Task, *, out: Path, report: Report) -> Trained:
 
 def score(task: Task, *, checkpoint: Path, items: pl.DataFrame, report: Report) -> np.ndarray:
     """Return the head's probabilities of items, by the features of their texts."""
-    return load(checkpoint).probabilities(texts.matrix(items, features=_features(task.features)))
+    return load(checkpoint).probabilities(featured.matrix(items, features=_features(task.features)))
 
 
 def save(head: Head, folder: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from m2v.detectors.family import Inputs
+from m2v.detectors.family import Extractor, Inputs
 from m2v.detectors.trainer.entry import Adapted
 from m2v.entries.base import Name
 from m2v.entries.pretrained import Base, Quantisation, Vlm
@@ -91,7 +91,7 @@ class VlmLora(Adapted):
         """Whether it is shown the target's demonstrations where it was not trained."""
         return self.demonstrations == "target"
 
-    def inputs(self, base: Base | None) -> Inputs:
+    def inputs(self, base: Base | None, extractors: tuple[Extractor, ...]) -> Inputs:
         """Return that it looks at pictures and frames."""
         return Inputs(shows_media=True)
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from m2v.files import storage
-from m2v.media import features, pictures
+from m2v.media import pictures, videos
 from m2v.programs import workers
 from tests import encoders, films, vlms
 from tests.buckets import Server
@@ -93,7 +93,6 @@ def program(tmp_path: Path) -> Program:
             frames={"n": 3, "rule": "even", "side": 64},
             home=folder,
             version="1",
-            clip=None,
             whisper=None,
         )
         done = encoders.run(encoders.command(module, spec=spec, out=out), folder)
@@ -105,7 +104,7 @@ def program(tmp_path: Path) -> Program:
 
 CASES = [
     ("m2v.media.pictures", "pictures.parquet", pictures.PLACE, "path"),
-    ("m2v.media.features", "features.parquet", features.PLACE, "frames"),
+    ("m2v.media.videos", "videos.parquet", videos.PLACE, "frames"),
 ]
 
 
@@ -125,7 +124,7 @@ def test_rows_are_the_same_and_another_host_decodes_nothing_again(
     found = program(module, table, home="first", media=source)
     assert found.drop(paths).equals(wanted.drop(paths))
     assert not (tmp_path / "first/media").exists()
-    for name in found[paths].explode().drop_nulls() if place == features.PLACE else found[paths].drop_nulls():
+    for name in found[paths].explode().drop_nulls() if place == videos.PLACE else found[paths].drop_nulls():
         with Image.open(storage.local(storage.place(tmp_path, name))) as image:
             assert image.width > 0
 

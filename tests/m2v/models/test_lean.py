@@ -86,7 +86,7 @@ FINISHED = """
 @pytest.mark.parametrize(
     "module",
     [
-        *("m2v.media.encode", "m2v.media.features", "m2v.media.pictures", "m2v.prediction.predict"),
+        *("m2v.features.program", "m2v.media.videos", "m2v.media.pictures", "m2v.prediction.predict"),
         "m2v.detectors.program",
     ],
 )

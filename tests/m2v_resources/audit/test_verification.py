@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from m2v import schemas
+from m2v.features.texts import EMBEDDINGS
 from m2v.files import row_cache
-from m2v.media.encode import EMBEDDINGS
 from m2v_resources.audit.verification import verify
 from m2v_resources.store.versions import TableStore
 from tests.tables import memes
@@ -34,7 +34,7 @@ def test_a_version_that_is_gone_though_a_later_one_is_there_is_named(tmp_path: P
     assert [problem.where for problem in verify(tmp_path)[1]] == ["memes/fhm@2"]
 
 
-@pytest.mark.parametrize("kept", ["encodings", "requests", "media/embeddings", "media/transcripts"])
+@pytest.mark.parametrize("kept", ["encodings", "requests", "media/embeddings", "media/transcripts", "media/sounds"])
 def test_one_changed_byte_of_what_a_model_said_is_found_and_named(tmp_path: Path, kept: str) -> None:
     TableStore(tmp_path / "tables").write(memes({"meme_id": "m1"}), schemas.MEMES, "fhm")
     rows = pl.DataFrame([("a", [1.0])], schema=EMBEDDINGS, orient="row")

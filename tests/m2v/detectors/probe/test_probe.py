@@ -15,6 +15,7 @@ from m2v.detectors.probe.entry import Probe
 from m2v.errors import StoreError, UnknownName
 from m2v.files.digests import file_sha256
 from m2v.programs.progress import quiet
+from tests import tables
 
 ENTRY = catalog.load().models["minilm-probe"]
 assert isinstance(ENTRY, Probe)
@@ -75,16 +76,17 @@ class Plot:
         definitions = {"positive_definition": np.eye(8)[0], "negative_definition": np.eye(8)[1]}
         rows = [
             *(
-                {"role": "item", "item_id": name, "split": split, "text_sha256": name, "embedding": list(vector)}
+                {"role": "item", "item_id": name, "split": split, "sha256": name, "vector": list(vector)}
                 for split, (names, matrix, _) in {"train": self.train, "validation": self.validation}.items()
                 for name, vector in zip(names, matrix, strict=True)
             ),
             *(
-                {"role": role, "item_id": role, "split": None, "text_sha256": role, "embedding": list(vector)}
+                {"role": role, "item_id": role, "split": None, "sha256": role, "vector": list(vector)}
                 for role, vector in definitions.items()
             ),
         ]
-        pl.DataFrame(rows, schema=dict(schemas.TEXT_FEATURES.columns)).write_parquet(folder / "features.parquet")
+        features = tables.frame(schemas.FEATURES, rows, modality="text", part=0, token=0)
+        features.write_parquet(folder / "features.parquet")
 
     def items(self, split: str, n: int, *, seed: int) -> tuple[list[str], np.ndarray, np.ndarray]:
         names = [f"{split}{place}" for place in range(n)]

@@ -14,8 +14,8 @@ import torch
 import transformers
 
 from m2v.entries.pretrained import Encoder
+from m2v.features import texts as encoding
 from m2v.files import row_cache
-from m2v.media import encode
 from tests import encoders
 from tests.tables import sha256
 
@@ -35,19 +35,21 @@ def encoder(packages: Path) -> Encoder:
 
 def start(folder: Path, texts: list[str], *, encoder: Encoder, name: str = "out") -> list[str]:
     """Write the program's input; give its command."""
-    pl.DataFrame({"text_sha256": [sha256(text) for text in texts], "text": texts}).write_parquet(folder / f"{name}.in")
+    parts = {"modality": "text", "sha256": [sha256(text) for text in texts], "text": texts, "path": None}
+    pl.DataFrame(parts).unique("sha256").write_parquet(folder / f"{name}.in")
     spec = {
-        "encoder": encoder.model_dump(mode="json"),
-        "texts": str(folder / f"{name}.in"),
-        "cache": str(folder / "cache"),
+        "extractor": encoder.model_dump(mode="json"),
+        "parts": str(folder / f"{name}.in"),
+        "media": None,
+        "home": str(folder),
     }
     (folder / f"{name}.json").write_text(json.dumps(spec), encoding="utf-8")
-    return encoders.command("m2v.media.encode", spec=folder / f"{name}.json", out=folder / name)
+    return encoders.command("m2v.features.program", spec=folder / f"{name}.json", out=folder / name)
 
 
 def counts(folder: Path) -> dict[str, int]:
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    return {name: manifest[name] for name in ("n_texts", "n_encoded", "n_cached", "n_cut")}
+    return {name: manifest[name] for name in ("n_parts", "n_computed", "n_known", "n_cut")}
 
 
 def one_by_one(texts: list[str], *, encoder: Encoder, packages: Path) -> np.ndarray:
@@ -69,12 +71,12 @@ def test_embeddings_are_those_of_each_text_alone(tmp_path: Path, packages: Path,
     result = encoders.run(start(tmp_path, [*TEXTS, TEXTS[0]], encoder=encoder), packages)
     assert result.returncode == 0, result.stderr
     assert "6 of 6 texts" in result.stderr
-    assert counts(tmp_path / "out") == {"n_texts": 6, "n_encoded": 6, "n_cached": 0, "n_cut": 1}
-    found = pl.read_parquet(tmp_path / "out" / "embeddings.parquet")
-    assert found["text_sha256"].to_list() == sorted(map(sha256, TEXTS))
+    assert counts(tmp_path / "out") == {"n_parts": 6, "n_computed": 6, "n_known": 0, "n_cut": 1}
+    found = pl.read_parquet(tmp_path / "out" / "vectors.parquet")
+    assert found["sha256"].to_list() == sorted(map(sha256, TEXTS))
     expected = dict(zip(map(sha256, TEXTS), one_by_one(TEXTS, encoder=encoder, packages=packages), strict=True))
     np.testing.assert_allclose(
-        np.array(found["embedding"].to_list()), [expected[key] for key in sorted(expected)], atol=1e-5
+        np.array(found["vector"].to_list()), [expected[key] for key in sorted(expected)], atol=1e-5
     )
 
 
@@ -84,16 +86,14 @@ def test_only_new_texts_are_encoded_and_known_ones_need_no_torch(
     assert encoders.run(start(tmp_path, TEXTS, encoder=encoder), packages).returncode == 0
     changed = [*TEXTS[:-1], "pea and plum and kale"]
     assert encoders.run(start(tmp_path, changed, encoder=encoder, name="changed"), packages).returncode == 0
-    assert counts(tmp_path / "changed") == {"n_texts": 6, "n_encoded": 1, "n_cached": 5, "n_cut": 0}
+    assert counts(tmp_path / "changed") == {"n_parts": 6, "n_computed": 1, "n_known": 5, "n_cut": 0}
     command = start(tmp_path, TEXTS, encoder=encoder, name="again")
     result = encoders.run([sys.executable, "-X", "importtime", *command[1:]], packages)
-    assert counts(tmp_path / "again") == {"n_texts": 6, "n_encoded": 0, "n_cached": 6, "n_cut": 0}
+    assert counts(tmp_path / "again") == {"n_parts": 6, "n_computed": 0, "n_known": 6, "n_cut": 0}
     imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert "polars" in imported
     assert not imported & {"torch", "transformers"}
-    assert (tmp_path / "again" / "embeddings.parquet").read_bytes() == (
-        tmp_path / "out" / "embeddings.parquet"
-    ).read_bytes()
+    assert (tmp_path / "again" / "vectors.parquet").read_bytes() == (tmp_path / "out" / "vectors.parquet").read_bytes()
 
 
 def test_another_encoder_version_shares_nothing(encoder: Encoder) -> None:
@@ -107,21 +107,21 @@ def test_a_killed_program_loses_only_its_last_shard(tmp_path: Path, packages: Pa
     texts = [" ".join(encoders.WORDS[(n >> 4 * place) % 16] for place in range(4)) for n in range(6_000)]
     texts = sorted({*texts})
     command = start(tmp_path, texts, encoder=encoder)
-    folder = row_cache.folder(tmp_path / "cache", encoder.name, encoder.identity)
+    folder = row_cache.folder(tmp_path / "encodings", encoder.name, encoder.identity)
     process = subprocess.Popen(command, env=encoders.environment(packages), stderr=subprocess.DEVNULL)
     while len(list(folder.glob("*.parquet"))) < 3:
         assert process.poll() is None
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    n_kept = row_cache.read(folder, encode.EMBEDDINGS).height
+    n_kept = row_cache.read(folder, encoding.EMBEDDINGS).height
     assert 3 * 512 <= n_kept < len(texts)
     assert not (tmp_path / "out" / "manifest.json").exists()
     assert encoders.run(command, packages).returncode == 0
     assert counts(tmp_path / "out") == {
-        "n_texts": len(texts),
-        "n_encoded": len(texts) - n_kept,
-        "n_cached": n_kept,
+        "n_parts": len(texts),
+        "n_computed": len(texts) - n_kept,
+        "n_known": n_kept,
         "n_cut": 0,
     }
 
@@ -135,10 +135,10 @@ def test_a_finished_folder_is_left_alone_and_a_damaged_one_made_again(
     before = manifest.stat().st_mtime_ns
     assert encoders.run(command, packages).returncode == 0
     assert manifest.stat().st_mtime_ns == before
-    whole = (tmp_path / "out" / "embeddings.parquet").read_bytes()
-    (tmp_path / "out" / "embeddings.parquet").write_bytes(whole[:-1])
+    whole = (tmp_path / "out" / "vectors.parquet").read_bytes()
+    (tmp_path / "out" / "vectors.parquet").write_bytes(whole[:-1])
     assert encoders.run(command, packages).returncode == 0
-    assert (tmp_path / "out" / "embeddings.parquet").read_bytes() == whole
+    assert (tmp_path / "out" / "vectors.parquet").read_bytes() == whole
 
 
 @pytest.mark.parametrize("damage", ["weights", "package"])

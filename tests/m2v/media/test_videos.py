@@ -16,11 +16,11 @@ from polars.testing import assert_frame_equal
 
 from m2v import schemas
 from m2v.entries.pretrained import Perceiver
+from m2v.files.digests import file_sha256
 from m2v.programs import progress, workers
 from m2v_resources.launching.reaper import descendants
 from tests import encoders, films, vlms
 
-CLIP = Perceiver(name="tiny-clip", title="Tiny", kind="clip", built="clip")
 WHISPER = Perceiver(name="tiny-whisper", title="Tiny", kind="whisper", built="whisper")
 
 
@@ -34,7 +34,7 @@ class Shelf:
     def add(self, name: str, *, video: str | None = None, audio: str | None = None, text: str = "a leek") -> None:
         self.rows.append({"video_id": name, "video": video, "audio": audio, "text": text})
 
-    def command(self, out: str = "out", *, n: int = 4, perceives: bool = False, version: str = "1") -> list[str]:
+    def command(self, out: str = "out", *, n: int = 4, hears: bool = False, version: str = "1") -> list[str]:
         videos = self.folder / "videos.parquet"
         schema = {"video_id": pl.String, "video": pl.String, "audio": pl.String, "text": pl.String}
         pl.DataFrame(self.rows, schema=schema).write_parquet(videos)
@@ -45,16 +45,15 @@ class Shelf:
             frames={"n": n, "rule": "even", "side": 64},
             home=self.folder,
             version=version,
-            clip=CLIP if perceives else None,
-            whisper=WHISPER if perceives else None,
+            whisper=WHISPER if hears else None,
         )
-        return encoders.command("m2v.media.features", spec=spec, out=self.folder / out)
+        return encoders.command("m2v.media.videos", spec=spec, out=self.folder / out)
 
     def run(self, out: str = "out", **settings: Any) -> pl.DataFrame:
         result = encoders.run(self.command(out, **settings), self.folder)
         assert result.returncode == 0, result.stderr[-3000:]
         self.said = result.stderr
-        found = pl.read_parquet(self.folder / out / "features.parquet")
+        found = pl.read_parquet(self.folder / out / "videos.parquet")
         schemas.VIDEO_FEATURES.validate(found)
         return found
 
@@ -71,26 +70,21 @@ def test_a_video_with_sound_and_one_with_a_file_of_its_own(shelf: Shelf) -> None
     films.tone(shelf.media / "b.wav", seconds=1.5)
     shelf.add("a", video="a.mp4")
     shelf.add("b", video="b.mp4", audio="b.wav", text=" ")
-    found = shelf.run(perceives=True)
+    found = shelf.run(hears=True)
     assert found["problem"].null_count() == 2
     assert found["audio_problem"].null_count() == 2
     assert found["frames"].list.len().to_list() == [4, 4]
     np.testing.assert_allclose(found["frame_times_s"][0].to_list(), [0.2, 0.7, 1.2, 1.7], atol=0.06)
     assert all((shelf.folder / path).is_file() for path in found["frames"][0])
-    vectors = np.array(found["frame_embeddings"][0].to_list())
-    assert vectors.shape == (4, 32)
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    mean = vectors.mean(0)
-    np.testing.assert_allclose(found["embedding"][0].to_list(), mean / np.linalg.norm(mean), atol=1e-5)
-    assert found["mel_mean"].list.len().to_list() == [40, 40]
+    assert found["sound"].to_list() == ["a.mp4", "b.wav"]
+    assert found["sound_sha256"].to_list() == [file_sha256(shelf.media / name) for name in ("a.mp4", "b.wav")]
     # The dataset's own words come first; the tiny Whisper is asked where there are none.
     assert found["transcript"][0] == "a leek"
     assert found["transcript_source"].to_list() == ["dataset", "whisper" if found["transcript"][1].strip() else "none"]
     assert "1 of 1 sounds transcribed" in shelf.said
     # What was seen and heard is asked of no model again.
-    again = shelf.run("again", perceives=True)
+    again = shelf.run("again", hears=True)
     assert "transcribed" not in shelf.said
-    assert "embedded" not in shelf.said
     assert_frame_equal(again, found)
 
 
@@ -127,7 +121,7 @@ def test_whatever_a_file_is_it_gives_a_row_with_the_reason(shelf: Shelf) -> None
         assert (problem is None) if reason is None else problem.startswith(reason), name
         assert len(found[name]["frames"]) == (4 if reason is None else 0)
     assert found["none"]["problem"] == "missing"
-    assert found["sound"]["mel_mean"] is not None
+    assert found["sound"]["sound"] == "sound.wav"
     assert found["good"]["audio_problem"] == "no audio stream"
     assert found["tall"]["height"] == 200
 

@@ -1,8 +1,4 @@
-"""Program: the embedding of each distinct text, encoded unless it is known.
-
-The spec says ``encoder`` (a catalog entry), ``texts`` (parquet with ``text_sha256`` and ``text``) and ``cache`` (a
-folder for all programs). The folder gets ``embeddings.parquet`` with ``text_sha256`` and ``embedding``.
-"""
+"""Texts as a frozen encoder sees them, each encoded once."""
 
 import random
 import time
@@ -15,7 +11,8 @@ import polars as pl
 from m2v.entries.pretrained import Encoder
 from m2v.files import row_cache
 from m2v.models import lean, loading, weights
-from m2v.programs import contract, pools, progress
+from m2v.programs import pools
+from m2v.programs.progress import Report
 
 if TYPE_CHECKING:
     import torch
@@ -28,34 +25,29 @@ BATCH_TOKENS = 4096
 SHARD_TEXTS = 512
 
 
-def main() -> None:
-    spec, out = contract.arguments(__doc__ or "")
-    if contract.complete(out):
-        return
-    began = time.monotonic()
-    encoder = Encoder.model_validate(spec["encoder"])
-    texts = pl.read_parquet(spec["texts"]).unique("text_sha256").sort("text_sha256")
-    folder = row_cache.folder(Path(spec["cache"]), encoder.name, encoder.identity)
-    unknown = texts.join(row_cache.read(folder, EMBEDDINGS), on="text_sha256", how="anti")
+def vectors(
+    encoder: Encoder, texts: pl.DataFrame, *, home: Path, report: Report
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Return each text's embedding, encoded unless it is known, and counts.
+
+    Args:
+        texts: Columns ``sha256`` and ``text``, each text once.
+        home: The platform's.
+
+    Returns:
+        Columns ``sha256``, ``token`` (0), ``vector``.
+    """
+    folder = row_cache.folder(home / "encodings", encoder.name, encoder.identity)
+    named = texts.select(text_sha256="sha256", text="text")
+    unknown = named.join(row_cache.read(folder, EMBEDDINGS), on="text_sha256", how="anti").sort("text_sha256")
     # Only now torch is imported: a run that finds everything known takes no second.
-    with progress.reporting() as report:
-        n_cut = encode(unknown, encoder=encoder, folder=folder, report=report) if unknown.height else 0
-    found = texts.select("text_sha256").join(row_cache.read(folder, EMBEDDINGS), on="text_sha256").sort("text_sha256")
-    found.write_parquet(out / "embeddings.parquet")
-    contract.finish(
-        out,
-        files=["embeddings.parquet"],
-        packages=["torch", "transformers", "polars"],
-        program="m2v.media.encode",
-        n_texts=texts.height,
-        n_encoded=unknown.height,
-        n_cached=texts.height - unknown.height,
-        n_cut=n_cut,
-        seconds=time.monotonic() - began,
-    )
+    n_cut = encode(unknown, encoder=encoder, folder=folder, report=report) if unknown.height else 0
+    found = named.select("text_sha256").join(row_cache.read(folder, EMBEDDINGS), on="text_sha256")
+    rows = found.select(sha256="text_sha256", token=pl.lit(0, pl.UInt32), vector="embedding")
+    return rows, {"n_computed": unknown.height, "n_cut": n_cut}
 
 
-def encode(texts: pl.DataFrame, *, encoder: Encoder, folder: Path, report: progress.Report) -> int:
+def encode(texts: pl.DataFrame, *, encoder: Encoder, folder: Path, report: Report) -> int:
     """Encode texts into the cache, a shard at a time; give how many were longer than the encoder reads.
 
     Args:
@@ -80,7 +72,7 @@ def encode(texts: pl.DataFrame, *, encoder: Encoder, folder: Path, report: progr
         cluster = pools.Cluster()
         planned = pools.shared(batches, n_copies=cluster.n_copies, largest=SHARD_TEXTS, n_items=len)
         rows = [[texts[places].rows() for places in shard] for shard in planned]
-        for told in cluster.mapped("m2v.media.encode:Replica", given, rows):
+        for told in cluster.mapped("m2v.features.texts:Replica", given, rows):
             hear(told["n_texts"])
     else:
         replica = Replica(given, hear=hear)
@@ -152,7 +144,3 @@ def _batches(lengths: Sequence[int]) -> list[list[int]]:
         batches[-1].append(place)
     random.Random(0).shuffle(batches)  # noqa: S311 (no secret)
     return batches
-
-
-if __name__ == "__main__":
-    main()

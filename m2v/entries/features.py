@@ -1,0 +1,52 @@
+"""What the catalog says of features: what of an item is looked at, and features that somebody else computed."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from m2v.entries.base import Entry, FileName, Item, Name
+
+# What of an item an extractor looks at. A rationale is what a model wrote about it.
+Modality: TypeAlias = Literal["text", "picture", "frames", "sound", "rationale"]
+
+
+class RecordedFeatures(Item):
+    """Features of a dataset's items that were computed elsewhere and published as a file.
+
+    Attributes:
+        recorded: Parquet with a column of ids and one of vectors, or safetensors with a vector for each id.
+        item_id, vector: Columns of a parquet file.
+        modality: What of an item was looked at.
+        extractor: What looked at it, in words.
+        source: Whose file it is; absent: the dataset's own.
+    """
+
+    recorded: FileName
+    item_id: str = "item_id"
+    vector: str = "embedding"
+    modality: Modality
+    extractor: str
+    source: Name | None = None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An extractor whose features datasets bring along, by the name that they have in each dataset's ``features``."""
+
+    name: str
+    kind: Literal["recorded"] = "recorded"
+
+
+class SoundStatistics(Entry):
+    """Mean and standard deviation over time of log-mel energies and of the cepstrum (``m2v/media/audio.py``)."""
+
+    kind: Literal["sound"]
+    gpus: float = 0
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides a vector, in plain data."""
+        return {"kind": self.kind}
+
+    def modalities(self, *, of_videos: bool) -> tuple[Modality, ...]:
+        """Return what it looks at: videos' sound."""
+        return ("sound",) if of_videos else ()

@@ -1,0 +1,64 @@
+"""Program: parts of items as an extractor sees them, each looked at unless it is known.
+
+The spec says ``extractor`` (a catalog entry), ``parts`` (parquet with ``modality``, ``sha256``, ``text`` and ``path``,
+each part once), ``media`` (the place that sounds lie below, or null) and ``home`` (the platform's, which pictures lie
+below). The folder gets ``vectors.parquet`` with ``modality``, ``sha256``, ``token`` and ``vector``.
+"""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+from pydantic import Field, TypeAdapter
+
+from m2v.entries.features import SoundStatistics
+from m2v.entries.pretrained import Encoder, Perceiver
+from m2v.features import clip, rows, sound, texts
+from m2v.files import storage
+from m2v.programs import contract, progress
+from m2v.programs.progress import Report
+
+EXTRACTOR: TypeAdapter[Encoder | Perceiver | SoundStatistics] = TypeAdapter(
+    Annotated[Encoder | Perceiver | SoundStatistics, Field(discriminator="kind")]
+)
+
+
+def main() -> None:
+    spec, out = contract.arguments(__doc__ or "")
+    if contract.complete(out):
+        return
+    began = time.monotonic()
+    parts = pl.read_parquet(spec["parts"])
+    with progress.reporting() as report:
+        found, counts = vectors(spec, parts, report=report)
+    found.select(list(rows.VECTORS)).sort("modality", "sha256", "token").write_parquet(out / rows.FILE)
+    contract.finish(
+        out,
+        files=[rows.FILE],
+        packages=["polars"],
+        program="m2v.features.program",
+        n_parts=parts.height,
+        n_known=parts.height - counts["n_computed"],
+        seconds=time.monotonic() - began,
+        **counts,
+    )
+
+
+def vectors(spec: dict[str, Any], parts: pl.DataFrame, *, report: Report) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Return the parts' vectors, and counts."""
+    extractor, home = EXTRACTOR.validate_python(spec["extractor"]), Path(spec["home"])
+    match extractor:
+        case Encoder():
+            found, counts = texts.vectors(extractor, parts, home=home, report=report)
+            return found.with_columns(modality=pl.lit("text").cast(parts.schema["modality"])), counts
+        case SoundStatistics():
+            media = storage.given(spec["media"])
+            found, counts = sound.vectors(extractor, parts, media=media, home=home, report=report)
+            return found.with_columns(modality=pl.lit("sound").cast(parts.schema["modality"])), counts
+        case Perceiver():
+            return clip.vectors(extractor, parts, home=home, report=report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Parts of items that an extractor looks at, and their vectors as rows of ``features``."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from m2v import schemas
+from m2v.entries.datasets import LabelDefinition
+from m2v.files.digests import text_sha256
+from m2v.lineage.findings import Finding
+
+# What is looked at, before it has a vector: a text, or a file by its path.
+PARTS = {
+    **{name: schemas.FEATURES.columns[name] for name in ("role", "item_id", "split", "modality", "part", "time_s")},
+    **dict.fromkeys(("sha256", "text", "path"), pl.String),
+}
+# The columns of what a program makes of them, and the file that it is in.
+FILE = "vectors.parquet"
+VECTORS = {
+    **{name: schemas.FEATURES.columns[name] for name in ("modality", "sha256", "token", "vector")},
+}
+N_EXAMPLES = 3
+
+
+def of_texts(items: pl.DataFrame, *, item_id: str, label: LabelDefinition | None) -> pl.DataFrame:
+    """Return the items' texts, and for a target the two sentences that define its label.
+
+    Args:
+        items: Columns ``split``, ``text``, ``text_sha256`` and the one named ``item_id``.
+
+    Returns:
+        Columns of ``PARTS``.
+    """
+    rows = _parts(
+        items.select(
+            "split", "text", role=pl.lit("item"), item_id=item_id, modality=pl.lit("text"), sha256="text_sha256"
+        )
+    )
+    if not label:
+        return rows
+    sentences = {"positive": label.positive_definition, "negative": label.negative_definition}
+    definitions = [
+        {
+            "role": f"{sign}_definition",
+            "item_id": sign,
+            "modality": "text",
+            "sha256": text_sha256(text),
+            "text": text,
+        }
+        for sign, text in sentences.items()
+    ]
+    return pl.concat([rows, _parts(pl.DataFrame(definitions))])
+
+
+def of_pictures(memes: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
+    """Return memes' pictures; of a meme without one that can be used, that it has none.
+
+    Args:
+        memes: Rows of ``memes``.
+        images: Rows of ``meme_images``.
+
+    Returns:
+        Columns of ``PARTS``.
+    """
+    known = images.select("meme_id", sha256="pixels_sha256", path="path")
+    joined = memes.select("meme_id", "split").join(known, on="meme_id", how="left")
+    return _parts(joined.rename({"meme_id": "item_id"}).with_columns(role=pl.lit("item"), modality=pl.lit("picture")))
+
+
+def of_frames(videos: pl.DataFrame, features: pl.DataFrame) -> pl.DataFrame:
+    """Return videos' frames in order of time; of a video without any, that it has none.
+
+    Args:
+        videos: Rows of ``videos``.
+        features: Rows of ``video_features``.
+
+    Returns:
+        Columns of ``PARTS``.
+    """
+    numbered = features.select(
+        "video_id",
+        part=pl.int_ranges(pl.col("frames").list.len()),
+        time_s="frame_times_s",
+        sha256="frame_sha256",
+        path="frames",
+    ).explode("part", "time_s", "sha256", "path")
+    joined = videos.select("video_id", "split").join(numbered, on="video_id", how="left")
+    return _parts(joined.rename({"video_id": "item_id"}).with_columns(role=pl.lit("item"), modality=pl.lit("frames")))
+
+
+def of_sounds(videos: pl.DataFrame, features: pl.DataFrame) -> pl.DataFrame:
+    """Return the files of videos' sound; of a video without sound, that it has none.
+
+    Args:
+        videos: Rows of ``videos``.
+        features: Rows of ``video_features``.
+
+    Returns:
+        Columns of ``PARTS``; paths are below the dataset's media folder.
+    """
+    known = features.select("video_id", sha256="sound_sha256", path="sound")
+    joined = videos.select("video_id", "split").join(known, on="video_id", how="left")
+    return _parts(joined.rename({"video_id": "item_id"}).with_columns(role=pl.lit("item"), modality=pl.lit("sound")))
+
+
+def of_modalities(
+    modalities: Sequence[str], *, items: pl.DataFrame, media: pl.DataFrame, label: LabelDefinition | None
+) -> pl.DataFrame:
+    """Return the parts of every modality that an extractor looks at.
+
+    Args:
+        items: Rows of ``memes`` or ``videos``.
+        media: Rows of ``meme_images`` or ``video_features``; unused where texts are all that is looked at.
+        label: Of a target whose definitions are looked at too.
+    """
+    looks = {"picture": of_pictures, "frames": of_frames, "sound": of_sounds}
+    item_id = "video_id" if "video_id" in items.columns else "meme_id"
+    parts = [pl.DataFrame(schema=PARTS)]
+    for modality in modalities:
+        if modality == "text":
+            parts.append(of_texts(items, item_id=item_id, label=label))
+        else:
+            parts.append(looks[modality](items, media))
+    return pl.concat(parts)
+
+
+def wanted(parts: pl.DataFrame) -> pl.DataFrame:
+    """Return what is to be looked at, each thing once: ``modality``, ``sha256``, ``text``, ``path``."""
+    there = parts.filter(pl.col("sha256").is_not_null())
+    return (
+        there.select("modality", "sha256", "text", "path")
+        .unique(["modality", "sha256"], keep="first")
+        .sort("modality", "sha256")
+    )
+
+
+def joined(parts: pl.DataFrame, vectors: pl.DataFrame) -> pl.DataFrame:
+    """Return the parts with their vectors, as rows of ``features``.
+
+    Args:
+        parts: Columns of ``PARTS``.
+        vectors: Columns of ``VECTORS``: one row for each thing that was looked at, or for each of its tokens.
+    """
+    found = parts.join(vectors.cast(VECTORS), on=["modality", "sha256"], how="left", maintain_order="left")  # pyright: ignore[reportArgumentType]
+    rows = found.with_columns(pl.col("token").fill_null(0)).select(list(schemas.FEATURES.columns))
+    return rows.sort(schemas.FEATURES.key)
+
+
+def finding(rows: pl.DataFrame, *, variant: str) -> Finding:
+    """Return which items lack which modality.
+
+    Args:
+        rows: Rows of ``features``.
+    """
+    items = rows.filter(role="item")
+    lacking = (
+        items.filter(pl.col("vector").is_null()).select("item_id", "modality").unique().sort("modality", "item_id")
+    )
+    counts = dict(lacking.group_by("modality").len().sort("modality").iter_rows())
+    n_items = items["item_id"].n_unique()
+    said = ", ".join(f"{count:,} of {n_items:,} items have no {modality}" for modality, count in counts.items())
+    return Finding(
+        "modalities_complete",
+        "features",
+        variant,
+        is_fine=not counts,
+        summary=f"{said}." if counts else f"Each of {n_items:,} items has everything that is looked at.",
+        ids=tuple(lacking["item_id"].unique().sort()),
+        figures={f"n_without_{modality}": count for modality, count in counts.items()},
+    )
+
+
+def matrix(items: pl.DataFrame, *, features: pl.DataFrame) -> np.ndarray:
+    """Return the vectors of the items' texts, (items, dimensions), float32, in the order of ``items``.
+
+    Args:
+        items: Column ``text_sha256``.
+        features: Rows of ``features``, of several datasets if need be.
+
+    Raises:
+        ValueError: A text has none.
+    """
+    known = features.filter(modality="text").select(pl.col("sha256").alias("text_sha256"), "vector")
+    known = known.unique("text_sha256", keep="first", maintain_order=True)
+    found = items.select("text_sha256").join(known, on="text_sha256", how="left", maintain_order="left")["vector"]
+    if found.null_count():
+        raise ValueError(f"{found.null_count()} texts have no vector; their features are of another version.")
+    return found.explode().to_numpy().reshape(len(found), -1)
+
+
+def definitions(features: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the vectors of the positive and the negative definition, (dimensions,) each, float32."""
+    rows = dict(features.filter(pl.col("role") != "item").select(pl.col("role").cast(pl.String), "vector").iter_rows())
+    return (
+        np.array(rows["positive_definition"], dtype=np.float32),
+        np.array(rows["negative_definition"], dtype=np.float32),
+    )
+
+
+def pooled(items: pl.DataFrame, *, features: pl.DataFrame, modality: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return each item's vectors of a modality as one, their mean, and whether it has any.
+
+    Args:
+        items: Columns ``item_id`` and ``split``.
+        features: Rows of ``features`` of the items' dataset.
+
+    Returns:
+        (items, dimensions), float32, NaN where an item has none; (items,), bool. In the order of ``items``.
+    """
+    seen = features.filter((pl.col("role") == "item") & (pl.col("modality") == modality))
+    seen = seen.filter(pl.col("vector").is_not_null())
+    n_dimensions = seen["vector"].list.len().max() if seen.height else None
+    assert isinstance(n_dimensions, int | None)
+    means = np.full((items.height, n_dimensions or 0), np.nan, dtype=np.float32)
+    place = items.select("item_id", "split").with_row_index("place")
+    rows = place.join(seen.select("item_id", "split", "vector"), on=["item_id", "split"]).sort("place")
+    has_any = np.zeros(items.height, dtype=bool)
+    if rows.height:
+        places = rows["place"].to_numpy()
+        values = rows["vector"].explode().to_numpy().reshape(rows.height, -1).astype(np.float64)
+        starts = np.flatnonzero(np.diff(places, prepend=-1))
+        counts = np.diff(np.append(starts, len(places)))
+        kept = places[starts]
+        means[kept] = np.add.reduceat(values, starts) / counts[:, None]
+        has_any[kept] = True
+    return means, has_any
+
+
+def _parts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows with the columns of ``PARTS``, those that are missing as nulls."""
+    more = [pl.lit(None).alias(name) for name in PARTS if name not in rows.columns]
+    whole = rows.with_columns(more).with_columns(pl.col("part").fill_null(0))
+    return whole.select(pl.col(name).cast(dtype) for name, dtype in PARTS.items()).sort(_order(PARTS))
+
+
+def _order(columns: Sequence[str] | dict[str, pl.DataType]) -> list[str]:
+    return [name for name in schemas.FEATURES.key if name in columns]
