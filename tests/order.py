@@ -28,6 +28,7 @@ GROUPS = {
     "ray": ("cluster/test_ray.py",),
     "instruct": ("m2v/detectors/vlm_lora/test_instruct.py",),
     "published": ("m2v_assets/test_published.py",),
+    "multimodal": ("m2v_assets/test_multimodal.py",),
     "slurm": ("cluster/test_slurm.py",),
     "forgetting": ("m2v_assets/test_forgetting.py",),
     "finetune": ("m2v/detectors/text_lora/test_finetune.py",),
@@ -41,6 +42,7 @@ GROUPS = {
 SERVERS = {"label_studio", "team", "hosts", "ray", "slurm"}
 # Programs too; their tests share nothing that takes time, so each may run anywhere.
 ALONE = (
+    "m2v/detectors/test_family.py",
     "m2v/prediction/test_predict.py",
     "m2v_assets",
     "m2v_resources/launching/test_programs.py",

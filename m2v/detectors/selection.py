@@ -4,17 +4,23 @@ import numpy as np
 
 
 def auroc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
-    """Area under the ROC curve, or None where only one class is there.
+    """Return the area under the ROC curve, or None where only one class is there.
+
+    By ranks (Mann and Whitney 1947): the share of pairs in which the positive item has the higher probability, ties
+    counted half. scikit-learn gives the same and takes three seconds to import, in every training.
 
     Args:
         labels: (items,), bool.
         probabilities: (items,), float.
     """
-    from sklearn.metrics import roc_auc_score
-
-    if len(np.unique(labels)) < 2:
+    n_positive = int(labels.sum())
+    n_negative = len(labels) - n_positive
+    if not n_positive or not n_negative:
         return None
-    return float(roc_auc_score(labels, probabilities))
+    _, which, counts = np.unique(probabilities, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    ranks = (ends - (counts - 1) / 2)[which]
+    return float((ranks[labels].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
 def threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:

@@ -19,3 +19,10 @@ def wild() -> Path:
     folder = CHECKOUT.parent / "shared" / "data" / "wild"
     assert folder.is_dir(), f"{folder} is wanted: label files as the datasets' authors distribute them."
     return folder
+
+
+@pytest.fixture(scope="session")
+def recorded_features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of real features of the target videos, from wherever a study finds them."""
+    found = sources.find(catalog.load().sources["features"], home=tmp_path_factory.mktemp("home"))
+    return next(iter(found.values())).parent

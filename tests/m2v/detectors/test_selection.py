@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from m2v.detectors.selection import auroc, threshold
 
@@ -43,3 +43,13 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order() -> None:
     assert auroc(labels, np.array([0.9, 0.3, 0.5, 0.1])) == 0.75
     assert auroc(labels, np.array([0.9, 0.5, 0.5, 0.1])) == 0.875  # a tie is half a pair
     assert auroc(labels[:2], np.array([0.9, 0.3])) is None
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 20)), min_size=2, max_size=60))
+def test_auroc_is_scikit_learns_own(rows: list[tuple[bool, int]]) -> None:
+    labels = np.array([label for label, _ in rows])
+    probabilities = np.array([number / 20 for _, number in rows])
+    if len(set(labels)) < 2:
+        assert auroc(labels, probabilities) is None
+    else:
+        assert auroc(labels, probabilities) == pytest.approx(roc_auc_score(labels, probabilities), abs=1e-12)

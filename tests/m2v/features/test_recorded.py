@@ -81,3 +81,11 @@ def test_a_tensor_that_is_no_vector_is_named(tmp_path: Path) -> None:
     save_file({"leek": np.zeros((2, 3), dtype=np.float32)}, tmp_path / "f.safetensors")
     with pytest.raises(BadInput, match="its tensor 'leek' has 2 dimensions"):
         recorded.read(ABOUT, tmp_path / "f.safetensors", items=ITEMS)
+
+
+def test_of_the_published_videos_with_a_text_not_all_have_frames(recorded_features: Path) -> None:
+    texts = pl.read_parquet(recorded_features / "hatemm_text_bert_base_uncased.parquet")
+    items = texts.select(item_id="video_id", split=pl.lit("train").cast(schemas.SPLITS))
+    path = recorded_features / "hatemm_frames_vit_base_patch16_224.parquet"
+    found = recorded.read(ABOUT, path, items=items)
+    assert (found.height, found["vector"].count()) == (1066, 871)
