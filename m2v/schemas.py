@@ -43,11 +43,11 @@ class Table:
     former: frozenset[str] = field(default_factory=frozenset)
 
     def empty(self) -> pl.DataFrame:
-        """A frame of this table with no rows."""
+        """Return a frame of this table with no rows."""
         return pl.DataFrame(schema=dict(self.columns))
 
     def validate(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The frame itself, if its rows are this table's rows.
+        """Return the frame itself, if its rows are this table's rows.
 
         Raises:
             InvalidRows: Names the table, the column and the first offending row (counted from 0).
@@ -58,7 +58,7 @@ class Table:
         return frame
 
     def validate_parts(self, parts: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """The parts themselves, as they come, as long as together they are this table's rows in the order of its key.
+        """Yield the parts themselves, as they come, as long as together they are this table's rows in its key's order.
 
         The order, which ``validate`` does not ask for, shows repeated keys without a look at the parts before the last.
 
@@ -134,7 +134,7 @@ def _has_equal_neighbours(values: pl.Series) -> bool:
 
 
 def table(name: str) -> Table:
-    """The table of that name.
+    """Return the table of that name.
 
     Raises:
         UnknownName: With the nearest known names.

@@ -58,7 +58,7 @@ def human_labels(alignment: Alignment, source: Source) -> dg.AssetsDefinition:
 
 
 def answers(alignment: Alignment) -> dg.AssetsDefinition:
-    """What people have answered so far, in Label Studio; pulling records its hash as its data version."""
+    """Yield what people have answered so far, in Label Studio; pulling records its hash as its data version."""
     about = dg.AssetSpec(
         key("answers", alignment.name),
         group_name="answers",
@@ -126,7 +126,7 @@ def live_labels(alignment: Alignment) -> dg.AssetsDefinition:
         check_specs=[dg.AssetCheckSpec(check, asset=specs[0].key) for check in checks],
     )
     def asset(tables: Tables, annotators: Annotators) -> Iterator[dg.MaterializeResult]:
-        """What Label Studio holds, sorted into what counts and what does not."""
+        """Write what Label Studio holds, sorted into what counts and what does not."""
         conflicts = tables.read(schemas.CONFLICTS, alignment.name)
         judged = annotators.judged(alignment.name)
         rows = routing.answered(judged.answers, conflicts=conflicts)

@@ -19,7 +19,7 @@ from m2v_resources.store.versions import open_store
 
 
 def files(source: Source) -> dg.AssetsDefinition:
-    """The source's files, which nobody here makes; observing them records their sha256 as their data version."""
+    """Yield the source's files, which nobody here makes; observing them records their sha256 as their data version."""
     specs = [
         dg.AssetSpec(
             file_key(source, file),
@@ -61,7 +61,7 @@ def forgotten(dataset: MemeDataset) -> dg.AssetsDefinition:
 
 
 def forgotten_versions(plan: StudyPlan, *, home: Path) -> dict[dg.AssetKey, str]:
-    """The version of what was taken out of each of the study's meme datasets, where anything was."""
+    """Return the version of what was taken out of each of the study's meme datasets, where anything was."""
     store = open_store(home)
     found = [key(schemas.FORGOTTEN, variant(each.name)) for each in plan.memes]
     latest = {asset: store.latest(*asset.path) for asset in found}
@@ -97,7 +97,7 @@ def videos(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition:
         deps=[file_key(source, file) for file in dataset.files],
     )
     def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:
-        """The target's videos in their splits."""
+        """Write the target's videos in their splits."""
         rows = readers.videos(dataset, files=sources.find(source))
         findings = integrity.video_findings(rows, variant=variant(dataset.name))
         return tables.write(rows, schemas.VIDEOS, variant(dataset.name), findings=findings)

@@ -34,7 +34,7 @@ DEFAULT_STUDY = "published"
 
 @dg.definitions
 def definitions() -> dg.Definitions:
-    """What Dagster's UI and daemon load: the study named by ``M2V_STUDY``."""
+    """Return what Dagster's UI and daemon load: the study named by ``M2V_STUDY``."""
     return build(open_study(os.environ.get("M2V_STUDY") or DEFAULT_STUDY))
 
 
@@ -44,7 +44,7 @@ def build(
     made: Sequence[dg.AssetsDefinition] | None = None,
     loggers: dict[str, dg.LoggerDefinition] | None = None,
 ) -> dg.Definitions:
-    """The study's assets with their resources; whatever runs them runs them in one process, one after the other.
+    """Return the study's assets with their resources; whatever runs them runs them in one process, one after the other.
 
     Args:
         made: The study's assets, where the caller has them: making them takes a millisecond each.
@@ -94,7 +94,7 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
 
 
 def _data(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
-    """Sources, items and what models see of them."""
+    """Yield sources, items and what models see of them."""
     for source in plan.sources:
         yield datasets.files(source)
     for dataset in plan.memes:

@@ -25,18 +25,18 @@ def key(table: Table | str, variant: str) -> dg.AssetKey:
 
 
 def file_key(source: Source, file: str) -> dg.AssetKey:
-    """The key of a source's file, for example ``files/published_hatemm_csv``."""
+    """Return the key of a source's file, for example ``files/published_hatemm_csv``."""
     return key("files", re.sub(r"[^A-Za-z0-9]+", "_", f"{source.name}_{file}"))
 
 
 def fingerprint(*parts: Any) -> str:
-    """A short hash of plain data and catalog entries."""
+    """Return a short hash of plain data and catalog entries."""
     text = json.dumps(parts, sort_keys=True, default=_plain)
     return text_sha256(text)[:16]
 
 
 def code_version(version: str, *settings: Any) -> str:
-    """What decides an asset's content besides its parents: our code, bumped on purpose, and settings, hashed."""
+    """Return what decides an asset's content besides its parents: our code, bumped on purpose, and settings, hashed."""
     return f"{version}-{fingerprint(*settings)}" if settings else version
 
 
@@ -52,7 +52,7 @@ def table_asset(
     tags: Mapping[str, str] | None = None,
     pool: str | None = None,
 ) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
-    """The decorator ``@dg.asset`` for one version of a table."""
+    """Return the decorator ``@dg.asset`` for one version of a table."""
     about = spec(table, variant, stage=stage, code=code, deps=deps, kinds=kinds, tags=tags)
     return dg.asset(
         key=about.key,
@@ -94,7 +94,7 @@ def spec(
 def observed(
     name: str, specs: Sequence[dg.AssetSpec]
 ) -> Callable[[Callable[..., Iterator[dg.ObserveResult]]], dg.AssetsDefinition]:
-    """The decorator of what nobody here makes: observing it records its version."""
+    """Return the decorator of what nobody here makes: observing it records its version."""
     with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):  # the only way to observe many at once
         return dg.multi_observable_source_asset(name=name, specs=specs)
 

@@ -27,7 +27,7 @@ Dataset: TypeAlias = MemeDataset | VideoDataset
 
 
 def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefinition:
-    """The examples, and what a policy kept out of them."""
+    """Yield the examples, and what a policy kept out of them."""
     target = variant(training_set.target.name)
     memes = key(schemas.MEMES, variant(training_set.memes.name)) if training_set.memes else None
     votes = key(schemas.VOTED_LABELS, training_set.alignment.name) if training_set.alignment else None
@@ -77,7 +77,7 @@ def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefin
 
 
 def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
-    """The run's detector, trained by its family's program; where nothing is trained, what it needs to score."""
+    """Return the run's detector, trained by its family's program; where nothing is trained, what it needs to score."""
     target = variant(run.target.name)
 
     @_run_asset(
@@ -95,7 +95,7 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         ],
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
-        """A detector, and what was selected on the validation split."""
+        """Write a detector, and what was selected on the validation split."""
         examples = tables.read(schemas.TRAINING_EXAMPLES, run.training_set.name) if run.is_trained else None
         held_out = validation(run, study, videos=tables.read(schemas.VIDEOS, target))
         items = {

@@ -27,7 +27,7 @@ def metrics(run: Run) -> dg.AssetsDefinition:
         ],
     )
     def asset(tables: Tables) -> dg.MaterializeResult:
-        """The run's scores at the threshold that was selected on the validation split."""
+        """Write the run's scores at the threshold that was selected on the validation split."""
         rows = scores.metrics(
             run,
             test_predictions=tables.read(schemas.TEST_PREDICTIONS, run.name),
@@ -90,7 +90,7 @@ def comparisons(plan: StudyPlan) -> dg.AssetsDefinition:
 
 
 def _run_asset(table: schemas.Table, run: Run, *, deps: list[dg.AssetKey], pool: str | None = None):
-    """The decorator for a table of one run."""
+    """Return the decorator for a table of one run."""
     return table_asset(
         table,
         run.name,

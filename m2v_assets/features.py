@@ -21,7 +21,7 @@ CHECK = "modalities_complete"
 
 
 def features(extractor: Extractor, dataset: MemeDataset | VideoDataset, plan: StudyPlan) -> dg.AssetsDefinition:
-    """What the extractor sees of the dataset's items, or what was recorded of them."""
+    """Return what the extractor sees of the dataset's items, or what was recorded of them."""
     if isinstance(extractor, Recorded):
         return _recorded(extractor, dataset, plan)
     of_videos = isinstance(dataset, VideoDataset)
@@ -47,7 +47,7 @@ def features(extractor: Extractor, dataset: MemeDataset | VideoDataset, plan: St
     def asset(
         context: dg.AssetExecutionContext, tables: Tables, sources: Sources, programs: Programs
     ) -> dg.MaterializeResult:
-        """A vector for each part of each item."""
+        """Write a vector for each part of each item."""
         read = tables.read(items, variant(dataset.name))
         seen = tables.read(media, variant(dataset.name)) if looks else pl.DataFrame()
         parts = rows.of_modalities(modalities, items=read, media=seen, label=label)
@@ -93,7 +93,7 @@ def _recorded(extractor: Recorded, dataset: MemeDataset | VideoDataset, plan: St
         deps=[key(items, variant(dataset.name)), file_key(source, about.recorded)],
     )
     def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:
-        """A recorded vector for each item, or a null."""
+        """Write a recorded vector for each item, or a null."""
         read = tables.read(items, variant(dataset.name)).select("split", item_id=item_id)
         found = recorded.read(about, Path(sources.find(source)[about.recorded]), items=read)
         return tables.write(found, schemas.FEATURES, name, findings=[rows.finding(found, variant=name)])

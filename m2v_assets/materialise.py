@@ -71,7 +71,7 @@ def observe(plan: StudyPlan, *, home: Path, instance: dg.DagsterInstance) -> dic
 
 
 def answers(plan: StudyPlan, *, home: Path) -> dict[dg.AssetKey, str]:
-    """The version of what was pulled from Label Studio, for each alignment of a study with live answers."""
+    """Return the version of what was pulled from Label Studio, for each alignment of a study with live answers."""
     if plan.study.answers != "live":
         return {}
     found = Annotators(home=str(home))
@@ -81,7 +81,7 @@ def answers(plan: StudyPlan, *, home: Path) -> dict[dg.AssetKey, str]:
 def pending(
     plan: StudyPlan, *, instance: dg.DagsterInstance, selection: str | None = None
 ) -> dict[dg.AssetKey, staleness.Stale]:
-    """What is stale among the selection and its ancestors, in topological order."""
+    """Return what is stale among the selection and its ancestors, in topological order."""
     made = list(assets(plan))
     graph = staleness.Graph(made)
     wanted = graph.ancestors(select(graph, made, selection))
@@ -90,7 +90,7 @@ def pending(
 
 
 def select(graph: staleness.Graph, made: Sequence[dg.AssetsDefinition], selection: str | None) -> set[dg.AssetKey]:
-    """The assets that a selection names: ``table/variant``, a table, or Dagster's selection syntax.
+    """Return the assets that a selection names: ``table/variant``, a table, or Dagster's selection syntax.
 
     Raises:
         UnknownName: It names nothing.
@@ -171,7 +171,7 @@ def _record(result: dg.ExecuteInProcessResult, wave: list[dg.AssetKey], outcome:
 
 
 def message(error: Any, *, run_id: str) -> str:
-    """The message of the error that an asset raised, under Dagster's wrapping; of ours, not of what caused it."""
+    """Return the message of the error that an asset raised, without Dagster's wrapping; of ours, not of its cause."""
     while error and error.cause and not _is_ours(error):
         error = error.cause
     if error is None:
@@ -222,5 +222,5 @@ def _heard(meta: Mapping[str, Any], record: logging.LogRecord) -> dict[str, Any]
 
 
 def _asset(step_key: str | None) -> str:
-    """The asset that a step makes; Dagster names the step of ``table/variant`` ``table__variant``."""
+    """Return the asset that a step makes; Dagster names the step of ``table/variant`` ``table__variant``."""
     return (step_key or "run").replace("__", "/", 1)

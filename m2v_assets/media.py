@@ -29,7 +29,7 @@ VIDEOS_TABLE = "4"
 
 
 def files(dataset: MemeDataset | VideoDataset, source: Source) -> dg.AssetsDefinition:
-    """The dataset's pictures or videos, which nobody here makes; their version is names, sizes and times of change."""
+    """Return the dataset's pictures or videos, which nobody here makes; a version is names, sizes and times."""
     about = dg.AssetSpec(
         media_key(dataset),
         group_name="files",
@@ -53,7 +53,7 @@ def media_key(dataset: MemeDataset | VideoDataset) -> dg.AssetKey:
 
 
 def media_version(folder: storage.Place) -> str:
-    """What changes when a file below the media's place does: names, sizes and times of change, of nothing hidden.
+    """Return what changes when a file below the media's place does: names, sizes, times of change, of nothing hidden.
 
     Of objects their tags stand for the times.
     """
@@ -164,7 +164,7 @@ def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinitio
 
 
 def media_versions(plan: StudyPlan, *, home: Path) -> dict[dg.AssetKey, str]:
-    """The version of each dataset's media, where a model of the study looks at them and they are there."""
+    """Return the version of each dataset's media, where a model of the study looks at them and they are there."""
     if not plan.shows_pictures:
         return {}
     found = {}

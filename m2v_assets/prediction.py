@@ -18,7 +18,7 @@ from m2v_resources.store.tables import Tables
 
 
 def predictions(alignment: Alignment, plan: StudyPlan) -> dg.AssetsDefinition:
-    """What was recorded elsewhere, or what a model says that the study asks."""
+    """Return what was recorded elsewhere, or what a model says that the study asks."""
     if plan.asking:
         return asked_predictions(alignment, plan.asking)
     return recorded_predictions(alignment, plan.source(alignment.memes))

@@ -31,7 +31,7 @@ ALIGNED = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS, schemas
 
 
 def releases(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
-    """What the study says it publishes; nothing where it says nothing, for a release reaches the outside world."""
+    """Yield what the study says it publishes; nothing where it says nothing, for a release reaches the outside."""
     settings = plan.study.publish
     if settings:
         for name in settings.datasets:
@@ -97,7 +97,7 @@ def repository(name: str, *, namespace: str) -> str:
 def dataset_release(
     alignments: Sequence[Alignment], plan: StudyPlan, store: TableStore, *, repo: str
 ) -> DatasetRelease:
-    """The release of the alignments' latest tables.
+    """Return the release of the alignments' latest tables.
 
     Raises:
         LicenceError: A column may not leave.
@@ -130,7 +130,7 @@ def dataset_release(
 
 
 def adapter_release(run: Run, plan: StudyPlan, store: TableStore, *, repo: str, home: Path) -> AdapterRelease:
-    """The release of the run's latest checkpoint.
+    """Return the release of the run's latest checkpoint.
 
     Raises:
         M2VError: The run has no adapter, its checkpoint is damaged, or its scores are another checkpoint's.
@@ -164,13 +164,13 @@ def adapter_release(run: Run, plan: StudyPlan, store: TableStore, *, repo: str, 
 
 
 def licence_trained_on(run: Run, plan: StudyPlan) -> Licence:
-    """The memes' licence where the run trained on memes, else the target's source's."""
+    """Return the memes' licence where the run trained on memes, else the target's source's."""
     memes = run.training_set.memes
     return (memes.licence if memes else None) or plan.source(memes or run.target).licence
 
 
 def rows_before(store: TableStore, table: Table, name: str) -> pl.DataFrame:
-    """The releases that are on record."""
+    """Return the releases that are on record."""
     return store.read(table.name, name) if store.latest(table.name, name) else table.empty()
 
 

@@ -127,7 +127,7 @@ def _flow(alignment: Alignment, tables: Tables) -> LabelFlow:
 
 
 def _examples(alignment: Alignment, tables: Tables) -> list[reporting.Example]:
-    """The first memes by id whose label changed."""
+    """Return the first memes by id whose label changed."""
     predictions, _, _, votes = (tables.read(table, alignment.name) for table in ALIGNED)
     memes = tables.read(schemas.MEMES, variant(alignment.memes.name)).select("meme_id", "text")
     changed = (

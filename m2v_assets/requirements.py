@@ -20,7 +20,7 @@ CPU_GIB = 4.0
 
 
 def missing(plan: StudyPlan, *, home: Path) -> dict[str, list[str]]:
-    """The assets that wait for something, by what is missing and how to get it."""
+    """Return the assets that wait for something, by what is missing and how to get it."""
     found: dict[str, list[str]] = {}
     for asset, problem in _missing(plan, home=home):
         found.setdefault(problem, []).append(asset)

@@ -24,7 +24,7 @@ MAX_DEATHS = 3
 
 
 def sensors(plan: StudyPlan, graph: staleness.Graph) -> list[dg.SensorDefinition]:
-    """The study's sensors."""
+    """Return the study's sensors."""
     polled = [poll_rounds(plan)] if plan.study.answers == "live" else []
     return [observe_files(plan), *polled, materialise_stale(plan, graph)]
 
@@ -131,7 +131,7 @@ def _request(
 
 
 def under_way(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """Runs that work, wait in the queue, or died and are about to be retried."""
+    """Return runs that work, wait in the queue, or died and are about to be retried."""
     statuses = [
         dg.DagsterRunStatus.QUEUED,
         dg.DagsterRunStatus.NOT_STARTED,

@@ -67,7 +67,7 @@ class Graph:
         self.order = [asset for asset in TopologicalSorter(self.parents).static_order() if asset in self.specs]
 
     def ancestors(self, targets: set[dg.AssetKey]) -> set[dg.AssetKey]:
-        """The targets and everything above them that can be made."""
+        """Return the targets and everything above them that can be made."""
         found: set[dg.AssetKey] = set()
         pending = list(targets)
         while pending:
@@ -78,7 +78,7 @@ class Graph:
         return found
 
     def descendants(self, sources: Iterable[dg.AssetKey]) -> set[dg.AssetKey]:
-        """The sources and everything below them."""
+        """Return the sources and everything below them."""
         found = set(sources)
         for asset in self.order:
             if self.parents[asset] & found:
@@ -122,7 +122,7 @@ def stale(graph: Graph, record: Record) -> dict[dg.AssetKey, Stale]:
 
 
 def fingerprint(graph: Graph, record: Record, wave: Iterable[dg.AssetKey]) -> str:
-    """What a wave would do: the same as long as nothing was made and nothing that it rests on changed."""
+    """Return what a wave would do: the same as long as nothing was made and nothing that it rests on changed."""
     parts = [
         [
             asset.to_user_string(),
@@ -136,7 +136,7 @@ def fingerprint(graph: Graph, record: Record, wave: Iterable[dg.AssetKey]) -> st
 
 
 def wave(graph: Graph, pending: Mapping[dg.AssetKey, Stale]) -> list[dg.AssetKey]:
-    """What can be made now: stale with no stale parent, or certain to be made whatever its parents turn out to be.
+    """Return what can be made now: stale without a stale parent, or certain to be made whatever its parents become.
 
     An asset that is missing or whose code changed rides along with its pending parents; one whose parent's data changed
     waits for the next look, because its other parents may turn out equal.

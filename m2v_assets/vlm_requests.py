@@ -69,7 +69,7 @@ def ask(
 
 
 def demonstrated(tables: Tables, given: str | None, target: str, *, model: Vlm, pictures: bool = True) -> pl.DataFrame:
-    """The demonstrations of a variant, in prompt order; none of none.
+    """Return the demonstrations of a variant, in prompt order; none of none.
 
     Raises:
         InvalidRows: One of them is in the test split.

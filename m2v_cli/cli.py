@@ -103,7 +103,7 @@ def run(
 
 @app.command(epilog="Examples: m2v status · m2v status --study sample --json")
 def status(study: Study = "published", select: Select = None, as_json: Json = False) -> None:
-    """What is stale, and why."""
+    """Show what is stale, and why."""
     from m2v_assets import materialise, requirements
     from m2v_cli import console
 

@@ -126,7 +126,7 @@ class Watch:
 
 
 def show(outcome: "Outcome") -> None:
-    """The outcome for people; errors go to standard error."""
+    """Show the outcome to people; errors go to standard error."""
     made = len(outcome.materialised)
     if not made and not outcome.errors:
         out.print(f"Everything is up to date; looked at in {outcome.seconds:.1f} s.")
@@ -149,18 +149,18 @@ def show_report(home: Path, plan: "StudyPlan") -> None:
 
 
 def warn(text: str) -> None:
-    """A message that people should see, on standard error."""
+    """Print a message that people should see, on standard error."""
     err.print(f"[yellow]note[/]: {escape(text)}", highlight=False, soft_wrap=True)
 
 
 def fail(text: str) -> None:
-    """The one message of a command that failed, on standard error."""
+    """Print the one message of a command that failed, on standard error."""
     err.print(f"[red]error[/]: {escape(text)}", highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
 def bytes_hashed() -> Iterator[Callable[[int, int], None]]:
-    """A bar of bytes on standard error while the block runs, in a terminal; give what tells it how far."""
+    """Yield a bar of bytes on standard error while the block runs, in a terminal; give what tells it how far."""
     columns = (TextColumn("hashing"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("", total=None)
@@ -168,7 +168,7 @@ def bytes_hashed() -> Iterator[Callable[[int, int], None]]:
 
 
 def changes(title: str, rows: Sequence[Mapping[str, Any]], *, key: list[str], n_shown: int = 50) -> None:
-    """Changed rows, each column that differs as ``before → after``."""
+    """Show changed rows, each column that differs as ``before → after``."""
     shown = []
     for row in rows[:n_shown]:
         columns = [name.removesuffix("_before") for name in row if name.endswith("_before")]
@@ -182,7 +182,7 @@ def changes(title: str, rows: Sequence[Mapping[str, Any]], *, key: list[str], n_
 
 
 def table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
-    """A table on standard output."""
+    """Print a table on standard output."""
     shown = Table(title=title, title_justify="left")
     for column in columns:
         numeric = rows and all(isinstance(row[columns.index(column)], int | float) for row in rows)

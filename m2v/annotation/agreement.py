@@ -64,7 +64,7 @@ def fleiss_kappa(answers: pl.DataFrame) -> float | None:
 
 
 def pairwise_kappa(answers: pl.DataFrame) -> float | None:
-    """The mean of Cohen's κ over all pairs of annotators who share memes."""
+    """Return the mean of Cohen's κ over all pairs of annotators who share memes."""
     shared = _shared(answers)
     by_annotator = {
         name: rows for (name,), rows in shared.sort("annotator").partition_by("annotator", as_dict=True).items()
@@ -147,7 +147,7 @@ def _inside(share: np.ndarray) -> np.ndarray:
 
 
 def _hit_rate() -> pl.Expr:
-    """The mean hit rate on positive and negative memes, of columns ``label`` and ``positive`` (its probability)."""
+    """Return the mean hit rate on positive and negative memes; columns ``label``, ``positive`` (its probability)."""
     rates = []
     for chance, is_hit in ((pl.col("positive"), pl.col("label")), (1 - pl.col("positive"), ~pl.col("label"))):
         # Whoever met less than half a meme of a label, in expectation, is not judged by it.
@@ -277,7 +277,7 @@ def _shared(answers: pl.DataFrame) -> pl.DataFrame:
 
 
 def label_flow(predictions: pl.DataFrame, answers: pl.DataFrame, voted: pl.DataFrame, *, variant: str) -> LabelFlow:
-    """Counts and shares over one alignment; of an annotator's answers about a meme, the last one counts.
+    """Return counts and shares over one alignment; of an annotator's answers about a meme, the last one counts.
 
     Args:
         predictions, answers, voted: Rows of ``predictions``, ``human_labels`` and ``voted_labels``.

@@ -70,7 +70,7 @@ def per_annotator(
 
 
 def findings(report: pl.DataFrame, plan: RoundPlan, *, variant: str) -> list[Finding]:
-    """An alarm for each annotator below the gold bar, always with the original label, or faster than one can read.
+    """Return an alarm for each annotator below the gold bar, always with the original, or faster than one can read.
 
     Args:
         report: As ``per_annotator`` gives it.
@@ -100,7 +100,7 @@ def _finding(check: str, found: pl.DataFrame, report: pl.DataFrame, variant: str
 
 
 def metadata(state: Mapping[str, float], report: pl.DataFrame) -> dict[str, Any]:
-    """The rounds' state and each annotator's counts, for the asset's page."""
+    """Return the rounds' state and each annotator's counts, for the asset's page."""
     lines = ["| annotator | answers | skips | on gold | with the rest |", "|---|---|---|---|---|"]
     lines += [
         f"| {row['annotator']} | {row['n_answers']} | {row['n_skips']} | {_share(row['gold_accuracy'])} | "

@@ -72,7 +72,7 @@ def parsed(result: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def merged(before: pl.DataFrame, pulled: pl.DataFrame) -> pl.DataFrame:
-    """What was pulled over what was there: the newest state of each annotation, sorted by its key.
+    """Return what was pulled over what was there: the newest state of each annotation, sorted by its key.
 
     An annotation that vanished from the server stays. Where a state is not new, what was known about it stays too.
 

@@ -92,7 +92,7 @@ def config_sha256(config: str) -> str:
 
 
 def config_for(template: str, *, has_media: bool, mode: Literal["blind", "assisted"]) -> str:
-    """A round's config: the template without its picture where there is none, with the model's label if assisted."""
+    """Return a round's config: the template, its picture where there is one, the model's label if assisted."""
     import xml.etree.ElementTree as ET  # nosec B405
 
     root = ET.fromstring(template)  # noqa: S314 (our own file) # nosec B314
@@ -149,7 +149,7 @@ def to_ask(
 
 
 def keyed(items: pl.DataFrame, *, uid: str) -> pl.DataFrame:
-    """The items with a key of their own in the round ``uid``, in the order of the keys, which is no order."""
+    """Return the items with a key of their own in the round ``uid``, in the order of the keys, which is no order."""
     keys = [text_sha256(f"{uid}:{question}") for question in items["question_sha256"]]
     return items.with_columns(item_key=pl.Series(keys, dtype=pl.String)).select(list(ITEM_COLUMNS)).sort("item_key")
 

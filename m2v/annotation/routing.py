@@ -41,7 +41,7 @@ def conflicts(predictions: pl.DataFrame, *, audit_share: float, seed: int) -> pl
 
 
 def answered(answers: pl.DataFrame, *, conflicts: pl.DataFrame) -> pl.DataFrame:
-    """The answers about memes that were asked about, sorted by their key.
+    """Return the answers about memes that were asked about, sorted by their key.
 
     Args:
         answers: Rows of ``human_labels``.

@@ -81,7 +81,7 @@ def majority(predictions: pl.DataFrame, answers: pl.DataFrame, *, min_answers: i
 
 
 def _rulings(answers: pl.DataFrame) -> pl.DataFrame:
-    """An adjudicator's last word on each meme: columns ``meme_id`` and ``ruling``."""
+    """Return an adjudicator's last word on each meme: columns ``meme_id`` and ``ruling``."""
     last = answers.sort("round").unique("meme_id", keep="last", maintain_order=True)
     return last.select("meme_id", ruling="label")
 
@@ -120,7 +120,7 @@ def voting_findings(
     variant: str,
     published: pl.DataFrame | None,
 ) -> list[Finding]:
-    """What is to be said about an alignment's votes.
+    """Return what is to be said about an alignment's votes.
 
     Args:
         voted, predictions, answers: Rows of ``voted_labels``, ``predictions`` and ``human_labels``.

@@ -75,7 +75,7 @@ def load(beside: Path | None = None) -> Catalog:
 
 
 def open_study(name_or_path: str) -> StudyPlan:
-    """A study of ours by name, or anybody's by the path of its YAML, with every name in it resolved.
+    """Return a study of ours by name, or anybody's by the path of its YAML, with every name in it resolved.
 
     Raises:
         UnknownName: For a study, dataset, model or source that does not exist, with the nearest that do.
@@ -94,7 +94,7 @@ def open_study(name_or_path: str) -> StudyPlan:
 
 
 def resolve(study: Study, catalog: Catalog) -> StudyPlan:
-    """The study with its names turned into entries and its plans into runs."""
+    """Return the study with its names turned into entries and its plans into runs."""
     memes = tuple(_known(catalog.memes, "meme dataset", name) for name in study.memes)
     targets = tuple(_known(catalog.videos, "video dataset", name) for name in study.targets)
     for dataset in memes:

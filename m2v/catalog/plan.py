@@ -76,7 +76,7 @@ class Asking:
     prompt: Prompt
 
     def demonstrations(self, target: VideoDataset) -> str | None:
-        """The variant of ``demonstrations`` that it is given, if any."""
+        """Return the variant of ``demonstrations`` that it is given, if any."""
         if self.plan.demonstrations in {"train", "validation"}:
             drawn = f"{self.plan.demonstrations}{self.plan.n_demonstrations}"
             return variant(target.name, drawn, f"s{self.plan.seed}")
@@ -134,7 +134,7 @@ class StudyPlan:
         return tuple(dict.fromkeys([*needed, *frames]))
 
     def alignment(self, name: str) -> Alignment:
-        """The alignment of that name.
+        """Return the alignment of that name.
 
         Raises:
             UnknownName: With the nearest of the study's.
@@ -142,7 +142,7 @@ class StudyPlan:
         return _named(name, self.alignments, f"alignment of study {self.study.name!r}")
 
     def run(self, name: str) -> Run:
-        """The run of that name.
+        """Return the run of that name.
 
         Raises:
             UnknownName: With the nearest of the study's.
@@ -150,7 +150,7 @@ class StudyPlan:
         return _named(name, self.runs, f"run of study {self.study.name!r}")
 
     def source(self, dataset: MemeDataset | VideoDataset) -> Source:
-        """The dataset's source."""
+        """Return the dataset's source."""
         return next(source for source in self.sources if source.name == dataset.source)
 
 

@@ -114,13 +114,13 @@ def hateful_memes(folder: Folder) -> list[Found]:
 
 
 def mami(folder: Folder) -> list[Found]:
-    """The table that trains; the challenge's test has its labels elsewhere."""
+    """Return the table that trains; the challenge's test has its labels elsewhere."""
     names = folder.tables(layouts.MAMI_COLUMNS, dialect=TABS, called="training.csv")
     return [Found("mami", False, (_only(names, "training.csv, tab-separated, with file_name and misogynous"),))]
 
 
 def hatemm(folder: Folder) -> list[Found]:
-    """The annotations, and beside them transcripts, where somebody made some."""
+    """Return the annotations, and beside them transcripts, where somebody made some."""
     names = folder.tables(layouts.HATEMM_COLUMNS, called="HateMM_annotation.csv")
     name = _only(names, "HateMM_annotation.csv with video_file_name, label, hate_snippet and target")
     beside = [str(PurePosixPath(name).with_name(f"transcripts.{ending}")) for ending in ("csv", "json")]
@@ -128,7 +128,7 @@ def hatemm(folder: Folder) -> list[Found]:
 
 
 def multihateclip(folder: Folder) -> list[Found]:
-    """The tables of the splits, and the texts beside or above them."""
+    """Return the tables of the splits, and the texts beside or above them."""
     tables = folder.named("train.tsv", "valid.tsv", "test.tsv")
     if not tables:
         raise M2VError("no train.tsv, valid.tsv or test.tsv.")

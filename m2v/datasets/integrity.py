@@ -12,7 +12,7 @@ IS_EMPTY = pl.col("text").str.strip_chars() == ""
 
 
 def video_findings(videos: pl.DataFrame, *, variant: str) -> list[Finding]:
-    """Checks of a target's videos.
+    """Return the checks of a target's videos.
 
     Args:
         videos: Rows of ``videos``.
@@ -52,7 +52,7 @@ def video_findings(videos: pl.DataFrame, *, variant: str) -> list[Finding]:
 
 
 def meme_findings(memes: pl.DataFrame, *, variant: str) -> list[Finding]:
-    """Checks of a dataset's memes.
+    """Return the checks of a dataset's memes.
 
     Args:
         memes: Rows of ``memes``.
@@ -270,7 +270,7 @@ def training_findings(
 
 
 def leaks(videos: pl.DataFrame, *, dataset: str) -> pl.DataFrame:
-    """What has to go so that no video and no text stands in two splits: the copy in the earlier split.
+    """Return what has to go so that no video and no text stands in two splits: the copy in the earlier split.
 
     The order is train, validation, test: the test split never loses anything.
 

@@ -42,7 +42,7 @@ class Item:
 
 
 def published_memes(dataset: Dataset, paths: list[Path]) -> list[Item]:
-    """The re-annotated tables of the M2V paper; predictions and answers in them are read elsewhere."""
+    """Return the re-annotated tables of the M2V paper; predictions and answers in them are read elsewhere."""
     return [
         Item(
             item_id=row.filled("id"),
@@ -58,7 +58,7 @@ def published_memes(dataset: Dataset, paths: list[Path]) -> list[Item]:
 
 
 def published_videos(dataset: Dataset, paths: list[Path]) -> list[Item]:
-    """The video tables of the M2V paper."""
+    """Return the video tables of the M2V paper."""
     return [
         Item(
             item_id=row.filled("id"),
@@ -165,7 +165,7 @@ def multihateclip(dataset: Dataset, paths: list[Path]) -> list[Item]:
 
 
 def drawn_splits(items: Iterable[Item], *, shares: SplitShares) -> list[Item]:
-    """The items with splits drawn by seed, with each label's share in every split.
+    """Return the items with splits drawn by seed, with each label's share in every split.
 
     An item's place is decided by the sha256 of seed and id, so that the order of the file does not matter.
     """

@@ -16,7 +16,7 @@ from m2v.files.digests import text_sha256
 
 
 def memes(dataset: MemeDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
-    """The dataset's memes, sorted by ``meme_id``.
+    """Return the dataset's memes, sorted by ``meme_id``.
 
     Args:
         files: The source's files by name.
@@ -31,14 +31,14 @@ def memes(dataset: MemeDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
 
 
 def videos(dataset: VideoDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
-    """The target's videos, sorted by ``video_id`` and split; a video may stand in two splits, never twice in one."""
+    """Return the target's videos by ``video_id`` and split; a video may be in two splits, never twice in one."""
     items = _items(layouts.VIDEOS, dataset, files)
     check_unique(((item.item_id, item.split), item.row) for item in items)
     return _frame(schemas.VIDEOS, items, item_id="video_id", media=("video", "audio"))
 
 
 def demonstrations(dataset: VideoDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
-    """The target's few-shot examples in the file's order, none where it has no file; labels are the target's words."""
+    """Return the target's few-shot examples in the file's order, none without a file; labels are the target's words."""
     if dataset.demonstrations is None:
         return schemas.DEMONSTRATIONS.empty()
     columns = ["id", "label", "description", "text"]
@@ -122,7 +122,7 @@ def gold_labels(alignment: Alignment, *, files: Mapping[str, Path]) -> pl.DataFr
 
 
 def recorded_votes(alignment: Alignment, *, files: Mapping[str, Path]) -> pl.DataFrame:
-    """Final labels that were published, columns ``meme_id`` and ``label``, sorted; none where none were."""
+    """Return final labels that were published, columns ``meme_id`` and ``label``, sorted; none where none were."""
     return _labels(alignment, alignment.recorded.votes, files)
 
 

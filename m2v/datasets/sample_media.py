@@ -58,7 +58,7 @@ def _picture(text: str, path: Path) -> None:
 
 
 def _drawn(text: str, size: tuple[int, int], *, shift: int = 0):
-    """A vegetable on a bed, with the text above it; the text decides shape and colours."""
+    """Draw a vegetable on a bed, with the text above it; the text decides shape and colours."""
     from PIL import Image, ImageDraw
 
     draw = Random(text_sha256(text))  # noqa: S311
@@ -100,7 +100,7 @@ def _film(text: str, path: Path) -> None:
 
 
 def _sound(text: str, path: Path) -> None:
-    """A tone per word with the rhythm of speech: syllables of a hum with overtones, and pauses."""
+    """Write a tone per word with the rhythm of speech: syllables of a hum with overtones, and pauses."""
     import av
 
     draw = Random(text_sha256(text))  # noqa: S311

@@ -32,7 +32,7 @@ MEDIA_GENERATORS: Mapping[str, Callable[..., Path]] = {"sample": _draw}
 
 
 def find(source: Source, *, home: Path) -> dict[str, Path]:
-    """The path of every file of the source, by name, each with the sha256 that the catalog pins.
+    """Return the path of every file of the source, by name, each with the sha256 that the catalog pins.
 
     Looked for in the folder that ``source.environment`` names (and then nowhere else), in ``source.folders``, in what
     was generated or downloaded before, then generated or downloaded into ``<home>/sources``.
@@ -73,7 +73,7 @@ def find(source: Source, *, home: Path) -> dict[str, Path]:
 
 
 def media(dataset: Dataset, source: Source, *, home: Path) -> storage.Place:
-    """The folder that the dataset's pictures or videos lie below, or its address (``s3://bucket/prefix``).
+    """Return the folder that the dataset's pictures or videos lie below, or its address (``s3://bucket/prefix``).
 
     ``M2V_MEDIA`` comes first, then what the dataset's YAML names; a generated source has its media made.
 
@@ -109,12 +109,12 @@ def media(dataset: Dataset, source: Source, *, home: Path) -> storage.Place:
 
 
 def digests(files: Mapping[str, Path]) -> dict[str, str]:
-    """The sha256 of each file by name, in the order of the names."""
+    """Return the sha256 of each file by name, in the order of the names."""
     return {name: sha256(files[name]) for name in sorted(files)}
 
 
 def sha256(path: Path) -> str:
-    """The sha256 of a file's content.
+    """Return the sha256 of a file's content.
 
     Raises:
         BadInput: It cannot be read.
@@ -141,7 +141,7 @@ def _checked(source: Source, folder: Path) -> dict[str, Path]:
 
 
 def _pin(source: Source) -> str:
-    """Changes with what is pinned, so that files of another pin are never taken for these."""
+    """Return a name that changes with what is pinned: files of another pin are never taken for these."""
     return hashlib.sha256(
         source.model_dump_json(include={"download", "generator", "seed", "files"}).encode()
     ).hexdigest()[:12]
@@ -149,7 +149,7 @@ def _pin(source: Source) -> str:
 
 @contextlib.contextmanager
 def _filled(folder: Path) -> Iterator[Path]:
-    """A scratch folder that becomes ``folder`` whole, or not at all; whoever is first wins."""
+    """Yield a scratch folder that becomes ``folder`` whole, or not at all; whoever is first wins."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:

@@ -31,11 +31,11 @@ class Row:
         return self.cells[column]
 
     def bad(self, column: str, problem: str) -> BadInput:
-        """The error for a cell of this row."""
+        """Return the error for a cell of this row."""
         return BadInput(self.path, problem, row=self.number, column=column)
 
     def choice(self, column: str, choices: Mapping[str, T]) -> T:
-        """The cell's meaning among named choices."""
+        """Return the cell's meaning among named choices."""
         cell = self.cells[column]
         if cell not in choices:
             known = ", ".join(map(repr, choices))
@@ -43,14 +43,14 @@ class Row:
         return choices[cell]
 
     def filled(self, column: str) -> str:
-        """The cell, which must not be empty."""
+        """Return the cell, which must not be empty."""
         if not self.cells[column].strip():
             raise self.bad(column, "is empty; every row needs one.")
         return self.cells[column]
 
 
 def lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file, each with its end of line; a byte order mark at the start is left out.
+    """Yield the lines of a UTF-8 file, each with its end of line; a byte order mark at the start is left out.
 
     Raises:
         BadInput: The file cannot be read, or names the line that is not UTF-8 or too long.

@@ -17,7 +17,7 @@ def build(
     votes: pl.DataFrame | None,
     leaks: pl.DataFrame,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The strategy's examples, and the items that were kept out with the reason.
+    """Return the strategy's examples, and the items that were kept out with the reason.
 
     Memes come from their train split, with the original labels (``om_ft``) or the voted ones (``rm_ft``,
     ``vid_rm_ft``; undecided ones are rejected). Videos come from the target's train split, in paper mode from its
@@ -58,7 +58,7 @@ def build(
 
 
 def validation(videos: pl.DataFrame, *, leaks: pl.DataFrame) -> pl.DataFrame:
-    """The target's validation split less the leaks, sorted by ``video_id``.
+    """Return the target's validation split less the leaks, sorted by ``video_id``.
 
     Args:
         videos: Rows of ``videos``.

@@ -24,7 +24,7 @@ def auroc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
 
 
 def threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The threshold with the best macro-F1 among the midpoints of neighbouring probabilities; ties: nearest to 0.5.
+    """Return the threshold with the best macro-F1 among midpoints of neighbouring probabilities; ties: nearest to 0.5.
 
     An item is called positive when its probability is at or above the threshold. 0.5 where only one class is there.
 

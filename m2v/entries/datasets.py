@@ -130,7 +130,7 @@ class LabelDefinition(Item):
     negative_definition: str
 
     def word(self, label: bool) -> str:
-        """What stands for the label in a prompt."""
+        """Return what stands for the label in a prompt."""
         return self.positive if label else self.negative
 
 

@@ -7,7 +7,7 @@ from m2v.entries.study import Strategy
 
 
 def variant(*names: str) -> str:
-    """The variant that stands in asset keys and folders; Dagster allows neither hyphens nor dots there."""
+    """Return the variant that stands in asset keys and folders; Dagster allows neither hyphens nor dots there."""
     return "_".join(names).replace("-", "_").replace(".", "_")
 
 

@@ -27,7 +27,7 @@ PANELS_BESIDE, LEGEND_COLUMNS, MEMES_LETTERS = 2, 3, 24
 
 
 def paper_results() -> pl.DataFrame:
-    """The paper's published scores, one row per row of its tables 3 and 4; columns as in ``paper_results.csv``."""
+    """Return the paper's published scores, a row per row of its tables 3 and 4; columns as in ``paper_results.csv``."""
     return pl.read_csv(Path(__file__).with_name("paper_results.csv"))
 
 
@@ -156,7 +156,7 @@ def _styles(shown: pl.DataFrame) -> dict[tuple[bool, str], dict[str, Any]]:
 
 
 def _frame(axes: "Axes", rows: list[Row], target: str, score: str) -> None:
-    """The target's name, a light grid, and a band behind every second strategy."""
+    """Draw the target's name, a light grid, and a band behind every second strategy."""
     axes.set_title(target, loc="left", fontsize=11, fontweight="bold", pad=8)
     axes.spines[:].set_visible(False)
     axes.grid(axis="x", color=GRID, linewidth=0.7)

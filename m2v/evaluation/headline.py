@@ -50,7 +50,7 @@ def label_effects(results: pl.DataFrame, *, comparisons: pl.DataFrame) -> pl.Dat
 
 
 def headline(effects: pl.DataFrame) -> list[str]:
-    """What re-annotation did to macro-F1, and whether that can be told from chance; one sentence each.
+    """Return what re-annotation did to macro-F1, and whether that can be told from chance; one sentence each.
 
     Args:
         effects: As ``label_effects`` returns them.

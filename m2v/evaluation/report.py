@@ -78,7 +78,7 @@ class Report:
 
 
 def render(report: Report) -> str:
-    """The report as one HTML page that loads nothing from anywhere."""
+    """Return the report as one HTML page that loads nothing from anywhere."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -109,7 +109,7 @@ def render(report: Report) -> str:
 
 
 def _plot(results: pl.DataFrame, paper: pl.DataFrame) -> Markup | None:
-    """The forest plot as an element of the page, whose letters are escaped already; None without a run."""
+    """Return the forest plot as an element of the page, whose letters are escaped already; None without a run."""
     if results.is_empty():
         return None
     svg = forest.forest_plot(results, paper=paper).decode()

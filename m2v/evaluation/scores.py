@@ -47,7 +47,7 @@ def scores(labels: np.ndarray, probabilities: np.ndarray, *, threshold: float) -
 def metrics(
     run: Run, *, test_predictions: pl.DataFrame, n_listed: int, threshold: float, seed: int = 0
 ) -> pl.DataFrame:
-    """The run's scores with their intervals.
+    """Return the run's scores with their intervals.
 
     Args:
         run: What was trained, on what.
@@ -77,7 +77,7 @@ def metrics(
 
 
 def majority(target: VideoDataset, *, videos: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
-    """What calling every test video by the training split's more frequent label scores; negative on a tie.
+    """Return what calling every test video by the training split's more frequent label scores; negative on a tie.
 
     Args:
         target: Whose videos they are.

@@ -25,7 +25,7 @@ NOT_ESTIMABLE = "not estimable"
 
 
 def decimal(value: float | None, *, places: int = 3) -> str:
-    """A share or coefficient without its leading zero, as in ``.741`` and ``−.05``; None is "not estimable"."""
+    """Return a share or coefficient without its leading zero, as in ``.741`` and ``−.05``; None is "not estimable"."""
     if value is None or math.isnan(value):
         return NOT_ESTIMABLE
     digits = f"{abs(value):.{places}f}"
@@ -34,7 +34,7 @@ def decimal(value: float | None, *, places: int = 3) -> str:
 
 
 def difference(value: float) -> str:
-    """A decimal with its sign, as in ``+.051``."""
+    """Return a decimal with its sign, as in ``+.051``."""
     text = decimal(value)
     return text if text.startswith("−") or float(text) == 0 else f"+{text}"
 
@@ -53,10 +53,10 @@ def p_value(value: float) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share 0-1 as in ``27.6 %``."""
+    """Return a share 0-1 as in ``27.6 %``."""
     return NOT_ESTIMABLE if share is None or math.isnan(share) else f"{100 * share:.1f} %"
 
 
 def figure(value: float | int | None) -> str:
-    """A whole number as it is, anything else as a decimal."""
+    """Return a whole number as it is, anything else as a decimal."""
     return f"{value:,}" if isinstance(value, int) else decimal(value)

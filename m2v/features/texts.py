@@ -125,7 +125,7 @@ class Replica:
 
 
 def _pooled(states: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
-    """The mean of the tokens' states, (batch, tokens, dimensions), at unit length: (batch, dimensions)."""
+    """Return the mean of the tokens' states, (batch, tokens, dimensions), at unit length: (batch, dimensions)."""
     weight = mask.unsqueeze(-1).to(states.dtype)
     mean = (states * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
     return mean / mean.norm(dim=1, keepdim=True).clamp(min=1e-12)

@@ -38,7 +38,7 @@ Facts = tuple[int, str]
 
 
 def bucket(address: str) -> "Bucket":
-    """The objects below ``s3://bucket/prefix``, looked at once in a process, so that what is wrong shows at once.
+    """Return the objects below ``s3://bucket/prefix``, looked at once in a process: what is wrong shows at once.
 
     Raises:
         StorageError: No such bucket, no rights, no answer, or obstore is not installed.
@@ -62,7 +62,7 @@ class Bucket:
         self._store = self._opened(*LATER)
 
     def get(self, name: str) -> bytes | None:
-        """An object's content; None where there is none."""
+        """Return an object's content; None where there is none."""
         with _translated(self.where(name), "read"):
             try:
                 return bytes(self._library().get(self._store, _key(name)).bytes())
@@ -71,7 +71,7 @@ class Bucket:
                 return None
 
     def facts(self, name: str) -> Facts | None:
-        """What an object is like; None where there is none."""
+        """Return what an object is like; None where there is none."""
         with _translated(self.where(name), "read"):
             try:
                 found = self._library().head(self._store, _key(name))
@@ -136,7 +136,7 @@ class Bucket:
         self.is_proved = True
 
     def where(self, name: str) -> str:
-        """An object's address."""
+        """Return an object's address."""
         return f"{self.address}/{name}".rstrip("/")
 
     def _created(self, name: str, content: bytes) -> bool:
@@ -172,7 +172,7 @@ class Bucket:
 
 
 def inside(root: str, name: str) -> str | None:
-    """The address of what data names below a root; None where the name would lead out of it."""
+    """Return the address of what data names below a root; None where the name would lead out of it."""
     clean = posixpath.normpath(name)
     is_out = name.startswith("/") or clean == ".." or clean.startswith("../") or "\0" in name
     return None if is_out or clean == "." else f"{root.rstrip('/')}/{clean}"
@@ -205,14 +205,14 @@ def _tag(found: Any) -> str:
 
 
 def _refuse_absent_bucket(error: Exception) -> None:
-    """Nothing, where only an object is missing; a bucket may also be deleted while we work."""
+    """Raise unless only an object is missing: a bucket may also be deleted while we work."""
     if "NoSuchBucket" in str(error):
         raise error
 
 
 @contextmanager
 def _translated(address: str, verb: str) -> Iterator[None]:
-    """Turns what the library raises into one sentence; its own text, which quotes answers, is shown to nobody."""
+    """Turn what the library raises into one sentence; its own text, which quotes answers, is shown to nobody."""
     try:
         yield
     except StorageError:
@@ -225,7 +225,7 @@ def _translated(address: str, verb: str) -> Iterator[None]:
 
 
 def _why(said: str, address: str) -> str:
-    """What went wrong and what to do, without what the server wrote but for its code."""
+    """Return what went wrong and what to do, without what the server wrote but for its code."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL") or "AWS"
     name = address.removeprefix(SCHEME).partition("/")[0]
     status, code = (re.search(each, said) for each in (r"status code: (\d{3})", r"<Code>(\w+)</Code>"))

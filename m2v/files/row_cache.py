@@ -31,7 +31,7 @@ class Keep(Protocol):
 
 
 def folder(root: Path, name: str, identity: Mapping[str, Any]) -> Path:
-    """The folder of one version of a model: whatever changes what it finds changes the folder's name."""
+    """Return the folder of one version of a model: whatever changes what it finds changes the folder's name."""
     digest = data_sha256(identity)
     return root / f"{name}-{digest[:12]}"
 
@@ -49,7 +49,7 @@ def read(folder: Path, schema: Schema) -> pl.DataFrame:
 
 
 def known(folder: Path, schema: Schema) -> set[str]:
-    """The keys of every known row, those that a killed program left among them."""
+    """Return the keys of every known row, those that a killed program left among them."""
     absorb(folder, schema)
     return set(read(folder, schema)[next(iter(schema))])
 
@@ -64,14 +64,14 @@ def append(folder: Path, rows: pl.DataFrame, schema: Schema) -> None:
 
 @contextmanager
 def journal(folder: Path, schema: Schema) -> Iterator[Keep]:
-    """A function that keeps rows one by one, as they come; however that ends, they are in a shard then."""
+    """Yield a function that keeps rows one by one, as they come; however that ends, they are in a shard then."""
     with part(folder, schema, name=uuid.uuid4().hex) as (_, keep):
         yield keep
 
 
 @contextmanager
 def part(folder: Path, schema: Schema, *, name: str) -> Iterator[tuple[set[str], Keep]]:
-    """A journal of one part of a plan, by name: whoever gets the part after a host died goes on where that one ended.
+    """Yield a journal of one part of a plan, by name: whoever gets the part after a host died goes on from there.
 
     Yields:
         The keys that the journal has already, and a function that keeps another row.
@@ -111,7 +111,7 @@ def _absorb(path: Path, schema: Schema) -> None:
 
 
 def _locked(path: Path) -> TextIO:
-    """A journal, locked as long as we live: whoever finds one free takes over what a killed program left."""
+    """Return a journal, locked as long as we live: whoever finds one free takes over what a killed program left."""
     while True:
         file = path.open("a+", encoding="utf-8")
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -122,7 +122,7 @@ def _locked(path: Path) -> TextIO:
 
 
 def _lines(file: TextIO) -> list[dict[str, Any]]:
-    """A journal's rows, and the place to go on; a line that a kill cut off has no end, and goes."""
+    """Return a journal's rows, and the place to go on; a line that a kill cut off has no end, and goes."""
     file.seek(0)
     text = file.read()
     whole = text[: text.rfind("\n") + 1]

@@ -12,7 +12,7 @@ from typing import IO
 
 @contextlib.contextmanager
 def scratch(folder: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    """An empty file that nobody else touches; gone afterwards, and swept by the next writer if we are killed.
+    """Yield an empty file that nobody else touches; gone afterwards, and swept by the next writer if we are killed.
 
     We hold a lock on it as long as we live, which tells a sweeper, without clocks or process ids, whose it is not.
     """
@@ -54,7 +54,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def scratch_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder that nobody else touches, below another; gone afterwards, and swept as scratch files are."""
+    """Yield an empty folder that nobody else touches, below another; gone afterwards, swept as scratch files are."""
     folder.mkdir(parents=True, exist_ok=True)
     sweep_folders(folder)
     with scratch(folder) as (path, _):

@@ -43,17 +43,17 @@ def is_remote(where: Place) -> bool:
 
 
 def given(said: str) -> Place:
-    """A place out of a spec."""
+    """Return a place out of a spec."""
     return said if is_remote(said) else Path(said)
 
 
 def absolute(where: Place) -> str:
-    """A place as it is known to everybody on the host."""
+    """Return a place as it is known to everybody on the host."""
     return str(where.resolve()) if isinstance(where, Path) else where
 
 
 def join(folder: Place, name: str) -> Place:
-    """A place in a folder."""
+    """Return a place in a folder."""
     return folder / name if isinstance(folder, Path) else f"{folder.rstrip('/')}/{name}"
 
 
@@ -64,7 +64,7 @@ def cache() -> Path:
 
 
 def local(where: Place, *, changes: bool = False) -> Path:
-    """A local file with the content, downloaded once.
+    """Return a local file with the content, downloaded once.
 
     Args:
         changes: It may have been written anew since we downloaded it, so ask.
@@ -97,7 +97,7 @@ def fetch(places: Iterable[Place]) -> None:
 
 
 def read(where: Place) -> bytes | None:
-    """A small file's content as it is now; None where there is none."""
+    """Return a small file's content as it is now; None where there is none."""
     if isinstance(where, Path):
         return where.read_bytes() if where.is_file() else None
     holder, name = _object(where)
@@ -159,7 +159,7 @@ def sha256(where: Place) -> str | None:
 
 @contextmanager
 def filled(folder: Place) -> Iterator[Path]:
-    """A local folder to write into; what is in it at the end lies in the place, the files each whole."""
+    """Yield a local folder to write into; what is in it at the end lies in the place, the files each whole."""
     if isinstance(folder, Path):
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
@@ -212,7 +212,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 
 def _object(address: str) -> tuple[Bucket, str]:
-    """An object as a name in its bucket's root, or below ``M2V_STORAGE`` or ``M2V_MEDIA``, where rights may end."""
+    """Return an object by its name in its bucket, or below ``M2V_STORAGE`` or ``M2V_MEDIA``, where rights may end."""
     for root in (os.environ.get("M2V_STORAGE"), os.environ.get("M2V_MEDIA")):
         if root and is_remote(root) and address.startswith(f"{root.rstrip('/')}/"):
             return bucket(root), address.removeprefix(f"{root.rstrip('/')}/")
@@ -221,7 +221,7 @@ def _object(address: str) -> tuple[Bucket, str]:
 
 
 def _kept(address: str) -> Path:
-    """The folder of an object's copies, of which there is one but for moments."""
+    """Return the folder of an object's copies, of which there is one but for moments."""
     digest = text_sha256(address)
     return cache() / "objects" / digest[:2] / digest
 
@@ -234,5 +234,5 @@ def _copies(folder: Path) -> list[Path]:
 
 
 def _copy_name(address: str, tag: str) -> str:
-    """Changes with the object; ends as it does, because readers of media look at that."""
+    """Return a name that changes with the object, and ends as it does, because readers of media look at that."""
     return text_sha256(tag)[:32] + Path(address.rpartition("/")[2]).suffix

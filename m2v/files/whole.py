@@ -13,7 +13,7 @@ from m2v.errors import StoreError
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A scratch path beside ``path`` that takes its place, flushed to disk, when the block ends without an error.
+    """Yield a scratch path beside ``path`` that takes its place, flushed to disk, when the block ends without an error.
 
     Raises:
         StoreError: The folder or the disk refuses; what stood at ``path`` still does.

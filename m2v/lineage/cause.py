@@ -21,7 +21,7 @@ class Cause:
 
 
 def causes(graph: Graph, before: str, after: str) -> list[Cause]:
-    """The first causes upstream of two versions of a table, sorted by version; "none" alone where rows are equal."""
+    """Return the first causes upstream of two versions of a table, by version; "none" alone where rows are equal."""
     first, second = graph.node(before), graph.node(after)
     if first.rows_hash == second.rows_hash:
         return [Cause("none", first.name, second.name, "the rows are equal")]

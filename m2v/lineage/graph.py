@@ -60,7 +60,7 @@ class Graph:
                 self.latest[node.place] = node
 
     def node(self, name: str) -> Node:
-        """The version of that name; without a number, the latest.
+        """Return the version of that name; without a number, the latest.
 
         Raises:
             UnknownName: With the nearest names.
@@ -71,7 +71,7 @@ class Graph:
         return found
 
     def upstream(self, name: str) -> list[Node]:
-        """The version and all that it rests on, exactly the versions that were read; sorted by name."""
+        """Return the version and all that it rests on, exactly the versions that were read; sorted by name."""
         seen: dict[str, Node] = {}
         todo = [self.node(name).name]
         while todo:
@@ -86,7 +86,7 @@ class Graph:
         return sorted({parent for node in nodes for parent in node.parent_names if parent not in self.nodes})
 
     def downstream(self, place: str) -> list[Node]:
-        """The latest version of every table that rests on the table, sorted by name.
+        """Return the latest version of every table that rests on the table, sorted by name.
 
         By table, not by version: a table whose rows came out equal keeps the version that names older parents.
         """

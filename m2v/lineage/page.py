@@ -11,7 +11,7 @@ BOX_WIDTH_PX, BOX_HEIGHT_PX, GAP_PX = 300, 34, 40
 
 
 def page(story: Mapping[str, Any], nodes: list[Node]) -> str:
-    """The page. Everything is escaped; hidden columns, where the story has them, stay folded until clicked."""
+    """Return the page. Everything is escaped; hidden columns, where the story has them, stay folded until clicked."""
     from jinja2 import Environment, StrictUndefined
 
     template = files("m2v.lineage").joinpath("audit.html").read_text(encoding="utf-8")

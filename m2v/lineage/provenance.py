@@ -17,7 +17,7 @@ class BrokenProvenance(M2VError):
 
 
 def document(nodes: list[Node]) -> str:
-    """The versions as entities, each made by an activity that used its parents and source files.
+    """Return the versions as entities, each made by an activity that used its parents and source files.
 
     Raises:
         BrokenProvenance: A parent is not among the nodes, or is younger than what was made of it.

@@ -27,7 +27,7 @@ class NoSound(BadInput):
 
 
 def pieces(path: Path, *, piece_s: float = PIECE_S) -> Iterator[np.ndarray]:
-    """The sound as pieces of (samples,), float32 between -1 and 1, 16 kHz mono; the last one is shorter.
+    """Yield the sound as pieces of (samples,), float32 between -1 and 1, 16 kHz mono; the last one is shorter.
 
     Raises:
         NoSound: There is none, or the file cannot be opened.
@@ -131,7 +131,7 @@ def statistics(path: Path) -> dict[str, np.ndarray | float]:
 
 
 def _dct() -> np.ndarray:
-    """The first rows of the orthonormal DCT-II, (cepstrum, mels)."""
+    """Return the first rows of the orthonormal DCT-II, (cepstrum, mels)."""
     rows, columns = np.arange(N_CEPSTRUM)[:, None], np.arange(N_MELS)[None, :]
     matrix = np.sqrt(2 / N_MELS) * np.cos(np.pi * rows * (columns + 0.5) / N_MELS)
     matrix[0] /= np.sqrt(2)

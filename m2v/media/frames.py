@@ -105,7 +105,7 @@ def sample(path: Path, n: int, *, rule: Rule = "shots", side: int = 560, varianc
 
 
 def probe(path: Path) -> Info:
-    """What the file holds.
+    """Return what the file holds.
 
     Raises:
         NoFrames: It has no video that can be decoded.
@@ -123,7 +123,7 @@ def _nearest(known: Sequence[float], times: Sequence[float]) -> list[float]:
 
 
 def _in_shots(video: "Video", n: int) -> list[float]:
-    """Times that share the shots out: each shot has its share of frames by length, none of them at its cuts.
+    """Return times that share the shots out: each shot has its share of frames by length, none of them at its cuts.
 
     Shots are told apart by thumbnails of keyframes, which cost little: encoders place one at each cut.
     """
@@ -207,7 +207,7 @@ class Video:
         return self.stream.time_base or Fraction(1, av.time_base)
 
     def at(self, times: Sequence[float], side: int) -> Iterator[Frame]:
-        """The frame that is on screen at each time (in order), scaled."""
+        """Yield the frame that is on screen at each time (in order), scaled."""
         keyframes = self.info.keyframes_s
         self.stream.codec_context.skip_frame = "DEFAULT"
         shown: Any = None
@@ -237,7 +237,7 @@ class Video:
             yield made[1]
 
     def _from(self, time: float) -> tuple[Iterator[Any], Any]:
-        """A decoder at or before a time, and its first frame.
+        """Return a decoder at or before a time, and its first frame.
 
         Without an index a seek may land behind what was wanted; then it begins earlier, at last at the beginning.
         """
@@ -256,7 +256,7 @@ class Video:
         return decoded, next(decoded, None)
 
     def keyframes(self, times: Sequence[float], side: int) -> Iterator[Frame]:
-        """The keyframe at or before each time (in order), scaled; nothing else is decoded."""
+        """Yield the keyframe at or before each time (in order), scaled; nothing else is decoded."""
         self.stream.codec_context.skip_frame = "NONKEY"
         self.wanted_s = math.inf
         made: Frame | None = None
@@ -269,7 +269,7 @@ class Video:
                 yield made
 
     def first_varied(self, variance: float, side: int) -> Frame:
-        """The first frame whose grey levels have more than this variance, else the last."""
+        """Return the first frame whose grey levels have more than this variance, else the last."""
         last = None
         self.wanted_s = -math.inf
         for last in self._decoded():
@@ -338,7 +338,7 @@ class Video:
         return Image.fromarray(array).rotate(frame.rotation, expand=True) if frame.rotation else Image.fromarray(array)
 
     def _duration_s(self) -> float:
-        """What the header says, where the packets agree: it may count times of decoding, or what was cut off."""
+        """Return what the header says, where the packets agree: it may count times of decoding, or what was cut off."""
         stated = (
             self.stream.duration * self.base
             if self.stream.duration

@@ -58,7 +58,7 @@ class NoPicture(Exception):
 
 
 def below(root: storage.Place, name: str) -> Path:
-    """The file that a table names, below the place of media; a local copy of one in object storage.
+    """Return the file that a table names, below the place of media; a local copy of one in object storage.
 
     Raises:
         NoPicture: The name leads out of the place, also by a link, or no file can have it, or there is no such file.
@@ -102,7 +102,7 @@ def _is_no_key(name: str) -> bool:
 
 
 def read(path: Path) -> Picture:
-    """A picture, turned as its EXIF says, in RGB on white, its longer side at most 1,120.
+    """Return a picture, turned as its EXIF says, in RGB on white, its longer side at most 1,120.
 
     Of a moving one, the first frame. Of a JPEG that ends too early, what is there, on grey, as browsers show it.
 
@@ -135,7 +135,7 @@ def read(path: Path) -> Picture:
 
 
 def _decoded(file: Path | io.BytesIO) -> tuple[Image.Image, int, int]:
-    """The picture upright, in RGB on white, and its size."""
+    """Return the picture upright, in RGB on white, and its size."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(file, formats=_formats(file)) as opened:
@@ -163,7 +163,7 @@ def _formats(file: Path | io.BytesIO) -> tuple[str, ...]:
 
 
 def _mended(path: Path) -> bytes | None:
-    """The file as browsers read it, where Pillow refuses more than they do; None where nothing is known to mend.
+    """Return the file as browsers read it, where Pillow refuses more than they do; None where nothing is known to mend.
 
     A JPEG gets the end that it lacks. A PNG loses its texts, which Pillow refuses when they are long.
     """
@@ -184,7 +184,7 @@ def _mended(path: Path) -> bytes | None:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """The picture itself, or of a grey one with more than eight bits, the same grey in eight.
+    """Return the picture itself, or of a grey one with more than eight bits, the same grey in eight.
 
     Values up to 255 stay, values up to 65,535 are shares of that; floating point up to 1 is shares of 1; of any others
     the least is black and the greatest white.
@@ -203,7 +203,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """The picture in RGB, what is clear in it white.
+    """Return the picture in RGB, what is clear in it white.
 
     In strips: whole, a picture just below the limit would be in memory six times over.
     """

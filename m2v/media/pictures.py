@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def pictures(task: dict[str, Any], place: Path) -> dict[str, Any]:
-    """A chunk's pictures, written as PNG into the task's folder; their hashes, or what is wrong with them."""
+    """Return a chunk's pictures, written as PNG into the task's folder; their hashes, or what is wrong with them."""
     found = []
     for meme_id, name, _ in task["pictures"]:
         try:

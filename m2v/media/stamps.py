@@ -10,7 +10,7 @@ Stamps = Callable[[str], list[int | str] | None]
 
 
 def stamps_below(media: storage.Place) -> Stamps:
-    """What changes when a file below the place does, without reading it, by name; None where there is no such file."""
+    """Return a look-up, by name, of what changes when a file below the place does; None where there is no such file."""
     if storage.is_remote(media):
         # One list of all: asking for each takes longer than reading them.
         known = storage.files(media)

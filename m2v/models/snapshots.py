@@ -24,7 +24,7 @@ def missing(entry: Pretrained) -> str | None:
 
 
 def how_to_get(entry: Pretrained, reason: str | None = None, *, is_refused: bool = False) -> str:
-    """That a model's weights are not here, why they could not be downloaded if that was tried, and what to do."""
+    """Return that a model's weights are not here, why they were not downloaded if that was tried, and what to do."""
     gated = (
         f" It is gated: agree to its licence on https://huggingface.co/{entry.hub}, then run `hf auth login`."
         if entry.gated or is_refused
@@ -47,7 +47,7 @@ class NotHere(Exception):
 
 
 def snapshot(hub: str, revision: str, *, patterns: Sequence[str], is_asked: bool = True) -> Path:
-    """The folder of a repository's files as they are cached or downloaded.
+    """Return the folder of a repository's files as they are cached or downloaded.
 
     Args:
         is_asked: Whether the Hub may be asked for what is not cached.

@@ -387,7 +387,7 @@ BUILDERS: Mapping[str, Callable[[int, int], tuple[Any, Any]]] = {
 def _tokenizer(
     *, bos: str | None, eos: str, pad: str, others: list[str], template: str | None, adds_bos: bool = True
 ) -> Any:
-    """A byte-level BPE tokenizer; one with ``adds_bos`` puts ``bos`` before every text."""
+    """Return a byte-level BPE tokenizer; one with ``adds_bos`` puts ``bos`` before every text."""
     import tokenizers
     from transformers import PreTrainedTokenizerFast
 

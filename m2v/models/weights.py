@@ -14,7 +14,7 @@ FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "special_toke
 
 
 def folder(encoder: Encoder) -> Path:
-    """The folder with the encoder's config, tokenizer and weights.
+    """Return the folder with the encoder's config, tokenizer and weights.
 
     The installed package that carries them comes first, because the sha256 is the same and no network is needed; then
     the Hugging Face Hub at the pinned revision, or what is cached of it.
@@ -55,7 +55,7 @@ def _on_hub(encoder: Encoder) -> Path:
 
 
 def whole(entry: Pretrained, *, home: Path) -> Path:
-    """The folder with a model's config, processor and weights: built, or of the Hub at the pinned revision.
+    """Return the folder with a model's config, processor and weights: built, or of the Hub at the pinned revision.
 
     Raises:
         MissingSource: It cannot be had; the message says how to get it.

@@ -70,7 +70,7 @@ def draw(videos: pl.DataFrame, *, split: str, n: int, seed: int, leaks: pl.DataF
 
 
 def refuse_tested(demonstrations: pl.DataFrame, videos: pl.DataFrame) -> None:
-    """Nothing, where no example is in the test split.
+    """Raise if an example is in the test split.
 
     Raises:
         InvalidRows: Names those that are: scores on them would be worth nothing.

@@ -43,7 +43,7 @@ class Loaded:
         return self.processor.tokenizer
 
     def tokens(self, text: str) -> list[int]:
-        """A text's token ids, with nothing added."""
+        """Return a text's token ids, with nothing added."""
         return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
     @property
@@ -58,7 +58,7 @@ class Loaded:
 
 
 def load(entry: Vlm, *, home: Path, adapter: Path | None = None, is_trained: bool = False) -> Loaded:
-    """The model, ready to be asked.
+    """Return the model, ready to be asked.
 
     Args:
         adapter: Folder of a checkpoint to load into it, which `m2v.prediction.predict` has found to be whole and its.
@@ -72,7 +72,7 @@ def load(entry: Vlm, *, home: Path, adapter: Path | None = None, is_trained: boo
 
 
 def reader(entry: Vlm, *, home: Path) -> Loaded:
-    """What reads conversations as the model does, without its weights.
+    """Return what reads conversations as the model does, without its weights.
 
     Raises:
         MissingSource: The model cannot be had; the message says how to get it.
@@ -85,7 +85,7 @@ def reader(entry: Vlm, *, home: Path) -> Loaded:
 
 
 def with_weights(read: Loaded, *, home: Path, adapter: Path | None = None, is_trained: bool = False) -> Loaded:
-    """The reader with its model, ready to be asked; arguments as of `load`."""
+    """Return the reader with its model, ready to be asked; arguments as of `load`."""
     entry, device, dtype = read.entry, read.device, read.dtype
     if device.type == "cpu":
         # Keys that several heads share are not copied for each, which took a fifth of the time.
@@ -135,7 +135,7 @@ def _mend_int8() -> None:
 
 
 def processor(path: Path) -> tuple[Any, tuple[str, ...]]:
-    """A model's processor, and its placeholders of images and videos."""
+    """Return a model's processor, and its placeholders of images and videos."""
     made = transformers.AutoProcessor.from_pretrained(path)
     made.tokenizer.padding_side = "right"
     tokens = [getattr(made, name, None) for name in ("image_token", "video_token")]
@@ -143,7 +143,7 @@ def processor(path: Path) -> tuple[Any, tuple[str, ...]]:
 
 
 def refuse_long(entry: Vlm, lengths: Sequence[int], ids: Sequence[str]) -> None:
-    """Nothing, where every conversation fits into the model.
+    """Raise unless every conversation fits into the model.
 
     Raises:
         M2VError: Names the first that does not; cutting it would take out an instruction, an image or the answer.

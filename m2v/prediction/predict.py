@@ -152,7 +152,7 @@ def ask(
 
 @contextmanager
 def _keeping(folder: Path, *, n_items: int, report: progress.Report) -> Iterator[servers.Keep]:
-    """Keeps each answer as it comes, and says how far it is."""
+    """Keep each answer as it comes, and say how far it is."""
     n_done, began = 0, time.monotonic()
     with row_cache.journal(folder, ANSWERS) as add:
 
@@ -172,7 +172,7 @@ def requested(
     demonstrations: Sequence[prompts.Demonstration],
     adapter: str | None,
 ) -> dict[str, str]:
-    """The hash of all that decides the answer about each item.
+    """Return the hash of all that decides the answer about each item.
 
     Args:
         adapter: The sha256 of its weights.
@@ -193,7 +193,7 @@ def requested(
 
 
 def shown(row: dict[str, Any]) -> prompts.Shown:
-    """An item or a demonstration out of the program's tables."""
+    """Return an item or a demonstration out of the program's tables."""
     return prompts.Shown(
         text=row["text"],
         pictures=tuple(row["pictures"]),

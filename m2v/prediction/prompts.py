@@ -69,7 +69,7 @@ def ask(
     demonstrations: Sequence[Demonstration] = (),
     cut: Cut = lambda text: text,
 ) -> Asked:
-    """The conversation about an item.
+    """Return the conversation about an item.
 
     A picture comes before its text, and the demonstrations before the item, so that all items share how their
     conversations begin.
@@ -96,7 +96,7 @@ def ask(
 
 
 def answer(word: str) -> dict[str, Any]:
-    """The message in which the model says the word."""
+    """Return the message in which the model says the word."""
     return {"role": "assistant", "content": [{"type": "text", "text": word}]}
 
 
@@ -109,7 +109,7 @@ def request_sha256(
     model: dict[str, Any],
     decoding: dict[str, Any],
 ) -> str:
-    """The hash of all that decides an answer: equal hashes are one request.
+    """Return the hash of all that decides an answer: equal hashes are one request.
 
     Args:
         model: Which weights.
@@ -127,7 +127,7 @@ def request_sha256(
 
 
 def identity(shown: Shown) -> list[Any]:
-    """What decides an answer of what is shown, without its content."""
+    """Return what decides an answer of what is shown, without its content."""
     return [text_sha256(shown.text), list(shown.pictures_sha256), shown.media, shown.description]
 
 

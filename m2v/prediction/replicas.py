@@ -149,7 +149,7 @@ def _unknown(batches: Iterable[scoring.Batch], known: set[str]) -> Iterator[scor
 
 
 def packed(batches: Sequence[scoring.Batch]) -> dict[str, Any]:
-    """A shard as plain data; what questions share stands there once."""
+    """Return a shard as plain data; what questions share stands there once."""
     beginnings: dict[tuple[str, tuple[prompts.Shown, ...]], int] = {}
 
     def plain(each: scoring.Question) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def packed(batches: Sequence[scoring.Batch]) -> dict[str, Any]:
 
 
 def unpacked(shard: Mapping[str, Any]) -> list[scoring.Batch]:
-    """A shard's batches."""
+    """Return a shard's batches."""
     beginnings = [(before, PICTURES.validate_python(shown)) for before, shown in shard["beginnings"]]
 
     def question(plain: dict[str, Any]) -> scoring.Question:

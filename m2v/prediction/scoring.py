@@ -115,7 +115,7 @@ class Cutter:
         self.n_cut = 0
 
     def __call__(self, text: str) -> str:
-        """The text, shortened where it is too long."""
+        """Return the text, shortened where it is too long."""
         text = self._special.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
         found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         spans = found["offset_mapping"]
@@ -211,11 +211,11 @@ class Scorer:
         return batches(asked, loaded=self.loaded, shares_prefix=shares, largest=self.largest)
 
     def probabilities(self, asked: Sequence[Question]) -> Iterator[tuple[str, float]]:
-        """The positive word's probability against the negative one's, by item, as batches are done."""
+        """Yield the positive word's probability against the negative one's, by item, as batches are done."""
         yield from self.scored(self.plan(asked))
 
     def scored(self, planned: Iterable[Batch]) -> Iterator[tuple[str, float]]:
-        """The same for batches that were planned, here or elsewhere."""
+        """Yield the same for batches that were planned, here or elsewhere."""
         for batch in planned:
             if batch.before != self._before:
                 # The one before is freed first.
@@ -226,18 +226,18 @@ class Scorer:
                 yield from part
 
     def outcomes(self, asked: Sequence[Question], *, label: LabelDefinition) -> Iterator[tuple[str, parsing.Outcome]]:
-        """What the model says when it writes, by item, as batches are done; greedy, so always the same."""
+        """Yield what the model says when it writes, by item, as batches are done; greedy, so always the same."""
         yield from self.written(self.plan(asked), label=label)
 
     def written(self, planned: Iterable[Batch], *, label: LabelDefinition) -> Iterator[tuple[str, parsing.Outcome]]:
-        """The same for batches that were planned, here or elsewhere."""
+        """Yield the same for batches that were planned, here or elsewhere."""
         for batch in planned:
             for part in self._fitting(batch.questions, self._generate):
                 for item, text in part:
                     yield item, parsing.parsed(text, label=label)
 
     def _fitting(self, batch: Sequence[Question], run: Callable[[Sequence[Question]], Any]) -> Iterator[Any]:
-        """A batch in as few parts as memory allows."""
+        """Yield a batch in as few parts as memory allows."""
         start = 0
         while start < len(batch):
             part = batch[start : start + self._ceiling]
@@ -262,7 +262,7 @@ class Scorer:
 
     @torch.no_grad()  # not inference_mode, whose tensors ZeRO-3 cannot train on afterwards
     def _prefix(self, question: Question) -> Any:
-        """The cache of what comes before the items' own pictures."""
+        """Return the cache of what comes before the items' own pictures."""
         self.counts.n_prefixes += 1
         inputs = self._inputs([question.before], [question.pictures_before], is_beginning=True)
         try:
@@ -328,7 +328,7 @@ class Scorer:
 def inputs(
     texts: Sequence[str], pictures: Sequence[Sequence[Shown]], *, loaded: Loaded, is_beginning: bool = True
 ) -> dict[str, Any]:
-    """What the processor makes of texts and their pictures: tensors on the CPU, in the model's dtype.
+    """Return what the processor makes of texts and their pictures: tensors on the CPU, in the model's dtype.
 
     Args:
         is_beginning: Whether the texts are where conversations begin, so that they need the first token.
@@ -351,7 +351,7 @@ def inputs(
 
 
 def media(pictures: Sequence[Sequence[Shown]], *, loaded: Loaded) -> dict[str, Any]:
-    """The pictures of a batch as processors take them."""
+    """Return the pictures of a batch as processors take them."""
     images = [[_opened(path) for shown in row if shown.media == "image" for path in shown.pictures] for row in pictures]
     videos = [[_opened(path) for path in shown.pictures] for row in pictures for shown in row if shown.media == "video"]
     given: dict[str, Any] = {}
@@ -370,7 +370,7 @@ def media(pictures: Sequence[Sequence[Shown]], *, loaded: Loaded) -> dict[str, A
 
 
 def _opened(path: str) -> Image.Image:
-    """The picture, with white beside it where it is longer than processors take."""
+    """Return the picture, with white beside it where it is longer than processors take."""
     with Image.open(storage.local(path)) as image:
         seen = image.convert("RGB")
     side = math.ceil(max(seen.size) / MAX_ASPECT)
@@ -413,7 +413,7 @@ def _length(question: Question) -> int:
 
 
 def ended(inputs: dict[str, Any], said: Words, *, pad: int) -> dict[str, Any]:
-    """Inputs whose rows end with the tokens that both answers begin with."""
+    """Return inputs whose rows end with the tokens that both answers begin with."""
     if not said.n_dropped and not said.forced:
         return inputs
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
@@ -440,7 +440,7 @@ def ended(inputs: dict[str, Any], said: Words, *, pad: int) -> dict[str, Any]:
 
 
 def _for_all(layer: Any, n: int) -> Any:
-    """A layer of a cache of one conversation as that of ``n``; nothing is copied until something is added to it."""
+    """Return a layer of a cache of one conversation as that of ``n``; nothing is copied until something is added."""
     mine = copy.copy(layer)
     if layer.is_initialized:
         mine.keys, mine.values = (each.expand(n, -1, -1, -1) for each in (layer.keys, layer.values))
@@ -448,7 +448,7 @@ def _for_all(layer: Any, n: int) -> Any:
 
 
 def _without_bos(inputs: dict[str, Any], *, bos_token_id: int) -> dict[str, Any]:
-    """Inputs without the token that Mllama's processor writes into every text that has none."""
+    """Return inputs without the token that Mllama's processor writes into every text that has none."""
     ids = inputs["input_ids"]
     place = int((ids[0] == bos_token_id).int().argmax())
     if not bool((ids[:, place] == bos_token_id).all()):

@@ -103,7 +103,7 @@ def may_have(url: str, key: str) -> bool:
 
 
 def _host(url: str) -> str:
-    """The host of an address, with the port where it names one."""
+    """Return the host of an address, with the port where it names one."""
     return urllib.parse.urlsplit(url).netloc.rpartition("@")[2].lower()
 
 
@@ -156,7 +156,7 @@ class NoProbabilities(Exception):
 
 
 def scored(probabilities: Mapping[str, float], *, label: LabelDefinition) -> Answer:
-    """The positive word's probability against the negative one's, from those of first tokens.
+    """Return the positive word's probability against the negative one's, from those of first tokens.
 
     A token counts for the word that begins with it, if the other does not.
     """
@@ -174,7 +174,7 @@ def scored(probabilities: Mapping[str, float], *, label: LabelDefinition) -> Ans
 
 
 def with_pictures(asked: prompts.Asked) -> list[dict[str, Any]]:
-    """The messages with each placeholder replaced by its pictures, as data URLs; a video is its frames."""
+    """Return the messages with each placeholder replaced by its pictures, as data URLs; a video is its frames."""
     pictures = iter(asked.pictures)
     messages = []
     for message in asked.messages:
@@ -195,7 +195,7 @@ def _data_url(path: Path) -> str:
 
 
 def explained(item: str, problem: BaseException, *, server: Server, n_left: int) -> str:
-    """What went wrong and what to do, without the key and without what the server wrote."""
+    """Return what went wrong and what to do, without the key and without what the server wrote."""
     import openai
 
     kept = f"{n_left} items are left, what was answered is kept; run again to go on."

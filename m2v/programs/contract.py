@@ -23,7 +23,7 @@ CODE = "M2V_CODE_SHA256"
 
 
 def arguments(description: str) -> tuple[dict[str, Any], Path]:
-    """The spec and the output folder, from ``--spec spec.json --out FOLDER``; the folder is made.
+    """Return the spec and the output folder, from ``--spec spec.json --out FOLDER``; the folder is made.
 
     Raises:
         ClusterError: We were started from a host that has other code.
@@ -51,7 +51,7 @@ def finish(out: Path, *, files: Sequence[str], packages: Sequence[str], **facts:
 
 
 def complete(out: Path) -> dict[str, Any] | None:
-    """The folder's manifest, where it is there and the files are those that it lists; else None."""
+    """Return the folder's manifest, where it is there and the files are those that it lists; else None."""
     try:
         manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
         whole = all(file_sha256(out / name) == expected for name, expected in manifest["files"].items())
@@ -61,7 +61,7 @@ def complete(out: Path) -> dict[str, Any] | None:
 
 
 def refuse_other_code() -> None:
-    """Nothing, where this host runs the code of the host that started us, or nobody said which that is.
+    """Raise unless this host runs the code of the host that started it, where that host said which.
 
     Raises:
         ClusterError: It does not: results would be a mixture of two versions.
@@ -76,7 +76,7 @@ def refuse_other_code() -> None:
 
 @functools.cache
 def code_digest() -> str:
-    """The sha256 of what a host would run: this package's files, and the versions of the engines that it has.
+    """Return the sha256 of what a host would run: this package's files, and the versions of the engines that it has.
 
     Two hosts that work together must agree on it.
     """
@@ -85,7 +85,7 @@ def code_digest() -> str:
 
 @functools.cache
 def code_versions() -> dict[str, str]:
-    """What the digest is made of: ``m2v`` (a sha256) and each engine's version, whichever build of it that is."""
+    """Return what the digest is made of: ``m2v`` (a sha256) and each engine's version, whichever build that is."""
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(each for each in package.rglob("*") if each.suffix in {".py", ".yaml"}):

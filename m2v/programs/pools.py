@@ -66,7 +66,7 @@ class Cluster:
             )
 
     def mapped(self, copy: str, given: Any, shards: Sequence[Any]) -> Iterator[dict[str, Any]]:
-        """What came of each shard, as it is done.
+        """Yield what came of each shard, as it is done.
 
         Args:
             copy: A ``Copy``'s class, as ``module:name``, for every host to import.
@@ -99,7 +99,7 @@ class Cluster:
 
 
 def host() -> str:
-    """This host's name."""
+    """Return this host's name."""
     return socket.gethostname()
 
 

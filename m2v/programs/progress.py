@@ -37,7 +37,7 @@ class Quiet(Send):
     """For all processes of a group but the first."""
 
     def __call__(self, message: dict) -> None:
-        """Nothing."""
+        """Send nothing."""
 
 
 class ToDagster(Send):
@@ -58,7 +58,7 @@ def quiet() -> Report:
 
 @contextlib.contextmanager
 def reporting() -> Iterator[Report]:
-    """A report for as long as the program works.
+    """Yield a report for as long as the program works.
 
     Of a group one process speaks: to Dagster the first one on the host where Dagster listens, which need not be the
     first one of the group; to the shell the latter.

@@ -72,7 +72,7 @@ def results(
 
 
 def key(task: Mapping[str, Any]) -> str:
-    """The name of a task's folder."""
+    """Return the name of a task's folder."""
     return data_sha256(task)[:32]
 
 

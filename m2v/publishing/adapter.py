@@ -76,7 +76,7 @@ class AdapterRelease:
         return digest({"format": FORMAT, **words})
 
     def config(self) -> bytes:
-        """The adapter's config with the base model and its pinned revision, which training leaves open."""
+        """Return the adapter's config with the base model and its pinned revision, which training leaves open."""
         config = json.loads((self.folder / CONFIG).read_text(encoding="utf-8"))
         config |= {"base_model_name_or_path": self.base_model, "revision": self.base_revision}
         return json.dumps(config, indent=2, sort_keys=True).encode()
@@ -97,7 +97,7 @@ def describe(
     gated: str | bool = "manual",
     contact: str | None = None,
 ) -> AdapterRelease:
-    """The release of a run.
+    """Return the release of a run.
 
     Args:
         folder: Of its checkpoint.

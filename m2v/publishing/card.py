@@ -43,7 +43,7 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 
 
 def dataset_card(release: DatasetRelease, *, version: int, content_sha256: str, existing: str | None) -> str:
-    """The README of a dataset release.
+    """Return the README of a dataset release.
 
     Args:
         existing: The card that is there; keys and sections in it that are not ours stay.
@@ -88,7 +88,7 @@ def dataset_card(release: DatasetRelease, *, version: int, content_sha256: str, 
 
 
 def adapter_card(release: AdapterRelease, *, version: int, content_sha256: str, existing: str | None) -> str:
-    """The README of an adapter release; the same rules hold."""
+    """Return the README of an adapter release; the same rules hold."""
     ours = {
         "license": "other",
         "license_name": hub_rules.slug(release.licence),
@@ -109,13 +109,13 @@ def adapter_card(release: AdapterRelease, *, version: int, content_sha256: str, 
 
 
 def data_files(config: str, rows: Any) -> dict[str, str]:
-    """The path of each split's parquet file; without splits everything is ``train``, as on the Hub."""
+    """Return the path of each split's parquet file; without splits everything is ``train``, as on the Hub."""
     splits = rows["split"].unique().sort().to_list() if "split" in rows.columns else ["train"]
     return {split: f"data/{config}/{split}.parquet" for split in splits}
 
 
 def split_card(card: str) -> tuple[dict[str, Any], str, dict[str, str]]:
-    """A card's keys, what stands before its first section, and its sections by heading, in order.
+    """Return a card's keys, what stands before its first section, and its sections by heading, in order.
 
     Raises:
         HubError: Its YAML cannot be read.

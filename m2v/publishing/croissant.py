@@ -80,7 +80,7 @@ def validate(folder: Path) -> None:
 
 
 def _annotation(release: DatasetRelease) -> dict[str, Any]:
-    """The RAI fields on annotation, bias and use."""
+    """Return the RAI fields on annotation, bias and use."""
     parts = release.parts
     return {
         "data_collection": "Memes of existing datasets, labelled anew; the memes themselves are not collected here.",

@@ -90,7 +90,7 @@ def _finish(
 
 
 def _validate_configs(folder: Path, release: DatasetRelease) -> None:
-    """What `load_dataset` would make of the card's configs; its own `validate` would call the Hub."""
+    """Check what `load_dataset` would make of the card's configs; its own `validate` would call the Hub."""
     from datasets.utils.metadata import MetadataConfigs
     from huggingface_hub import DatasetCard
 

@@ -104,7 +104,7 @@ class DatasetRelease:
         return [part.name for part in self.parts]
 
     def content_sha256(self, rows_hash: Callable[[pl.DataFrame], str]) -> str:
-        """The hash of rows and what is said of them; neither of parquet's bytes nor of the tables' version numbers.
+        """Return the hash of rows and of what is said of them; not of parquet's bytes, nor of tables' version numbers.
 
         Args:
             rows_hash: Hashes a frame's rows.
@@ -117,7 +117,7 @@ class DatasetRelease:
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """The sha256 of plain data in a fixed form."""
+    """Return the sha256 of plain data in a fixed form."""
     return data_sha256(content)
 
 
@@ -140,7 +140,7 @@ def labels(memes: pl.DataFrame, predictions: pl.DataFrame, votes: pl.DataFrame) 
 
 
 def allowed(rows: pl.DataFrame, *, licence: Licence, columns: Sequence[str] | None, dataset: str) -> pl.DataFrame:
-    """The columns that are asked for, all of which the licence lets out.
+    """Return the columns that are asked for, all of which the licence lets out.
 
     Args:
         columns: None: every one that the licence allows.
@@ -180,7 +180,7 @@ def describe(
     votes: pl.DataFrame,
     findings: Sequence[Finding],
 ) -> Part:
-    """What is said of an alignment.
+    """Return what is said of an alignment.
 
     Args:
         rows: What leaves.
@@ -222,7 +222,7 @@ def describe(
 
 
 def licence_of(alignment: Alignment, plan: StudyPlan) -> Licence:
-    """The memes' own licence entry, else their source's."""
+    """Return the memes' own licence entry, else their source's."""
     return alignment.memes.licence or plan.source(alignment.memes).licence
 
 

@@ -38,14 +38,14 @@ def meme(item: str, text: Text = False, output: Output = None, as_json: Json = F
 
 @app.command(epilog="Example: m2v audit checkpoint minilm_probe_rm_ft_fhm_hatemm_s0")
 def checkpoint(run: str, of: Item = None, text: Text = False, output: Output = None, as_json: Json = False) -> None:
-    """What a checkpoint was trained on, down to source files, and what rests on it."""
+    """Show what a checkpoint was trained on, down to source files, and what rests on it."""
     stories = _stories(text)
     _tell(stories, stories.checkpoint(run, item=of), output, as_json)
 
 
 @app.command(epilog="Example: m2v audit metric minilm_probe_rm_ft_fhm_hatemm_s0")
 def metric(run: str, of: Item = None, text: Text = False, output: Output = None, as_json: Json = False) -> None:
-    """What a run's scores rest on, down to source files."""
+    """Show what a run's scores rest on, down to source files."""
     stories = _stories(text)
     _tell(stories, stories.metric(run, item=of), output, as_json)
 
@@ -58,7 +58,7 @@ def release(
     output: Output = None,
     as_json: Json = False,
 ) -> None:
-    """What a release was made of, down to the rows and source files."""
+    """Show what a release was made of, down to the rows and source files."""
     stories = _stories(text)
     _tell(stories, stories.release(name, item=of), output, as_json)
 
@@ -67,7 +67,7 @@ def release(
 def impact(
     kind: Annotated[Literal["meme"], typer.Argument(help="What kind of thing.")], item: str, as_json: Json = False
 ) -> None:
-    """What would go stale if a meme's label changed."""
+    """Show what would go stale if a meme's label changed."""
     from m2v_cli import console
 
     found = _stories(False).impact(item)

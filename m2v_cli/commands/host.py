@@ -17,7 +17,7 @@ Patience = Annotated[float, typer.Option("--patience", help="How many seconds Po
 
 @app.command(epilog="docker-compose.yml starts it; settings and secrets come from there")
 def code(patience: Patience = 90.0) -> None:
-    """The study's graph, and the processes of its runs."""
+    """Serve the study's graph, and start the processes of its runs."""
     _start("code", patience)
 
 
@@ -29,7 +29,7 @@ def webserver(patience: Patience = 90.0) -> None:
 
 @app.command(epilog="docker-compose.yml starts it; settings and secrets come from there")
 def daemon(patience: Patience = 90.0) -> None:
-    """What takes runs off the queue, looks after them, and ticks the sensors."""
+    """Take runs off the queue, look after them, and tick the sensors."""
     _start("daemon", patience)
 
 

@@ -18,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def opened(study: str) -> tuple["StudyPlan", "dg.DagsterInstance", Path]:
-    """The study resolved, Dagster's instance, and the platform's home."""
+    """Return the study resolved, Dagster's instance, and the platform's home."""
     import dagster as dg
 
     from m2v.catalog import open_study

@@ -88,7 +88,7 @@ def close(name: str, study: Study = "published", as_json: Json = False) -> None:
 
 @app.command(epilog="Example: m2v rounds invite")
 def invite(as_json: Json = False) -> None:
-    """The link under which an annotator opens an account."""
+    """Print the link under which an annotator opens an account."""
     from m2v_cli import console
 
     link = _server().invitation()

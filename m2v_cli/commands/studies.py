@@ -11,7 +11,7 @@ app = typer.Typer(help="Studies: what there is, and a copy of one to work on.", 
 
 @app.command("list", epilog="Example: m2v study list")
 def list_studies(as_json: Json = False) -> None:
-    """The studies that come with M2V."""
+    """List the studies that come with M2V."""
     from m2v.catalog import load
     from m2v_cli import console
 

@@ -37,7 +37,7 @@ def show(
     text: Annotated[bool, typer.Option("--text", help="Show item texts too; they may be hateful.")] = False,
     as_json: Json = False,
 ) -> None:
-    """A version's first rows, without item texts unless asked for."""
+    """Show a version's first rows, without item texts unless asked for."""
     from m2v import schemas
     from m2v_cli import console
 

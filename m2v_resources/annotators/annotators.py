@@ -69,7 +69,7 @@ class Annotators(dg.ConfigurableResource):
         return Ledger(Path(self.home), alignment).all_judged()
 
     def version(self, alignment: str) -> str:
-        """A hash of what was pulled: answers, skips, quarantine and which rounds are done."""
+        """Return a hash of what was pulled: answers, skips, quarantine and which rounds are done."""
         return version(Ledger(Path(self.home), alignment))
 
 
@@ -86,7 +86,7 @@ def with_places(memes: pl.DataFrame, dataset: MemeDataset) -> pl.DataFrame:
 
 
 def version(ledger: Ledger) -> str:
-    """A hash of what was pulled and of which rounds have ended; the same as long as neither changes."""
+    """Return a hash of what was pulled and of which rounds have ended; the same as long as neither changes."""
     judged = ledger.all_judged()
     parts = [rows_hash(frame)[:16] for frame in (judged.answers, judged.skips, judged.quarantined)]
     # An open round is no news to those who read answers; an ended one is to those who open the next.

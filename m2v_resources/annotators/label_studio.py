@@ -86,7 +86,7 @@ class Server:
         self._sdk: LabelStudio | None = None
 
     def check(self) -> int:
-        """That Label Studio answers there and knows us; give the id of our account.
+        """Check that Label Studio answers there and knows us; return the id of our account.
 
         Raises:
             LabelStudioError: Nobody, or somebody else, answers; the token is wrong or expired.
@@ -100,7 +100,7 @@ class Server:
         return int(self._json("GET", "api/current-user/whoami")["id"])
 
     def pseudonym(self, user_id: int) -> str:
-        """What an account is called outside the server: the same for one server and home, and no name."""
+        """Return what an account is called outside the server: the same for one server and home, and no name."""
         message = f"{self.address.url}:{user_id}".encode()
         digest = hmac.new(self.address.salt.encode(), message, hashlib.sha256).hexdigest()
         return f"annotator-{digest[:10]}"
@@ -110,7 +110,7 @@ class Server:
         return sorted(int(user["id"]) for user in self._json("GET", "api/users/"))
 
     def invitation(self) -> str:
-        """The link under which an annotator opens an account, at the address that annotators see."""
+        """Return the link under which an annotator opens an account, at the address that annotators see."""
         shown = os.environ.get("M2V_LABEL_STUDIO_URL") or self.address.url
         return shown.rstrip("/") + str(self._json("GET", "api/invite")["invite_url"])
 
@@ -121,7 +121,7 @@ class Server:
         return sorted(found, key=lambda each: each.project_id)
 
     def project(self, project_id: int) -> Project | None:
-        """A project by id, None where it is gone."""
+        """Return a project by id, None where it is gone."""
         try:
             return _project(self._json("GET", f"api/projects/{project_id}/"))
         except Refused as error:
@@ -130,7 +130,7 @@ class Server:
             raise
 
     def create_project(self, *, title: str, uid: str, config: str, guideline: str, overlap: int) -> Project:
-        """A new project. Not repeated on any failure: look it up before trying again."""
+        """Return a new project. Not repeated on any failure: look it up before trying again."""
         row = self._json(
             "POST",
             "api/projects/",
@@ -220,7 +220,7 @@ class Server:
         return {int(row["id"]): datetime.fromisoformat(row["updated_at"]) for page in pages for row in page}
 
     def annotations(self, project: Project, task_ids: Sequence[int]) -> Iterator[pl.DataFrame]:
-        """The annotations of these tasks, a few hundred tasks at a time: rows of ``RAW_COLUMNS``."""
+        """Yield the annotations of these tasks, a few hundred tasks at a time: rows of ``RAW_COLUMNS``."""
         for start in range(0, len(task_ids), IDS_PER_QUERY):
             wanted = _filter("id", "in_list", task_ids[start : start + IDS_PER_QUERY], "Number")
             query = json.dumps(wanted, separators=(",", ":"))
@@ -319,7 +319,7 @@ class Server:
 
 
 def unreachable(url: str, error: Exception) -> Unreachable:
-    """The error for a server that does not answer, without anything that the request held."""
+    """Return the error for a server that does not answer, without anything that the request held."""
     return Unreachable(
         f"Label Studio at {url} did not answer ({type(error).__name__}). Start it with `make label-studio`, or set "
         "LABEL_STUDIO_URL to where it runs, then run the command again; nothing is asked or counted twice."
@@ -327,7 +327,7 @@ def unreachable(url: str, error: Exception) -> Unreachable:
 
 
 def before(moment: datetime | None, *, seconds: float) -> datetime | None:
-    """A while earlier."""
+    """Return a while earlier."""
     return moment - timedelta(seconds=seconds) if moment else None
 
 
@@ -363,7 +363,7 @@ def _time(text: str) -> datetime:
 
 
 def _detail(content: bytes) -> str:
-    """What the server said of an error, without what we sent: of its JSON the detail, the first 200 characters."""
+    """Return what the server said of an error, without what we sent: the detail of its JSON, at most 200 characters."""
     try:
         said = json.loads(content)
     except ValueError:

@@ -37,7 +37,7 @@ class Exposure:
 
 
 def credentials(home: Path, *, port: int) -> dict[str, str]:
-    """The platform's own account, made once and kept in a file that only its user can read."""
+    """Return the platform's own account, made once and kept in a file that only its user can read."""
     path = home / CREDENTIALS
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if not found:

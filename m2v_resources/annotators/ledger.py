@@ -76,7 +76,7 @@ class Ledger:
         return [self._load(path) for path in sorted(self.folder.glob("*/round.json"))]
 
     def round(self, name: str) -> Round:
-        """A round by name."""
+        """Return a round by name."""
         known = {each.name: each for each in self.rounds()}
         if name not in known:
             raise UnknownName("round", name, known)
@@ -147,7 +147,7 @@ class Ledger:
         self.record(this, replace(self.pulled(this), state="closed"))
 
     def judged(self, this: Round) -> Judged:
-        """A round's answers, skips and quarantine, gold items included."""
+        """Return a round's answers, skips and quarantine, gold items included."""
         return judge(self.annotations(this), self.items(this), this)
 
     def all_judged(self) -> Judged:

@@ -81,7 +81,7 @@ def _salt(home: Path) -> str:
 
 
 def guideline(plan: RoundPlan, target: VideoDataset, *, folder: Path) -> str:
-    """What annotators read beside the item: the study's guideline, or the label's two definitions."""
+    """Return what annotators read beside the item: the study's guideline, or the label's two definitions."""
     if plan.guideline:
         path = folder / plan.guideline
         try:
@@ -251,7 +251,7 @@ class Rounds:
         return list(kept.values())
 
     def _data(self, this: Round, question: Question) -> list[dict[str, Any]]:
-        """What is sent: nothing that tells, or lets one tell, what the dataset or the model said."""
+        """Return what is sent: nothing that tells, or lets one tell, what the dataset or the model said."""
         items = self.ledger.items(this)
         judged = self.ledger.judged(this)
         done = rounds.coverage(items, answers=judged.answers, skips=judged.skips, this=this).filter("is_done")
@@ -328,7 +328,7 @@ class Rounds:
         return pl.concat(pages), pl.concat(seen)
 
     def _ask_others(self, this: Round, project: Project, judged: Judged, cover: pl.DataFrame) -> None:
-        """An item that somebody skipped by a choice has used up one of its turns on the server: give it another."""
+        """Give an item that somebody skipped by a choice another turn: it has used one up on the server."""
         short = cover.filter((pl.col("n_skips") > 0) & ~pl.col("is_done"))
         if short.is_empty():
             return

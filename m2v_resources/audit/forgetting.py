@@ -280,7 +280,7 @@ class _Search:
         return self.store.purged(self.store.version(node.table, node.variant, number=node.number)) is not None
 
     def _values(self, columns: list[str]) -> dict[str, str]:
-        """The values that its rows have; a table of several datasets says which, one of one is named after it."""
+        """Return the values that its rows have; a table of several datasets says which, one of one is named so."""
         name = next(each for each in HOLDS_IDS if each in columns)
         return {name: self.identifier, **({"dataset": self.dataset} if "dataset" in columns else {})}
 

@@ -63,7 +63,7 @@ class Stories:
         return self._told({"item": item}, found) | self._resting([each for each, _ in found])
 
     def checkpoint(self, run: str, *, item: str | None = None) -> dict[str, Any]:
-        """The run's checkpoint, what it rests on and what rests on it.
+        """Return the run's checkpoint, what it rests on and what rests on it.
 
         Args:
             item: ``dataset/id``; then also its rows in exactly the versions that the checkpoint rests on.
@@ -71,11 +71,11 @@ class Stories:
         return self._of_table("checkpoints", run, item)
 
     def metric(self, run: str, *, item: str | None = None) -> dict[str, Any]:
-        """The run's scores, what they rest on and what rests on them; the same of ``item``."""
+        """Return the run's scores, what they rest on and what rests on them; the same of ``item``."""
         return self._of_table("metrics", run, item)
 
     def release(self, name: str, *, item: str | None = None) -> dict[str, Any]:
-        """A release, and all that its recorded inputs rest on; the same of ``item``.
+        """Return a release, and all that its recorded inputs rest on; the same of ``item``.
 
         Args:
             name: ``repository@tag``; the tag alone where only one repository has it.
@@ -127,7 +127,7 @@ class Stories:
         return {"before": first.name, "after": second.name, "causes": found, "rows": rows}
 
     def impact(self, item: str) -> dict[str, Any]:
-        """What would be stale if the item's label changed: every latest table that rests on those that hold it."""
+        """Return what would be stale if the item's label changed: every latest table that rests on its own."""
         story = self.meme(item)
         places = {each["version"].partition("@")[0] for each in story["rows"]}
         stale = sorted({each.name for place in places for each in self.graph.downstream(place)})
@@ -163,7 +163,7 @@ class Stories:
         return story | self._of_versions({}, self.graph.upstream(start.name), item) | self._resting([start])
 
     def _of_versions(self, head: dict[str, Any], versions: list[Node], item: str | None) -> dict[str, Any]:
-        """These versions, and the item's rows in them."""
+        """Return these versions, and the item's rows in them."""
         if item is None:
             return head | self._versions(versions)
         dataset, _, identifier = item.partition("/")
@@ -184,7 +184,7 @@ class Stories:
         return place in {each.place for each in self.graph.upstream(version.name)}
 
     def _tombstone(self, dataset: str, identifier: str) -> dict[str, Any] | None:
-        """What is kept of a forgotten meme: when, why, and what rested on it."""
+        """Return what is kept of a forgotten meme: when, why, and what rested on it."""
         version = self.graph.latest.get(f"{schemas.FORGOTTEN.name}/{variant(dataset)}")
         rows = self.record.rows(version, meme_id=identifier).to_dicts() if version else []
         return rows[0] if rows else None
@@ -292,7 +292,7 @@ def _parsed(row: Mapping[str, Any], version: Node) -> dict[str, Any]:
 
 
 def _release_node(release: Mapping[str, Any]) -> Node:
-    """A release as the lineage graph knows versions: it was made of its inputs."""
+    """Return a release as the lineage graph knows versions: it was made of its inputs."""
     return Node(
         table=RELEASES[release["kind"]],
         variant=release["repo"],
@@ -307,5 +307,5 @@ def _release_node(release: Mapping[str, Any]) -> Node:
 
 
 def graph_of(story: Mapping[str, Any], graph: Graph) -> list[Node]:
-    """The versions of a story as nodes of the graph."""
+    """Return the versions of a story as nodes of the graph."""
     return [graph.nodes[f"{each['table']}/{each['variant']}@{each['number']}"] for each in story["versions"]]

@@ -93,7 +93,7 @@ def verify(
 
 
 def _claims(store: TableStore, whole: dict[str, Version]) -> Iterator[Problem | _File]:
-    """What is wrong with the claims, and the files that they claim; ``whole`` gets the versions that can be read."""
+    """Yield what is wrong with the claims, and the files that they claim; ``whole`` gets the readable versions."""
     for (table, variant), numbers in store.all_numbers().items():
         gaps = sorted(set(range(1, max(numbers, default=0))) - set(numbers))
         for gap in gaps:
@@ -198,7 +198,7 @@ def _pictures(home: Path, store: TableStore, whole: dict[str, Version]) -> Itera
 def _latest(
     store: TableStore, whole: dict[str, Version], table: schemas.Table, *columns: str
 ) -> Iterator[tuple[Version, pl.DataFrame]]:
-    """The latest version of each of a table's variants that can be read."""
+    """Yield the latest version of each of a table's variants that can be read."""
     latest = {version.variant: version for version in whole.values() if version.table == table.name}
     for version in latest.values():
         # What cannot be read is a problem of its own, found by its hash.
@@ -207,7 +207,7 @@ def _latest(
 
 
 def _releases(home: Path, store: TableStore, whole: dict[str, Version]) -> Iterator[Problem | _File]:
-    """That releases' inputs are there as they were, and that copies of releases kept here are what was uploaded."""
+    """Yield where releases' inputs are not as they were, or copies of releases kept here not as they were uploaded."""
     readable = [node(version) for version in whole.values()]
     try:
         found = Stories(Record(store, nodes=readable)).releases()
@@ -251,7 +251,7 @@ class _Hashing:
             self.digests[file.path] = self.pool.submit(_digest, file.path)
 
     def problems(self, listen: Callable[[int, int], None]) -> Iterator[Problem]:
-        """What does not have its sha256."""
+        """Yield what does not have its sha256."""
         # Of objects it is not known before they are read.
         sizes = {path: path.stat().st_size if isinstance(path, Path) and path.is_file() else 0 for path in self.digests}
         done, total = 0, sum(sizes.values())

@@ -87,7 +87,7 @@ class Hub:
         self.wait_s = wait_s
 
     def state(self, repo: str, *, kind: Kind) -> State | None:
-        """The repository as it is, or None where there is none that the token may see."""
+        """Return the repository as it is, or None where there is none that the token may see."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
         with translated(repo, token=self.api.token):
@@ -102,7 +102,7 @@ class Hub:
         return State(str(info.sha), tags, Settings(bool(info.private), info.gated or False))
 
     def read(self, repo: str, path: str, *, kind: Kind, revision: str) -> bytes | None:
-        """A file at a revision, past every cache; None where it is not there."""
+        """Return a file at a revision, past every cache; None where it is not there."""
         from huggingface_hub import hf_hub_url
         from huggingface_hub.errors import EntryNotFoundError
         from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
@@ -117,7 +117,7 @@ class Hub:
             return answer.content
 
     def record(self, repo: str, *, kind: Kind, revision: str) -> Mapping[str, Any] | None:
-        """What the release at a revision says of itself; None where there is none.
+        """Return what the release at a revision says of itself; None where there is none.
 
         Raises:
             VersionConflict: It is not as the platform writes it.
@@ -138,7 +138,7 @@ class Hub:
         return record
 
     def digests(self, repo: str, *, kind: Kind, revision: str) -> dict[str, str]:
-        """The sha256 of every file at a revision: as the Hub's large storage says it, or of what it sends."""
+        """Return the sha256 of every file at a revision: as the Hub's large storage says it, or of what it sends."""
         from huggingface_hub.hf_api import RepoFile
 
         with translated(repo, token=self.api.token):

@@ -154,7 +154,7 @@ def recorded(published: Published, table: Table, *, name: str, before: pl.DataFr
 
 
 def published_rows(hub: Hub, repo: str, *, config: str | None, tag: str | None) -> pl.DataFrame:
-    """The rows of a config of a dataset release, each file verified against the release's record.
+    """Return the rows of a config of a dataset release, each file verified against the release's record.
 
     Args:
         config: May be left out where there is one.
@@ -179,7 +179,7 @@ def published_rows(hub: Hub, repo: str, *, config: str | None, tag: str | None) 
 
 
 def folder_rows(place: Path, *, config: str | None) -> pl.DataFrame:
-    """The rows of a config in a folder that holds a release, for example of a dry run.
+    """Return the rows of a config in a folder that holds a release, for example of a dry run.
 
     Raises:
         HubError: It holds none, or a file is not the one that the release names.
@@ -192,7 +192,7 @@ def folder_rows(place: Path, *, config: str | None) -> pl.DataFrame:
 
 
 def _files(record: object, *, config: str | None, where: str) -> dict[str, str]:
-    """The sha256 of each file of a config by path, from a record that anybody may have written.
+    """Return the sha256 of each file of a config by path, from a record that anybody may have written.
 
     Raises:
         HubError: It is not as M2V writes it, has no such config, or names a file outside its folder.
@@ -215,7 +215,7 @@ def _files(record: object, *, config: str | None, where: str) -> dict[str, str]:
 
 
 def _content(place: Path, path: str) -> bytes:
-    """The bytes of a file of a release.
+    """Return the bytes of a file of a release.
 
     Raises:
         HubError: It cannot be read, or a link leads out of the folder.
@@ -231,7 +231,7 @@ def _content(place: Path, path: str) -> bytes:
 
 
 def _rows(files: Iterable[tuple[bytes, str, str]]) -> pl.DataFrame:
-    """The rows of files, each given with its sha256 and where it lies.
+    """Return the rows of files, each given with its sha256 and where it lies.
 
     Raises:
         HubError: One is not what it should be.

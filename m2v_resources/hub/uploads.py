@@ -86,7 +86,7 @@ def publish(hub: Hub, upload: Upload) -> Published:
 
 
 def newest(hub: Hub, upload: Upload, state: State) -> tuple[int, Mapping[str, Any] | None]:
-    """The number and the record of the repository's newest version; 0 and None where it has none.
+    """Return the number and the record of the repository's newest version; 0 and None where it has none.
 
     Raises:
         VersionConflict: The newest tag is on something else than that version.
@@ -131,7 +131,7 @@ def _attempt(hub: Hub, upload: Upload) -> Published:
 
 
 def _committed(hub: Hub, upload: Upload, state: State, version: int) -> str:
-    """The commit that holds this content as this version, made unless it is there already."""
+    """Return the commit that holds this content as this version, made unless it is there already."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     repo, kind = upload.repo, upload.kind
@@ -175,7 +175,7 @@ def _restrict(hub: Hub, upload: Upload, present: Settings) -> None:
 
 
 def refuse_losing(repo: str, there: Mapping[str, Any] | None, record: Mapping[str, Any]) -> None:
-    """Nothing, where the release holds every config that is there.
+    """Raise unless the release holds every config that is there.
 
     Raises:
         VersionConflict: It would take one out.

@@ -17,7 +17,7 @@ from m2v_resources.launching.slurm import Slurm
 
 
 def chosen() -> Launcher:
-    """The engine that ``M2V_LAUNCHER`` names.
+    """Return the engine that ``M2V_LAUNCHER`` names.
 
     Raises:
         ClusterError: It names none.
@@ -40,13 +40,13 @@ class Local:
     """This machine: a process under a reaper, which takes all of it down when we end, however we end."""
 
     def ready(self) -> None:
-        """Always."""
+        """Do nothing: this machine answers always."""
 
     def find(self, program: Program) -> Job | None:
         """None: nothing outlives the run that started it."""
 
     def start(self, program: Program) -> Job:
-        """A process, and all that it starts."""
+        """Return a process, and all that it starts."""
         if program.n_processes and os.environ.get("M2V_TORCHRUN"):
             write_for_the_others(program)
         with (program.out / LOG).open("ab") as log:

@@ -59,7 +59,7 @@ class Program:
         return f"m2v-{text_sha256(str(self.out))[:20]}"
 
     def on_a_cluster(self) -> dict[str, str]:
-        """The environment for hosts that may have another one, and other code."""
+        """Return the environment for hosts that may have another one, and other code."""
         ours = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
         paths = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
         return ALLOCATOR | ours | paths | dict(self.environment) | {contract.CODE: contract.code_digest()}
@@ -85,7 +85,7 @@ class Launcher(Protocol):
     """An engine that starts programs."""
 
     def ready(self) -> None:
-        """Nothing, where it answers.
+        """Raise unless it answers.
 
         Raises:
             ClusterError: It does not.
@@ -93,7 +93,7 @@ class Launcher(Protocol):
         ...
 
     def find(self, program: Program) -> Job | None:
-        """The job for this folder that still works: the worker of the run that started it was killed."""
+        """Return the job for this folder that still works: the worker of the run that started it was killed."""
         ...
 
     def start(self, program: Program) -> Job:
@@ -106,7 +106,7 @@ class Launcher(Protocol):
 
 
 def distributed(module: str, n_processes: int | None) -> list[str]:
-    """The arguments of Python that start a program: plainly, or in several processes on this machine.
+    """Return the arguments of Python that start a program: plainly, or in several processes on this machine.
 
     ``M2V_HOSTFILE`` names DeepSpeed's list of machines instead, which are reached by ssh; ``M2V_TORCHRUN`` holds
     torchrun's arguments for this machine's part in a group of several. Both need the home on a disk that all share.

@@ -45,11 +45,11 @@ class Ray:
             raise ClusterError(f"{address!r} is no address of Ray's dashboard; it must be like http://head:8265.")
 
     def ready(self) -> None:
-        """Nothing, where its head answers."""
+        """Raise unless its head answers."""
         self.ask("GET", "/api/version")
 
     def find(self, program: Program) -> "RayJob | None":
-        """The job for this folder that still works."""
+        """Return the job for this folder that still works."""
         try:
             name = (program.out / JOB).read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -58,7 +58,7 @@ class Ray:
         return None if job.has_ended() else job
 
     def start(self, program: Program) -> "RayJob":
-        """A job of the cluster."""
+        """Return a job of the cluster."""
         spreads, n = program.spreads, program.n_processes or 1
         gpus = program.gpus if spreads else program.gpus * n
         self._refuse_without(gpus, program)
@@ -83,7 +83,7 @@ class Ray:
         return RayJob(self, name, log=program.out / LOG)
 
     def ask(self, method: str, path: str, **given: Any) -> httpx.Response:
-        """What the job server answers; 404 is an answer.
+        """Return what the job server answers; 404 is an answer.
 
         Raises:
             ClusterError: It does not, or refuses.
@@ -101,7 +101,7 @@ class Ray:
         return said
 
     def _refuse_without(self, gpus: float, program: Program) -> None:
-        """Nothing, where the cluster has so many GPUs, on whichever hosts: Ray would wait for them for ever.
+        """Raise unless the cluster has so many GPUs, on whichever hosts: Ray would wait for them for ever.
 
         Raises:
             ClusterError: It has not.
@@ -126,7 +126,7 @@ class RayJob:
         self.heard_at = time.monotonic()
 
     def status(self) -> dict[str, Any] | None:
-        """What Ray says of it; None where it knows no such job."""
+        """Return what Ray says of it; None where it knows no such job."""
         said = self.ray.ask("GET", f"/api/jobs/{self.name}")
         return None if said.status_code == httpx.codes.NOT_FOUND else said.json()
 

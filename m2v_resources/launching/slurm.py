@@ -61,11 +61,11 @@ class Slurm:
         self.arguments, self.patience_s = shlex.split(arguments), patience_s
 
     def ready(self) -> None:
-        """Nothing, where its controller answers."""
+        """Raise unless its controller answers."""
         self.ask(["sinfo", "--noheader", "--format=%P"])
 
     def find(self, program: Program) -> "SlurmJob | None":
-        """The job for this folder that still works."""
+        """Return the job for this folder that still works."""
         found = self.ask(["squeue", "--me", f"--name={program.name}", "--noheader", "--format=%i %T"])
         for number, state in (line.split() for line in found.splitlines()):
             job = SlurmJob(self, number, out=program.out)
@@ -75,7 +75,7 @@ class Slurm:
         return None
 
     def start(self, program: Program) -> "SlurmJob":
-        """A job of the cluster, named as the folder."""
+        """Return a job of the cluster, named as the folder."""
         n_nodes = self._n_nodes() if program.n_processes else 1
         n_here, rest = divmod(program.n_processes or 1, n_nodes)
         if rest or not n_here:
@@ -95,7 +95,7 @@ class Slurm:
         return SlurmJob(self, said.strip().splitlines()[-1].partition(";")[0], out=program.out)
 
     def ask(self, command: Sequence[str], *, environment: dict[str, str] | None = None) -> str:
-        """What one of Slurm's commands says.
+        """Return what one of Slurm's commands says.
 
         Raises:
             ClusterError: It is not there, the controller does not answer, or it refuses.
@@ -127,7 +127,7 @@ class Slurm:
         return int(given[1]) if given else 1
 
     def _shares(self, program: Program, n_here: int) -> list[str]:
-        """What each node is to give, unless the arguments behind say otherwise."""
+        """Return what each node is to give, unless the arguments behind say otherwise."""
         gpus = math.ceil(program.gpus * n_here)
         asked = [f"--cpus-per-task={n_here}"] if n_here > 1 else []
         is_named = any("gpu" in each or each.startswith("--gres") for each in self.arguments)
@@ -174,7 +174,7 @@ class SlurmJob:
         raise ClusterError(f"Slurm's job {self.number}{place} {how} What it kept stands. Its log: {self.out / LOG}.")
 
     def state(self) -> "State":
-        """What Slurm says of it."""
+        """Return what Slurm says of it."""
         fields = ",".join(f"{name}:{WIDTH}" for name in ("State", "Reason", "NodeList"))
         command = ["squeue", "--states=all", f"--jobs={self.number}", "--noheader", f"--Format={fields}"]
         try:
@@ -212,7 +212,7 @@ class SlurmJob:
         return re.search(rf"StepId={self.number}\.\w+ exceeded memory limit", log) is not None
 
     def _code(self) -> int | None:
-        """What the script wrote last."""
+        """Return what the script wrote last."""
         try:
             return int((self.out / f".slurm-{self.number}").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):

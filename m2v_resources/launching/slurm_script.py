@@ -7,7 +7,7 @@ from m2v_resources.launching.program import Program
 
 
 def script(program: Program, *, n_nodes: int, n_here: int) -> str:
-    """A script for sbatch: the program, or torchrun once on each node; its exit code is written last.
+    """Return a script for sbatch: the program, or torchrun once on each node; its exit code is written last.
 
     Args:
         n_here: Processes on each node.
@@ -25,7 +25,7 @@ def script(program: Program, *, n_nodes: int, n_here: int) -> str:
 
 
 def torchrun(program: Program, *, n_here: int, group: str) -> str:
-    """A line that starts the processes of one node."""
+    """Return a line that starts the processes of one node."""
     python, module = shlex.quote(sys.executable), shlex.join([program.module, *program.arguments])
     return f"{python} -m torch.distributed.run {group} --nproc-per-node={n_here} -m {module}"
 

@@ -88,7 +88,7 @@ def read(hostfile: Path) -> dict[str, int]:
 
 
 def group(host: str, slots: dict[str, int], *, port: int) -> list[str]:
-    """The arguments of Python that start torchrun for one host's part."""
+    """Return the arguments of Python that start torchrun for one host's part."""
     part = [f"--nnodes={len(slots)}", f"--node-rank={[*slots].index(host)}", f"--master-addr={next(iter(slots))}"]
     where = [*part, f"--master-port={port}"] if len(slots) > 1 else ["--standalone"]
     return ["-m", "torch.distributed.run", *where, f"--nproc-per-node={slots[host]}"]

@@ -19,7 +19,7 @@ class Disk(Protocol):
     """Files that are whole or not there, and one operation that only one of several writers can win."""
 
     def where(self, name: str) -> str:
-        """A file or folder, as people are told of it."""
+        """Return a file or folder, as people are told of it."""
         ...
 
     def folders(self, name: str, *, table: str = "") -> list[tuple[str, list[str]]]:
@@ -35,7 +35,7 @@ class Disk(Protocol):
         ...
 
     def get(self, name: str) -> bytes | None:
-        """A small file's content; None where it is not there."""
+        """Return a small file's content; None where it is not there."""
         ...
 
     def put(self, name: str, content: bytes) -> None:
@@ -51,7 +51,7 @@ class Disk(Protocol):
         ...
 
     def scratch(self, folder: str) -> contextlib.AbstractContextManager[tuple[Path, IO[bytes]]]:
-        """A local file of our own, to write what shall be kept in the folder; gone afterwards."""
+        """Return a local file of our own, to write what shall be kept in the folder; gone afterwards."""
         ...
 
     def keep(self, written: tuple[Path, IO[bytes]], folder: str) -> tuple[str, int]:
@@ -59,7 +59,7 @@ class Disk(Protocol):
         ...
 
     def path(self, name: str) -> Path:
-        """A local file with a parquet file's content; it may be missing, and is not verified on a local disk.
+        """Return a local file with a parquet file's content; it may be missing, and is not verified on a local disk.
 
         Raises:
             StorageError: The object is missing or damaged.
@@ -67,7 +67,7 @@ class Disk(Protocol):
         ...
 
     def verified(self, name: str) -> Path | None:
-        """A local file with a parquet file's content; None where it is missing, or its sha256 is not its name."""
+        """Return a local file with a parquet file's content; None where it is missing, or its sha256 is another."""
         ...
 
     def ready(self) -> None:
@@ -252,15 +252,15 @@ class ObjectDisk:
 
 
 def disk(root: storage.Place) -> Disk:
-    """The disk that a store's root lies on."""
+    """Return the disk that a store's root lies on."""
     return ObjectDisk(str(root)) if storage.is_remote(root) else LocalDisk(Path(root))
 
 
 def numbers(names: list[str]) -> list[int]:
-    """The numbers of claims among the files of a folder, ascending."""
+    """Return the numbers of claims among the files of a folder, ascending."""
     return sorted(int(name.removesuffix(".json")) for name in names if name[0].isdigit() and name.endswith(".json"))
 
 
 def next_number(names: list[str]) -> int:
-    """The number of the next claim."""
+    """Return the number of the next claim."""
     return max(numbers(names), default=0) + 1

@@ -42,7 +42,7 @@ class Record:
         return list(pl.read_parquet_schema(self.path(version)))
 
     def rows(self, version: Node, **values: Any) -> pl.DataFrame:
-        """The rows with these values; all rows without any. Reads the searched columns first, the rest of hits only."""
+        """Return the rows with these values, all rows without any; read the searched columns first."""
         scan = pl.scan_parquet(self.path(version))
         return scan.filter(*(pl.col(name) == value for name, value in values.items())).collect()
 
@@ -65,7 +65,7 @@ class Record:
 
 
 def node(version: Version) -> Node:
-    """A stored version as the lineage graph knows it."""
+    """Return a stored version as the lineage graph knows it."""
     said = version.provenance
     parents = said.get("parents") or {}
     return Node(

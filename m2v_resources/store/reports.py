@@ -28,6 +28,6 @@ class Reports(dg.ConfigurableResource):
 
 
 def latest(home: Path, study: str) -> Path | None:
-    """The study's latest report, if it has one."""
+    """Return the study's latest report, if it has one."""
     path = home / "reports" / variant(study) / "report.html"
     return path if path.is_file() else None

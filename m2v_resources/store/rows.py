@@ -19,7 +19,7 @@ SLICE_ROWS = 1 << 17
 
 
 def rows_hash(frame: pl.DataFrame) -> str:
-    """The BLAKE3 hash of column names, dtypes and values, in row order.
+    """Return the BLAKE3 hash of column names, dtypes and values, in row order.
 
     Per column and slice of 131,072 rows: the packed validity (only where there are nulls), then the values, nulls as
     zeros: numbers as little-endian bytes, booleans packed, strings as their UTF-8 lengths (u32) followed by their

@@ -19,9 +19,9 @@ class Sources(dg.ConfigurableResource):
         return sources.find(source, home=Path(self.home))
 
     def digests(self, source: Source) -> dict[str, str]:
-        """The sha256 of every file of the source by name."""
+        """Return the sha256 of every file of the source by name."""
         return sources.digests(self.find(source))
 
     def media(self, dataset: Dataset, source: Source) -> Place:
-        """The folder or address that the dataset's pictures or videos lie below."""
+        """Return the folder or address that the dataset's pictures or videos lie below."""
         return sources.media(dataset, source, home=Path(self.home))

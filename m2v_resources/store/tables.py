@@ -32,15 +32,15 @@ class Tables(dg.ConfigurableResource):
         return open_store(Path(self.home))
 
     def read(self, table: Table, variant: str) -> pl.DataFrame:
-        """The version's rows."""
+        """Return the version's rows."""
         return self.store.read(table.name, variant, number=self.version(table, variant).number)
 
     def path(self, table: Table, variant: str) -> Path:
-        """The version's parquet file, for programs."""
+        """Return the version's parquet file, for programs."""
         return self.store.path(self.version(table, variant))
 
     def version(self, table: Table, variant: str) -> Version:
-        """The version that was the latest when the asset first looked, whatever another run writes meanwhile."""
+        """Return the version that was the latest when the asset first looked, whatever another run writes meanwhile."""
         seen = self._seen_by(dg.AssetExecutionContext.get())
         return seen.setdefault((table.name, variant), self.store.version(table.name, variant))
 
@@ -93,7 +93,7 @@ class Tables(dg.ConfigurableResource):
 
 
 def _observed_sha256(instance: dg.DagsterInstance, file: dg.AssetKey) -> str | None:
-    """The file's sha256 as it was last observed, which `m2v run` does before anything reads it."""
+    """Return the file's sha256 as it was last observed, which `m2v run` does before anything reads it."""
     for record in instance.fetch_observations(file, limit=1).records:
         if record.asset_observation:
             return record.asset_observation.tags.get("dagster/data_version")
@@ -101,7 +101,7 @@ def _observed_sha256(instance: dg.DagsterInstance, file: dg.AssetKey) -> str | N
 
 
 def check_result(finding: Finding) -> dg.AssetCheckResult:
-    """A finding as Dagster shows it: a warning, because checks report and are not the gate."""
+    """Return a finding as Dagster shows it: a warning, because checks report and are not the gate."""
     return dg.AssetCheckResult(
         asset_key=dg.AssetKey([finding.table, finding.variant]),
         check_name=finding.check,
@@ -117,7 +117,7 @@ def check_result(finding: Finding) -> dg.AssetCheckResult:
 
 
 def preview(frame: pl.DataFrame, table: Table, *, with_text: bool = False, n_rows: int = N_PREVIEW_ROWS) -> str:
-    """The first rows as a Markdown table; item texts stay out unless asked for."""
+    """Return the first rows as a Markdown table; item texts stay out unless asked for."""
     shown = frame.head(n_rows) if with_text else frame.head(n_rows).drop(table.hidden)
     lines = [shown.columns, ["---"] * shown.width, *([_cell(value) for value in row] for row in shown.iter_rows())]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -60,7 +60,7 @@ CLAIMED = {each.name for each in fields(Version)} - {"number"}
 
 
 def open_store(home: Path) -> "TableStore":
-    """The store of a home: below ``M2V_STORAGE`` where that is set, else in the home itself."""
+    """Return the store of a home: below ``M2V_STORAGE`` where that is set, else in the home itself."""
     return TableStore(storage.place(home, "tables"), home=home)
 
 
@@ -78,7 +78,7 @@ class TableStore:
     def write(
         self, frame: pl.DataFrame, table: Table, variant: str, *, provenance: Mapping[str, Any] | None = None
     ) -> Version:
-        """The version that holds these rows: the latest where its rows are equal, else a new one.
+        """Return the version that holds these rows: the latest where its rows are equal, else a new one.
 
         Raises:
             InvalidRows: The rows are not the table's; nothing is written.
@@ -140,7 +140,7 @@ class TableStore:
             ) from error
 
     def read(self, table: str, variant: str, *, number: int | None = None) -> pl.DataFrame:
-        """The rows of a version, the latest by default, verified against their sha256.
+        """Return the rows of a version, the latest by default, verified against their sha256.
 
         Raises:
             UnknownName: No such table, variant or version.
@@ -169,7 +169,7 @@ class TableStore:
         return path
 
     def version(self, table: str, variant: str, *, number: int | None = None) -> Version:
-        """A version by number, or the latest."""
+        """Return a version by number, or the latest."""
         if number:
             # Without listing the others: whoever walks through all versions would list them once for each.
             claim = self.disk.get(f"{self._folder(table, variant)}/versions/{number}.json")
@@ -184,12 +184,12 @@ class TableStore:
         return self._load(table, variant, numbers[-1])
 
     def latest(self, table: str, variant: str) -> Version | None:
-        """The latest version, if there is one."""
+        """Return the latest version, if there is one."""
         numbers = self.numbers(table, variant)
         return self._load(table, variant, numbers[-1]) if numbers else None
 
     def all_latest(self) -> list[Version]:
-        """The latest version of every table, sorted by name."""
+        """Return the latest version of every table, sorted by name."""
         return [self._load(*place, numbers[-1]) for place, numbers in self.all_numbers().items() if numbers]
 
     def numbers(self, table: str, variant: str) -> list[int]:
@@ -205,7 +205,7 @@ class TableStore:
         }
 
     def path(self, version: Version | Node) -> Path:
-        """A version's parquet file, as a local one."""
+        """Return a version's parquet file, as a local one."""
         return self.disk.path(self._file(version))
 
     def place(self, version: Version | Node) -> str:
@@ -305,7 +305,7 @@ class TableStore:
 
 
 def claim_digest(claim: Mapping[str, Any]) -> str:
-    """The sha256 of what a claim says, but for this digest itself."""
+    """Return the sha256 of what a claim says, but for this digest itself."""
     said = {name: value for name, value in claim.items() if name != "claim_sha256"}
     return data_sha256(said)
 
@@ -322,7 +322,7 @@ def _check_columns(table: str, variant: str, columns: list[str]) -> None:
 
 
 def as_dict(version: Version) -> dict[str, Any]:
-    """The version as plain data."""
+    """Return the version as plain data."""
     return {"name": version.name, **asdict(version)}
 
 

@@ -38,7 +38,7 @@ MAX_RETRIES = 3
 
 
 def secret(name: str) -> str:
-    """A secret, from the file of its name in ``M2V_SECRETS``.
+    """Return a secret, from the file of its name in ``M2V_SECRETS``.
 
     Raises:
         HostError: The file is missing, unreadable or empty.
@@ -115,7 +115,7 @@ def workspace(code: Address) -> dict[str, Any]:
 
 
 def command(service: str, home: Path) -> list[str]:
-    """The program that a service is, on the port that docker-compose.yml gives it.
+    """Return the program that a service is, on the port that docker-compose.yml gives it.
 
     Raises:
         HostError: What it needs is not there.
@@ -135,7 +135,7 @@ def command(service: str, home: Path) -> list[str]:
 
 
 def check_port(port: int, *, listen: str, service: str) -> None:
-    """Nothing, where the port is free.
+    """Raise unless the port is free.
 
     Raises:
         HostError: It is not.
@@ -153,7 +153,7 @@ def check_port(port: int, *, listen: str, service: str) -> None:
 
 
 def check_volume(home: Path) -> None:
-    """Nothing, where the home can be written and has room.
+    """Raise unless the home can be written and has room.
 
     Raises:
         HostError: It cannot, or has not.
@@ -177,7 +177,7 @@ def check_volume(home: Path) -> None:
 
 
 def check_postgres(patience_s: float = PATIENCE_S) -> None:
-    """Nothing, where Postgres answers and is of a known version.
+    """Raise unless Postgres answers and is of a known version.
 
     Raises:
         HostError: It does not answer in that time, refuses, or is of another version.
@@ -212,7 +212,7 @@ def check_postgres(patience_s: float = PATIENCE_S) -> None:
 
 
 def check_version(version: int, place: str) -> None:
-    """Nothing, where a server's version (150018 is 15.18) is a known one.
+    """Raise unless a server's version (150018 is 15.18) is a known one.
 
     Raises:
         HostError: It is not.

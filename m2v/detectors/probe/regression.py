@@ -27,7 +27,7 @@ class Head:
     selection: dict[str, float | None]
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """The positive label's probability, (items,), float64, for features (items, dimensions)."""
+        """Return the positive label's probability, (items,), float64, for features (items, dimensions)."""
         return 1 / (1 + np.exp(-(features.astype(np.float64) @ self.weights + self.bias)))
 
 

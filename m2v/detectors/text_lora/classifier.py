@@ -40,7 +40,7 @@ class TextClassifier(nn.Module):
 
 
 def fresh(model: Lora, encoder: Encoder, *, positive_weight: float, seed: int) -> PeftModel:
-    """The pretrained encoder with a new adapter and head; only these two are trained."""
+    """Return the pretrained encoder with a new adapter and head; only these two are trained."""
     frozen = _pretrained(encoder)
     for module in frozen.modules():
         if isinstance(module, nn.Dropout):
@@ -62,7 +62,7 @@ def fresh(model: Lora, encoder: Encoder, *, positive_weight: float, seed: int) -
 
 
 def parameter_groups(classifier: PeftModel, model: Lora) -> list[dict[str, Any]]:
-    """What an optimiser trains, in two groups: the head starts from nothing and learns faster than the adapter."""
+    """Return what an optimiser trains, in two groups: the head, which starts from nothing, learns faster."""
     trained = [(name, each) for name, each in classifier.named_parameters() if each.requires_grad]
     head = [each for name, each in trained if ".head." in name]
     adapter = [each for name, each in trained if ".head." not in name]
@@ -70,7 +70,7 @@ def parameter_groups(classifier: PeftModel, model: Lora) -> list[dict[str, Any]]
 
 
 def load(encoder: Encoder, checkpoint: Path) -> PeftModel:
-    """The encoder with a saved adapter and head.
+    """Return the encoder with a saved adapter and head.
 
     Raises:
         StoreError: The checkpoint has no adapter, or not all of it: the base model must never be evaluated instead.

@@ -13,12 +13,12 @@ from m2v.programs.progress import Report
 
 
 def tokenizer(encoder: Encoder) -> PreTrainedTokenizerBase:
-    """The encoder's own."""
+    """Return the encoder's own."""
     return AutoTokenizer.from_pretrained(weights.folder(encoder))
 
 
 def tokenise(texts: Sequence[str], *, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> list[list[int]]:
-    """The tokens of each text, cut on the right."""
+    """Return the tokens of each text, cut on the right."""
     return tokenizer(list(texts), truncation=True, max_length=max_tokens, verbose=False)["input_ids"]  # pyright: ignore[reportReturnType]
 
 
@@ -116,7 +116,7 @@ def probabilities(
     report: Report | None = None,
     max_tokens: int = 4096,
 ) -> torch.Tensor:
-    """The positive label's probability for each text, (texts,), float64.
+    """Return the positive label's probability for each text, (texts,), float64.
 
     Args:
         max_tokens: Of a padded batch.

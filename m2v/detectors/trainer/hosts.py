@@ -91,7 +91,7 @@ def _places(board: Store) -> list[Place]:
 
 
 def _exchanged(board: Store, name: str, mine: str) -> list[str]:
-    """What each process says, by rank."""
+    """Return what each process says, by rank."""
     n_processes = int(os.environ["WORLD_SIZE"])
     board.set(f"{name}/{os.environ['RANK']}", mine)
     found = [board.get(f"{name}/{rank}").decode() for rank in range(n_processes)]

@@ -124,7 +124,7 @@ def zero(model: Adapted, *, is_bfloat16: bool) -> dict[str, Any]:
 
 
 def gathered(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The trainable parameters, whole, wherever ZeRO keeps their shards; every process must ask."""
+    """Return the trainable parameters, whole, wherever ZeRO keeps their shards; every process must ask."""
     named = {name: each for name, each in model.named_parameters() if each.requires_grad}
     is_sharded = any(hasattr(each, "ds_id") for each in named.values())
     with deepspeed.zero.GatheredParameters(list(named.values()), enabled=is_sharded):

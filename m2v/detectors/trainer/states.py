@@ -26,7 +26,7 @@ def mark_complete(state: Path, *, n_processes: int) -> None:
 
 
 def newest(folder: Path, *, n_processes: int) -> Path | None:
-    """The last state that was written whole, by as many processes: DeepSpeed cannot share another number's shards."""
+    """Return the last state that as many processes wrote whole: DeepSpeed cannot share another number's shards."""
     states = sorted(folder.glob("checkpoint-*"), key=_step, reverse=True)
     return next((each for each in states if _belongs(each, n_processes)), None)
 

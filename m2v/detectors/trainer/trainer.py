@@ -42,11 +42,11 @@ class Learner(Protocol):
         ...
 
     def groups(self) -> list[dict[str, Any]]:
-        """What the optimiser trains."""
+        """Return what the optimiser trains."""
         ...
 
     def loss(self, engine: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """A scalar, the mean over the batch's examples; ``engine`` is the model as DeepSpeed runs it."""
+        """Return a scalar, the mean over the batch's examples; ``engine`` is the model as DeepSpeed runs it."""
         ...
 
     def probabilities(self, engine: torch.nn.Module) -> np.ndarray:
@@ -136,7 +136,7 @@ class LoraTrainer(transformers.Trainer):
         return self.accelerator.prepare(loader)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """The learner's."""
+        """Return the learner's loss."""
         return self.learner.loss(model, inputs)
 
     def score(self) -> np.ndarray | None:

@@ -125,5 +125,5 @@ def _say(peer: socket.socket, what: str) -> None:
 
 
 def _read(peer: socket.socket) -> str:
-    """A line, which is one packet; nothing where the other end is closed."""
+    """Return a line, which is one packet; nothing where the other end is closed."""
     return peer.recv(1024).decode(errors="replace").strip()

@@ -122,7 +122,7 @@ class Conversations:
         return Lesson(answered, len(whole) - n_before, len(whole), shown)
 
     def collate(self, rows: list[Lesson]) -> dict[str, torch.Tensor]:
-        """Processed pictures and tokens, padded on the right to the longest.
+        """Return processed pictures and tokens, padded on the right to the longest.
 
         Also ``n_answers`` and ``which``, (batch,), int64: tokens of the answer, and the picture's number.
         """
@@ -137,7 +137,7 @@ class Conversations:
         }
 
     def groups(self) -> list[dict[str, Any]]:
-        """The adapter."""
+        """Return the adapter."""
         trained = [each for each in self.model.parameters() if each.requires_grad]
         return [{"params": trained, "lr": self.entry.learning_rate}]
 
@@ -178,7 +178,7 @@ class Conversations:
 
 
 def adapted(loaded: models.Loaded, model: VlmLora, *, seed: int) -> PeftModel:
-    """The model with a new adapter; nothing else is trained."""
+    """Return the model with a new adapter; nothing else is trained."""
     base = loaded.model
     for module in base.modules():
         if isinstance(module, torch.nn.Dropout):

@@ -31,7 +31,7 @@ class Kept:
 
     @torch.no_grad()
     def __call__(self, batch: dict[str, torch.Tensor], pictures: Sequence[int]) -> dict[str, torch.Tensor]:
-        """A batch with its pictures' states, (tiles, patches, dimensions) of each, in the place of their pixels.
+        """Return a batch with its pictures' states, (tiles, patches, dimensions) of each, in the place of their pixels.
 
         Args:
             pictures: Which picture each row has, as a number of the caller's.
