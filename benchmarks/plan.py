@@ -28,7 +28,7 @@ def study() -> Study:
     return Study(name="thousand", title="A thousand assets", memes=("fhm",), targets=("hatemm",), training=(plan,))
 
 
-def record(graph: staleness.Graph, instance: dg.DagsterInstance) -> None:
+def record(graph: staleness.AssetGraph, instance: dg.DagsterInstance) -> None:
     """Report every asset as materialised from its present parents."""
     for asset in graph.order:
         tags = {staleness.CODE: graph.specs[asset].code_version or "", staleness.DATA: "1"}
@@ -38,7 +38,7 @@ def record(graph: staleness.Graph, instance: dg.DagsterInstance) -> None:
         instance.report_runless_asset_event(dg.AssetMaterialization(asset, tags=tags))
 
 
-def seconds(graph: staleness.Graph, instance: dg.DagsterInstance) -> tuple[float, int]:
+def seconds(graph: staleness.AssetGraph, instance: dg.DagsterInstance) -> tuple[float, int]:
     began = time.perf_counter()
     pending = staleness.stale(graph, staleness.recall(graph, instance))
     staleness.wave(graph, pending)
@@ -48,7 +48,7 @@ def seconds(graph: staleness.Graph, instance: dg.DagsterInstance) -> tuple[float
 def main() -> None:
     plan = catalog.resolve(study(), catalog.load())
     began = time.perf_counter()
-    graph = staleness.Graph(assets(plan))
+    graph = staleness.AssetGraph(assets(plan))
     building = time.perf_counter() - began
     sys.stderr.write(f"{len(graph.order)} assets built in {building:.2f} s\n")
     with tempfile.TemporaryDirectory() as folder:

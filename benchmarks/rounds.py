@@ -19,21 +19,23 @@ from label_studio_sdk.client import LabelStudio
 from figure import report, scratch_folder
 from m2v.entries.study import RoundPlan
 from m2v_resources.annotators import label_studio_server as local
-from m2v_resources.annotators.label_studio import Server
-from m2v_resources.annotators.rounds import Question, Rounds, address
+from m2v_resources.annotators.label_studio import AnnotationServer
+from m2v_resources.annotators.rounds import RoundQuestion, Rounds, address
 
 N_ITEMS, N_PEOPLE, PORT = 3000, 3, 18080
 PLAN = RoundPlan(n_annotators=N_PEOPLE, accept_imports=True)
 
 
-def question(n_items: int) -> Question:
+def question(n_items: int) -> RoundQuestion:
     ids = [f"{number:05}" for number in range(n_items)]
     memes = pl.DataFrame({"meme_id": ids, "text": [f"a text of the usual length, about leek number {i}" for i in ids]})
     memes = memes.with_columns(image=pl.lit(None, pl.String), text_sha256=pl.col("text").hash().cast(pl.String))
     conflicts = pl.DataFrame({"meme_id": ids}).with_columns(
         original=True, predicted=False, reason=pl.lit("disagreement")
     )
-    return Question(conflicts, memes, pl.DataFrame(schema={"meme_id": pl.String, "label": pl.Boolean}), "a guideline")
+    return RoundQuestion(
+        conflicts, memes, pl.DataFrame(schema={"meme_id": pl.String, "label": pl.Boolean}), "a guideline"
+    )
 
 
 def seconds(call) -> float:
@@ -44,7 +46,7 @@ def seconds(call) -> float:
 
 def answered(home: Path, name: str, n_items: int) -> Rounds:
     """A round whose tasks all hold answers: the opened tasks are replaced by the same ones with annotations inside."""
-    found = Rounds(home, name, Server(address(home)))
+    found = Rounds(home, name, AnnotationServer(address(home)))
     (this,) = found.open(PLAN, question(n_items))
     (project,) = found.server.projects(this.uid)
     http = httpx.Client(
@@ -93,7 +95,7 @@ def memory(home: Path, name: str, way: str) -> float:
 
 
 def pull_in_process(home: Path, name: str, way: str) -> None:
-    found = Rounds(home, name, Server(address(home)))
+    found = Rounds(home, name, AnnotationServer(address(home)))
     if way == "ours":
         found.pull(full=True)
     else:
@@ -106,7 +108,7 @@ def pull_in_process(home: Path, name: str, way: str) -> None:
 
 def opening(home: Path) -> None:
     sdk = LabelStudio(base_url=address(home).url, api_key=address(home).token, timeout=300)
-    found = Rounds(home, "opening", Server(address(home)))
+    found = Rounds(home, "opening", AnnotationServer(address(home)))
     ours = seconds(lambda: found.open(PLAN, question(N_ITEMS)))
     (this,) = found.ledger.rounds()
     data = [{"data": item} for item in found._data(this, question(N_ITEMS))]

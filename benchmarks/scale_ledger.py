@@ -14,9 +14,9 @@ import polars as pl
 from figure import peak_mib
 from m2v.annotation import answers, rounds
 from m2v.entries.study import RoundPlan
-from m2v_resources.annotators.label_studio import Address, Server
+from m2v_resources.annotators.label_studio import AnnotationServer, LabelStudioAddress
 from m2v_resources.annotators.ledger import SEEN_COLUMNS, Pulled
-from m2v_resources.annotators.rounds import Question, Rounds
+from m2v_resources.annotators.rounds import RoundQuestion, Rounds
 
 N_ITEMS, N_PEOPLE = 1_000_000, 3
 STEPS = {
@@ -35,7 +35,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 def measured(step: str, folder: Path) -> dict[str, Any]:
     """Seconds of a step and the highest resident size of this process, its input included."""
-    found = Rounds(folder, "carrots", Server(Address("http://127.0.0.1:9", "no token", "salt")))
+    found = Rounds(folder, "carrots", AnnotationServer(LabelStudioAddress("http://127.0.0.1:9", "no token", "salt")))
     call = globals()[step](found)
     began = time.perf_counter()
     call()
@@ -120,7 +120,7 @@ def ask_again(found: Rounds):
     return call
 
 
-def question() -> Question:
+def question() -> RoundQuestion:
     """Conflicts about a million vegetables."""
     ids = pl.DataFrame({"meme_id": pl.select(pl.format("{}", pl.int_range(N_ITEMS))).to_series().str.zfill(16)})
     memes = ids.with_columns(
@@ -129,7 +129,9 @@ def question() -> Question:
         text_sha256=pl.col("meme_id").hash().cast(pl.String).str.zfill(64),
     )
     conflicts = ids.with_columns(original=True, predicted=False, reason=pl.lit("disagreement"))
-    return Question(conflicts, memes, pl.DataFrame(schema={"meme_id": pl.String, "label": pl.Boolean}), "a guideline")
+    return RoundQuestion(
+        conflicts, memes, pl.DataFrame(schema={"meme_id": pl.String, "label": pl.Boolean}), "a guideline"
+    )
 
 
 def answered(items: pl.DataFrame, this: rounds.Round, person: int) -> pl.DataFrame:

@@ -33,7 +33,7 @@ def planned(folder: Path) -> dict[str, Any]:
     thousand.N_ASSETS = N_ASSETS
     plan = catalog.resolve(thousand.study(), catalog.load())
     building, made = timed(lambda: list(assets(plan)))
-    graph = staleness.Graph(made)
+    graph = staleness.AssetGraph(made)
     (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     with dg.DagsterInstance.from_config(str(folder)) as instance:
         cold, n_missing = thousand.seconds(graph, instance)

@@ -63,7 +63,7 @@ def items_asked(folder: Path):
     """A hundred thousand memes with eight demonstrations, each given the hash of its request."""
     plan = catalog.open_study("sample")
     assert plan.asking
-    task = predict.Task(
+    task = predict.PredictionTask(
         model=plan.asking.model, prompt=plan.asking.prompt, label=plan.targets[0].label, mode="score",
         home=folder,
     )  # fmt: skip

@@ -88,7 +88,7 @@ def _ours(learner: conversations.Conversations, optimiser: torch.optim.Optimizer
 def _epochs(learner: conversations.Conversations, optimiser: torch.optim.Optimizer) -> float:
     """Seconds an example over a whole training, of which each picture is new in the first epoch only."""
     if learner.kept:
-        learner.kept = vision.Kept(learner.loaded.model)
+        learner.kept = vision.VisionCache(learner.loaded.model)
     return sum(_ours(learner, optimiser, n=N_EXAMPLES) for _ in range(N_EPOCHS)) / N_EPOCHS
 
 

@@ -53,7 +53,7 @@ def build(
     made = list(assets(plan)) if made is None else made
     return dg.Definitions(
         assets=made,
-        sensors=sensors.sensors(plan, staleness.Graph(made)),
+        sensors=sensors.sensors(plan, staleness.AssetGraph(made)),
         resources={
             "tables": fixed(Tables(home=folder)),
             "sources": fixed(Sources(home=folder)),

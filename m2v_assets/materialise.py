@@ -25,7 +25,7 @@ Listener = Callable[[dict[str, Any]], None]
 
 
 @dataclass
-class Outcome:
+class RunOutcome:
     """What a run of waves did.
 
     Attributes:
@@ -83,13 +83,13 @@ def pending(
 ) -> dict[dg.AssetKey, staleness.Stale]:
     """Return what is stale among the selection and its ancestors, in topological order."""
     made = list(assets(plan))
-    graph = staleness.Graph(made)
+    graph = staleness.AssetGraph(made)
     wanted = graph.ancestors(select(graph, made, selection))
     found = staleness.stale(graph, staleness.recall(graph, instance))
     return {asset: why for asset, why in found.items() if asset in wanted}
 
 
-def select(graph: staleness.Graph, made: Sequence[dg.AssetsDefinition], selection: str | None) -> set[dg.AssetKey]:
+def select(graph: staleness.AssetGraph, made: Sequence[dg.AssetsDefinition], selection: str | None) -> set[dg.AssetKey]:
     """Return the assets that a selection names: ``table/variant``, a table, or Dagster's selection syntax.
 
     Raises:
@@ -117,7 +117,7 @@ def run(
     selection: str | None = None,
     force: bool = False,
     listen: Listener = lambda event: None,
-) -> Outcome:
+) -> RunOutcome:
     """Materialise what is stale among the selection and its ancestors, in waves, until nothing is or something fails.
 
     Args:
@@ -127,12 +127,14 @@ def run(
     began = time.monotonic()
     made = list(assets(plan))
     defs = build(plan, made=made, loggers={"listener": _logger(listen)})
-    graph = staleness.Graph(made)
+    graph = staleness.AssetGraph(made)
     chosen = select(graph, made, selection)
     wanted = graph.ancestors(chosen)
-    outcome = Outcome()
+    outcome = RunOutcome()
     job = defs.resolve_implicit_global_asset_job_def()
-    forced = {asset: staleness.Stale(asset, staleness.Cause.CODE) for asset in graph.order if asset in chosen and force}
+    forced = {
+        asset: staleness.Stale(asset, staleness.StaleCause.CODE) for asset in graph.order if asset in chosen and force
+    }
     while not outcome.errors:
         pending = {
             asset: why
@@ -160,7 +162,7 @@ def run(
     return outcome
 
 
-def _record(result: dg.ExecuteInProcessResult, wave: list[dg.AssetKey], outcome: Outcome) -> None:
+def _record(result: dg.ExecuteInProcessResult, wave: list[dg.AssetKey], outcome: RunOutcome) -> None:
     made = [event.asset_key for event in result.get_asset_materialization_events() if event.asset_key]
     outcome.materialised += [asset.to_user_string() for asset in made]
     for event in result.filter_events(lambda event: event.is_step_failure):

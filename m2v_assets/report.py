@@ -35,7 +35,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
     def asset(tables: Tables, sources: Sources, reports: Reports) -> dg.MaterializeResult:
         """One self-contained page."""
         latest = [tables.version(table, each) for table, each in rests_on]
-        page = reporting.Report(
+        page = reporting.StudyReport(
             study=plan.study.name,
             title=plan.study.title,
             results=tables.read(schemas.RESULTS, name) if plan.runs else schemas.RESULTS.empty(),
@@ -44,7 +44,9 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
             label_flows=tuple(_flow(alignment, tables) for alignment in plan.alignments),
             examples=tuple(example for alignment in plan.alignments for example in _examples(alignment, tables)),
             rejects=_rejects(plan, tables),
-            versions=tuple(reporting.Version(each.table, each.variant, each.number, each.rows_hash) for each in latest),
+            versions=tuple(
+                reporting.ShownVersion(each.table, each.variant, each.number, each.rows_hash) for each in latest
+            ),
         )
         return reports.write(reporting.render(page), plan.study.name)
 

@@ -23,7 +23,7 @@ PLAN = "m2v/plan"
 MAX_DEATHS = 3
 
 
-def sensors(plan: StudyPlan, graph: staleness.Graph) -> list[dg.SensorDefinition]:
+def sensors(plan: StudyPlan, graph: staleness.AssetGraph) -> list[dg.SensorDefinition]:
     """Return the study's sensors."""
     polled = [poll_rounds(plan)] if plan.study.answers == "live" else []
     return [observe_files(plan), *polled, materialise_stale(plan, graph)]
@@ -79,7 +79,7 @@ def observe_files(plan: StudyPlan) -> dg.SensorDefinition:
     return sensor
 
 
-def materialise_stale(plan: StudyPlan, graph: staleness.Graph) -> dg.SensorDefinition:
+def materialise_stale(plan: StudyPlan, graph: staleness.AssetGraph) -> dg.SensorDefinition:
     @dg.sensor(
         name="materialise_stale",
         minimum_interval_seconds=INTERVAL_S,

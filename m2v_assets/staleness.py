@@ -20,7 +20,7 @@ INPUT = "dagster/input_data_version/"
 INITIAL = "INITIAL"
 
 
-class Cause(StrEnum):
+class StaleCause(StrEnum):
     """Why an asset is stale."""
 
     MISSING = "missing"
@@ -38,7 +38,7 @@ class Stale:
     """
 
     key: dg.AssetKey
-    cause: Cause
+    cause: StaleCause
     parents: tuple[dg.AssetKey, ...] = ()
 
     @property
@@ -48,7 +48,7 @@ class Stale:
         return f"{self.cause} of {names}" if names else str(self.cause)
 
 
-class Graph:
+class AssetGraph:
     """The assets of a study: who depends on whom, in topological order."""
 
     def __init__(self, assets: Iterable[dg.AssetsDefinition]) -> None:
@@ -87,7 +87,7 @@ class Graph:
 
 
 @dataclass(frozen=True)
-class Record:
+class VersionRecord:
     """What the instance remembers.
 
     Attributes:
@@ -101,7 +101,7 @@ class Record:
     versions: Mapping[dg.AssetKey, str | None]
 
 
-def recall(graph: Graph, instance: dg.DagsterInstance) -> Record:
+def recall(graph: AssetGraph, instance: dg.DagsterInstance) -> VersionRecord:
     """Read what the instance remembers of the graph, in one query for what is made and one per file."""
     tags, made_at = {}, {}
     for record in instance.get_asset_records(graph.order):
@@ -112,16 +112,16 @@ def recall(graph: Graph, instance: dg.DagsterInstance) -> Record:
             made_at[asset] = event.timestamp
     versions = {asset: each.get(DATA) for asset, each in tags.items()}
     versions |= {asset: _observed(asset, instance) for asset in graph.external}
-    return Record(tags, made_at, versions)
+    return VersionRecord(tags, made_at, versions)
 
 
-def stale(graph: Graph, record: Record) -> dict[dg.AssetKey, Stale]:
+def stale(graph: AssetGraph, record: VersionRecord) -> dict[dg.AssetKey, Stale]:
     """Every stale asset, in topological order."""
     judged = ((asset, _judge(asset, graph, record)) for asset in graph.order)
     return {asset: why for asset, why in judged if why}
 
 
-def fingerprint(graph: Graph, record: Record, wave: Iterable[dg.AssetKey]) -> str:
+def fingerprint(graph: AssetGraph, record: VersionRecord, wave: Iterable[dg.AssetKey]) -> str:
     """Return what a wave would do: the same as long as nothing was made and nothing that it rests on changed."""
     parts = [
         [
@@ -135,7 +135,7 @@ def fingerprint(graph: Graph, record: Record, wave: Iterable[dg.AssetKey]) -> st
     return data_sha256(parts)
 
 
-def wave(graph: Graph, pending: Mapping[dg.AssetKey, Stale]) -> list[dg.AssetKey]:
+def wave(graph: AssetGraph, pending: Mapping[dg.AssetKey, Stale]) -> list[dg.AssetKey]:
     """Return what can be made now: stale without a stale parent, or certain to be made whatever its parents become.
 
     An asset that is missing or whose code changed rides along with its pending parents; one whose parent's data changed
@@ -144,13 +144,13 @@ def wave(graph: Graph, pending: Mapping[dg.AssetKey, Stale]) -> list[dg.AssetKey
     chosen: dict[dg.AssetKey, None] = {}
     for asset, why in pending.items():
         waiting = graph.parents[asset] & pending.keys()
-        certain = why.cause is not Cause.DATA
+        certain = why.cause is not StaleCause.DATA
         if not waiting or (certain and waiting <= chosen.keys()):
             chosen.update(dict.fromkeys(sorted(graph.together[asset])))
     return list(chosen)
 
 
-def in_stage(graph: Graph, wave: Iterable[dg.AssetKey], stage: str) -> list[dg.AssetKey]:
+def in_stage(graph: AssetGraph, wave: Iterable[dg.AssetKey], stage: str) -> list[dg.AssetKey]:
     """Of a wave, a stage's assets and those that they rest on, in the wave's order: what needs none of the rest."""
     chosen = list(wave)
     wanted = graph.ancestors({asset for asset in chosen if graph.specs[asset].tags["m2v/stage"] == stage})
@@ -158,17 +158,17 @@ def in_stage(graph: Graph, wave: Iterable[dg.AssetKey], stage: str) -> list[dg.A
     return [asset for asset in chosen if asset in wanted]
 
 
-def _judge(asset: dg.AssetKey, graph: Graph, record: Record) -> Stale | None:
+def _judge(asset: dg.AssetKey, graph: AssetGraph, record: VersionRecord) -> Stale | None:
     tags = record.tags.get(asset)
     if tags is None:
-        return Stale(asset, Cause.MISSING)
+        return Stale(asset, StaleCause.MISSING)
     if tags.get(CODE) != graph.specs[asset].code_version:
-        return Stale(asset, Cause.CODE)
+        return Stale(asset, StaleCause.CODE)
     read = {dg.AssetKey.from_user_string(tag.removeprefix(INPUT)): tags[tag] for tag in tags if tag.startswith(INPUT)}
     if read.keys() != graph.parents[asset]:
-        return Stale(asset, Cause.DEPENDENCIES, tuple(sorted(read.keys() ^ graph.parents[asset])))
+        return Stale(asset, StaleCause.DEPENDENCIES, tuple(sorted(read.keys() ^ graph.parents[asset])))
     changed = [parent for parent, value in read.items() if value != (record.versions.get(parent) or INITIAL)]
-    return Stale(asset, Cause.DATA, tuple(sorted(changed))) if changed else None
+    return Stale(asset, StaleCause.DATA, tuple(sorted(changed))) if changed else None
 
 
 def _observed(asset: dg.AssetKey, instance: dg.DagsterInstance) -> str | None:

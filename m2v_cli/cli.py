@@ -74,7 +74,7 @@ def run(
     from m2v_resources.store.versions import open_store
 
     plan, instance, home = opened(study)
-    with only_run(home), console.Watch() as watch:
+    with only_run(home), console.RunDisplay() as watch:
         open_store(home).ready()
         launchers.chosen().ready()
         try:

@@ -25,7 +25,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from m2v.catalog.plan import StudyPlan
-    from m2v_assets.materialise import Outcome
+    from m2v_assets.materialise import RunOutcome
 
 # What moves the cursor, renames the window, or turns the line around: names from data may hold it.
 CONTROLS = {
@@ -53,7 +53,7 @@ out = Plain()
 err = Plain(stderr=True)
 
 
-class Watch:
+class RunDisplay:
     """Shows a run: a bar in a terminal, a line per finished asset elsewhere.
 
     Use as a context manager, and as the listener of ``materialise.run``.
@@ -74,7 +74,7 @@ class Watch:
         self.n_done = self.n_total = 0
         self.began = self.said = 0.0
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "RunDisplay":
         self.progress.start()
         return self
 
@@ -125,7 +125,7 @@ class Watch:
             err.print(text, markup=False, highlight=False)
 
 
-def show(outcome: "Outcome") -> None:
+def show(outcome: "RunOutcome") -> None:
     """Show the outcome to people; errors go to standard error."""
     made = len(outcome.materialised)
     if not made and not outcome.errors:

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from m2v_resources.annotators.label_studio import Address, Server
+from m2v_resources.annotators.label_studio import AnnotationServer, LabelStudioAddress
 from m2v_resources.annotators.rounds import address
 
 PASSWORD = "leek-and-potato-soup"
@@ -49,13 +49,13 @@ def choices(name: str, *values: str) -> dict[str, Any]:
 def owner(home: Path) -> Person:
     """The platform's own account, which may do what it likes."""
     found = address(home)
-    return Person(found.url, found.token, Server(found).check(), "")
+    return Person(found.url, found.token, AnnotationServer(found).check(), "")
 
 
 def join(home: Path) -> Person:
     """A new annotator, through the invitation, the sign-up form and its CSRF token."""
-    found: Address = address(home)
-    link = Server(found).invitation()
+    found: LabelStudioAddress = address(home)
+    link = AnnotationServer(found).invitation()
     email = f"{uuid.uuid4().hex[:10]}@garden.example"
     with httpx.Client(base_url=found.url, follow_redirects=True, timeout=60) as browser:
         page = browser.get(link)

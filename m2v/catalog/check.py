@@ -40,7 +40,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Report:
+class FolderReport:
     """What lies in a folder.
 
     Attributes:
@@ -80,7 +80,7 @@ class Report:
         }
 
 
-def check(root: Path, *, layout: str | None = None) -> Report:
+def check(root: Path, *, layout: str | None = None) -> FolderReport:
     """Say what lies in a folder: try every layout, or the named one only.
 
     Raises:
@@ -111,7 +111,7 @@ def check(root: Path, *, layout: str | None = None) -> Report:
     [(name, parts)] = fitting.items()
     checked = tuple(_checked(folder, listing, *part) for part in parts)
     found = [(each.dataset, part[0]) for each, part in zip(checked, parts, strict=True)]
-    return Report(name, checked, proposal.documents(name, found=found))
+    return FolderReport(name, checked, proposal.documents(name, found=found))
 
 
 def counted(rows: pl.DataFrame) -> dict[str, tuple[int, int]]:

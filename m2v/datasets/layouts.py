@@ -25,7 +25,7 @@ HATEMM_COLUMNS = ("video_file_name", "label", "hate_snippet", "target")
 
 
 @dataclass(frozen=True)
-class Item:
+class RawItem:
     """A meme or a video as a file has it.
 
     Attributes:
@@ -41,10 +41,10 @@ class Item:
     media: dict[str, str | None] = field(default_factory=dict)
 
 
-def published_memes(dataset: Dataset, paths: list[Path]) -> list[Item]:
+def published_memes(dataset: Dataset, paths: list[Path]) -> list[RawItem]:
     """Return the re-annotated tables of the M2V paper; predictions and answers in them are read elsewhere."""
     return [
-        Item(
+        RawItem(
             item_id=row.filled("id"),
             split=row.choice("type", SPLITS),
             text=row["text"],
@@ -57,10 +57,10 @@ def published_memes(dataset: Dataset, paths: list[Path]) -> list[Item]:
     ]
 
 
-def published_videos(dataset: Dataset, paths: list[Path]) -> list[Item]:
+def published_videos(dataset: Dataset, paths: list[Path]) -> list[RawItem]:
     """Return the video tables of the M2V paper."""
     return [
-        Item(
+        RawItem(
             item_id=row.filled("id"),
             split=row.choice("type", SPLITS),
             text=row["text"],
@@ -73,7 +73,7 @@ def published_videos(dataset: Dataset, paths: list[Path]) -> list[Item]:
     ]
 
 
-def hateful_memes(dataset: Dataset, paths: list[Path]) -> list[Item]:
+def hateful_memes(dataset: Dataset, paths: list[Path]) -> list[RawItem]:
     """Hateful Memes (Kiela et al. 2020): ``train.jsonl``, ``dev_seen.jsonl``, …; the split is the file's name."""
     items = []
     for path in paths:
@@ -85,7 +85,7 @@ def hateful_memes(dataset: Dataset, paths: list[Path]) -> list[Item]:
                 problem = "has no label; the challenge's test files have none. Leave this file out of `files`."
                 raise row.bad("label", problem)
             items.append(
-                Item(
+                RawItem(
                     item_id=row.filled("id"),
                     split=split,
                     text=row["text"],
@@ -97,10 +97,10 @@ def hateful_memes(dataset: Dataset, paths: list[Path]) -> list[Item]:
     return items
 
 
-def mami(dataset: Dataset, paths: list[Path]) -> list[Item]:
+def mami(dataset: Dataset, paths: list[Path]) -> list[RawItem]:
     """MAMI (Fersini et al. 2022, SemEval task 5): ``training.csv``, tab-separated; all of it trains."""
     return [
-        Item(
+        RawItem(
             item_id=PurePosixPath(row.filled("file_name")).stem,
             split="train",
             text=row["Text Transcription"],
@@ -113,7 +113,7 @@ def mami(dataset: Dataset, paths: list[Path]) -> list[Item]:
     ]
 
 
-def hatemm(dataset: Dataset, paths: list[Path]) -> list[Item]:
+def hatemm(dataset: Dataset, paths: list[Path]) -> list[RawItem]:
     """HateMM (Das et al. 2023, ICWSM): ``HateMM_annotation.csv``, then optionally the transcripts, which it lacks.
 
     Transcripts are a CSV with columns ``video_file_name`` and ``text``, or a JSON object of texts by video. It comes
@@ -128,13 +128,13 @@ def hatemm(dataset: Dataset, paths: list[Path]) -> list[Item]:
         video_id = PurePosixPath(name).stem
         text = "" if texts is None else _text_of(texts, [video_id, name], row, "video_file_name", paths[1])
         label = row.choice("label", HATEMM)
-        items.append(Item(item_id=video_id, split="", text=text, label=label, media={"video": name}, row=row))
+        items.append(RawItem(item_id=video_id, split="", text=text, label=label, media={"video": name}, row=row))
     # Before splits are drawn: a video with both labels could land in two of them.
     check_unique(((item.item_id,), item.row) for item in items)
     return drawn_splits(items, shares=dataset.split_shares)
 
 
-def multihateclip(dataset: Dataset, paths: list[Path]) -> list[Item]:
+def multihateclip(dataset: Dataset, paths: list[Path]) -> list[RawItem]:
     """MultiHateClip (Wang et al. 2024), English or Chinese: ``train.tsv``, ``valid.tsv``, ``test.tsv``, ``text.json``.
 
     Three classes; Hateful and Offensive are positive. The text is title, description and transcript, a line each.
@@ -152,7 +152,7 @@ def multihateclip(dataset: Dataset, paths: list[Path]) -> list[Item]:
         for row in read(path, columns=["Video_ID", "Majority_Voting"], others=True, dialect=PLAIN_TABS):
             video_id = row.filled("Video_ID")
             items.append(
-                Item(
+                RawItem(
                     item_id=video_id,
                     split=split,
                     text=_text_of(texts, [video_id], row, "Video_ID", others[0]),
@@ -164,7 +164,7 @@ def multihateclip(dataset: Dataset, paths: list[Path]) -> list[Item]:
     return items
 
 
-def drawn_splits(items: Iterable[Item], *, shares: SplitShares) -> list[Item]:
+def drawn_splits(items: Iterable[RawItem], *, shares: SplitShares) -> list[RawItem]:
     """Return the items with splits drawn by seed, with each label's share in every split.
 
     An item's place is decided by the sha256 of seed and id, so that the order of the file does not matter.
@@ -183,12 +183,12 @@ def drawn_splits(items: Iterable[Item], *, shares: SplitShares) -> list[Item]:
     return placed
 
 
-MEMES: Mapping[str, Callable[[Dataset, list[Path]], list[Item]]] = {
+MEMES: Mapping[str, Callable[[Dataset, list[Path]], list[RawItem]]] = {
     "published": published_memes,
     "hateful-memes": hateful_memes,
     "mami": mami,
 }
-VIDEOS: Mapping[str, Callable[[Dataset, list[Path]], list[Item]]] = {
+VIDEOS: Mapping[str, Callable[[Dataset, list[Path]], list[RawItem]]] = {
     "published": published_videos,
     "hatemm": hatemm,
     "multihateclip": multihateclip,

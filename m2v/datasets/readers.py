@@ -181,8 +181,8 @@ def _labels(alignment: Alignment, columns: Columns | None, files: Mapping[str, P
 
 
 def _items(
-    known: Mapping[str, Callable[..., list[layouts.Item]]], dataset: Dataset, files: Mapping[str, Path]
-) -> list[layouts.Item]:
+    known: Mapping[str, Callable[..., list[layouts.RawItem]]], dataset: Dataset, files: Mapping[str, Path]
+) -> list[layouts.RawItem]:
     if dataset.layout not in known:
         raise UnknownName(f"layout (of {dataset.name})", dataset.layout, known)
     paths = [files[name] for name in dataset.files]
@@ -198,7 +198,7 @@ def _meme_ids(alignment: Alignment, files: Mapping[str, Path]) -> Set[str]:
 
 
 def _frame(
-    table: schemas.Table, items: Sequence[layouts.Item], *, item_id: str, media: tuple[str, ...]
+    table: schemas.Table, items: Sequence[layouts.RawItem], *, item_id: str, media: tuple[str, ...]
 ) -> pl.DataFrame:
     data = {
         item_id: [item.item_id for item in items],

@@ -15,13 +15,13 @@ from pydantic import BaseModel, ConfigDict, SerializeAsAny
 
 from m2v.entries.base import Entry
 from m2v.entries.datasets import LabelDefinition
-from m2v.entries.features import Recorded, SoundStatistics
+from m2v.entries.features import RecordedExtractor, SoundStatistics
 from m2v.entries.pretrained import Base, Encoder, Perceiver
 from m2v.entries.prompts import Prompt
 from m2v.programs.progress import Report
 
 # Whose features a detector can look at.
-Extractor: TypeAlias = Encoder | Perceiver | SoundStatistics | Recorded
+Extractor: TypeAlias = Encoder | Perceiver | SoundStatistics | RecordedExtractor
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Trained:
     scratch: tuple[str, ...] = ()
 
 
-class Program(Protocol):
+class FamilyProgram(Protocol):
     """The two functions of a family's ``program.py``."""
 
     def train(self, task: Task, *, out: Path, report: Report) -> Trained | None:

@@ -15,7 +15,7 @@ from typing import Any, cast
 import polars as pl
 
 from m2v.detectors import DETECTORS
-from m2v.detectors.family import Detector, Program, Task
+from m2v.detectors.family import Detector, FamilyProgram, Task
 from m2v.errors import UnknownName
 from m2v.programs import contract, progress
 from m2v.programs.progress import Report
@@ -89,9 +89,9 @@ def _family(kind: str) -> type[Detector]:
     return families[kind]
 
 
-def _program(model: Detector) -> Program:
+def _program(model: Detector) -> FamilyProgram:
     """Return the program of the model's family, which stands beside its entry."""
-    return cast(Program, import_module(f"{type(model).__module__.rpartition('.')[0]}.program"))
+    return cast(FamilyProgram, import_module(f"{type(model).__module__.rpartition('.')[0]}.program"))
 
 
 if __name__ == "__main__":

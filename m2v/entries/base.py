@@ -49,13 +49,13 @@ class Entry(BaseModel):
         return self._folder
 
 
-class Item(BaseModel):
+class EntryPart(BaseModel):
     """A part of an entry."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Licence(Item):
+class Licence(EntryPart):
     """What the licence is called, where it stands, and what it lets us publish.
 
     Attributes:

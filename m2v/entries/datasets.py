@@ -5,11 +5,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from m2v.entries.base import Entry, FileName, Item, Licence, Name, Sha256
+from m2v.entries.base import Entry, EntryPart, FileName, Licence, Name, Sha256
 from m2v.entries.features import RecordedFeatures
 
 
-class SourceFile(Item):
+class SourceFile(EntryPart):
     """A file of a source.
 
     Attributes:
@@ -41,7 +41,7 @@ class Source(Entry):
     files: dict[FileName, SourceFile]
 
 
-class Columns(Item):
+class Columns(EntryPart):
     """A file of the source and its columns that hold what was recorded outside the platform."""
 
     file: FileName
@@ -51,7 +51,7 @@ class Columns(Item):
     probability: str | None = None
 
 
-class Recorded(Item):
+class Recorded(EntryPart):
     """Predictions and answers that somebody else made and wrote down.
 
     Attributes:
@@ -71,7 +71,7 @@ class Recorded(Item):
     gold: Columns | None = None
 
 
-class SplitShares(Item):
+class SplitShares(EntryPart):
     """Shares of a seeded split, for datasets that come without one."""
 
     train: float = Field(ge=0, le=1)
@@ -121,7 +121,7 @@ class MemeDataset(Dataset):
     recorded: dict[Name, Recorded] = Field(default_factory=dict)
 
 
-class LabelDefinition(Item):
+class LabelDefinition(EntryPart):
     """What the target's label means, in words: two for the prompt, two sentences for people and for similarity."""
 
     positive: str

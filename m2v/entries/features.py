@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from m2v.entries.base import Entry, FileName, Item, Name
+from m2v.entries.base import Entry, EntryPart, FileName, Name
 
 # What of an item an extractor looks at. A rationale is what a model wrote about it.
 Modality: TypeAlias = Literal["text", "picture", "frames", "sound", "rationale"]
 
 
-class RecordedFeatures(Item):
+class RecordedFeatures(EntryPart):
     """Features of a dataset's items that were computed elsewhere and published as a file.
 
     Attributes:
@@ -29,7 +29,7 @@ class RecordedFeatures(Item):
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedExtractor:
     """An extractor whose features datasets bring along, by the name that they have in each dataset's ``features``."""
 
     name: str

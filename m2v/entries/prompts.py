@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from m2v.entries.base import Entry, Item
+from m2v.entries.base import Entry, EntryPart
 from m2v.entries.datasets import LabelDefinition
 
 
@@ -39,7 +39,7 @@ class Prompt(Entry):
         return self
 
 
-class Server(Item):
+class Server(EntryPart):
     """A server that speaks OpenAI's chat API: vLLM, SGLang, `transformers serve`, or a company's.
 
     Attributes:

@@ -4,13 +4,13 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from m2v.entries.base import Entry, FileName, Item, Name, ReleasedColumn
+from m2v.entries.base import Entry, EntryPart, FileName, Name, ReleasedColumn
 from m2v.entries.prompts import Server
 
 Strategy: TypeAlias = Literal["no_ft", "om_ft", "rm_ft", "vid_ft", "vid_rm_ft"]
 
 
-class FramePlan(Item):
+class FramePlan(EntryPart):
     """Which frames of a video are looked at.
 
     Attributes:
@@ -26,7 +26,7 @@ class FramePlan(Item):
     variance: float = 100.0
 
 
-class TrainingPlan(Item):
+class TrainingPlan(EntryPart):
     """Which runs of one model a study makes: every strategy × memes × target × seed that makes sense.
 
     Attributes:
@@ -42,7 +42,7 @@ class TrainingPlan(Item):
     paper_mode: bool = False
 
 
-class PredictionPlan(Item):
+class PredictionPlan(EntryPart):
     """How a vision-language model labels memes under each target's definition.
 
     Attributes:
@@ -64,7 +64,7 @@ class PredictionPlan(Item):
     server: Server | None = None
 
 
-class RoundPlan(Item):
+class RoundPlan(EntryPart):
     """How people are asked in Label Studio, where a study's ``answers`` are ``live``.
 
     Attributes:
@@ -91,7 +91,7 @@ class RoundPlan(Item):
     floor_s: float = Field(default=1.0, ge=0)
 
 
-class PublishPlan(Item):
+class PublishPlan(EntryPart):
     """What a study publishes to the Hugging Face Hub; without it a run publishes nothing.
 
     Attributes:

@@ -64,7 +64,7 @@ def forest_plot(
 
 
 @dataclass(frozen=True)
-class Row:
+class ForestRow:
     """A row of the plot in inches from the top, with a lane for each run and each published value."""
 
     strategy: str
@@ -83,15 +83,15 @@ class Row:
         return (self.top + self.bottom) / 2
 
 
-def _rows(shown: pl.DataFrame) -> dict[tuple, Row]:
+def _rows(shown: pl.DataFrame) -> dict[tuple, ForestRow]:
     """By strategy and memes, from top to bottom, over all panels."""
-    rows: dict[tuple, Row] = {}
+    rows: dict[tuple, ForestRow] = {}
     bottom = 0.0
     ordered = shown.sort(pl.col("strategy").cast(ORDER), "memes", "is_published", "series", "seed")
     for (strategy, memes), of_row in ordered.group_by("strategy", "memes", maintain_order=True):
         lanes = of_row.select("series", "seed").unique(maintain_order=True).rows()
         at = {lane: bottom + ROW_GAP / 2 + LANE * (i + 0.5) for i, lane in enumerate(lanes)}
-        rows[strategy, memes] = Row(wording.STRATEGIES[str(strategy)], _shortened(memes), bottom, at)
+        rows[strategy, memes] = ForestRow(wording.STRATEGIES[str(strategy)], _shortened(memes), bottom, at)
         bottom = rows[strategy, memes].bottom
     return rows
 
@@ -130,7 +130,7 @@ def _draw(shown: pl.DataFrame, results: pl.DataFrame, score: str) -> "Figure":
     return figure
 
 
-def _names_width(rows: list[Row]) -> float:
+def _names_width(rows: list[ForestRow]) -> float:
     strategies, memes = [row.strategy for row in rows], [row.memes for row in rows]
     return LETTER * sum(max(map(len, names), default=0) for names in (strategies, memes)) + 2 * GAP
 
@@ -155,7 +155,7 @@ def _styles(shown: pl.DataFrame) -> dict[tuple[bool, str], dict[str, Any]]:
     return styles
 
 
-def _frame(axes: "Axes", rows: list[Row], target: str, score: str) -> None:
+def _frame(axes: "Axes", rows: list[ForestRow], target: str, score: str) -> None:
     """Draw the target's name, a light grid, and a band behind every second strategy."""
     axes.set_title(target, loc="left", fontsize=11, fontweight="bold", pad=8)
     axes.spines[:].set_visible(False)
@@ -169,7 +169,7 @@ def _frame(axes: "Axes", rows: list[Row], target: str, score: str) -> None:
         axes.axhspan(band[0].top, band[-1].bottom, color=BAND if i % 2 == 0 else "none", linewidth=0, zorder=0)
 
 
-def _name_rows(axes: "Axes", rows: list[Row], left: float) -> None:
+def _name_rows(axes: "Axes", rows: list[ForestRow], left: float) -> None:
     """Strategies at the figure's edge, once each; meme datasets at the panel's."""
     style: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
     for i, row in enumerate(rows):
@@ -178,7 +178,7 @@ def _name_rows(axes: "Axes", rows: list[Row], left: float) -> None:
         axes.annotate(row.memes, (0, row.middle), xytext=(-8, 0), ha="right", color=MUTED, **style)
 
 
-def _mark(axes: "Axes", mark: dict[str, Any], row: Row, styles: dict[tuple[bool, str], dict[str, Any]]) -> None:
+def _mark(axes: "Axes", mark: dict[str, Any], row: ForestRow, styles: dict[tuple[bool, str], dict[str, Any]]) -> None:
     y, style = row.lanes[mark["series"], mark["seed"]], styles[mark["is_published"], mark["series"]]
     if mark["low"] is None:
         axes.plot([mark["value"]], [y], **style)

@@ -42,7 +42,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Version:
+class ShownVersion:
     """A table version that the report rests on."""
 
     table: str
@@ -52,7 +52,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Report:
+class StudyReport:
     """Everything that the report says.
 
     Attributes:
@@ -73,11 +73,11 @@ class Report:
     label_flows: tuple[LabelFlow, ...] = ()
     examples: tuple[Example, ...] = ()
     rejects: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTS))
-    versions: tuple[Version, ...] = ()
+    versions: tuple[ShownVersion, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def render(report: Report) -> str:
+def render(report: StudyReport) -> str:
     """Return the report as one HTML page that loads nothing from anywhere."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

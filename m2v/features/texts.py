@@ -72,16 +72,16 @@ def encode(texts: pl.DataFrame, *, encoder: Encoder, folder: Path, report: Repor
         cluster = pools.Cluster()
         planned = pools.shared(batches, n_copies=cluster.n_copies, largest=SHARD_TEXTS, n_items=len)
         rows = [[texts[places].rows() for places in shard] for shard in planned]
-        for told in cluster.mapped("m2v.features.texts:Replica", given, rows):
+        for told in cluster.mapped("m2v.features.texts:EncoderReplica", given, rows):
             hear(told["n_texts"])
     else:
-        replica = Replica(given, hear=hear)
+        replica = EncoderReplica(given, hear=hear)
         for shard in pools.shared(batches, largest=SHARD_TEXTS, n_items=len):
             replica([texts[places].rows() for places in shard])
     return sum(length > encoder.max_tokens for length in lengths)
 
 
-class Replica:
+class EncoderReplica:
     """A copy of the encoder: mean pooling over tokens and unit length, as all-MiniLM-L6-v2 defines itself.
 
     Args:

@@ -21,7 +21,7 @@ from m2v.files import row_cache, storage
 from m2v.files.digests import file_sha256
 from m2v.models import lean
 from m2v.prediction import prompts, servers
-from m2v.prediction.task import ANSWERS, Task
+from m2v.prediction.task import ANSWERS, PredictionTask
 from m2v.programs import checkpoints, contract, pools, progress
 
 ADAPTER = "adapter_model.safetensors"
@@ -33,7 +33,7 @@ def main() -> None:
         return
     began = time.monotonic()
     given = {name: value for name, value in spec.items() if name not in {"items", "demonstrations"}}
-    task = Task.model_validate(given)
+    task = PredictionTask.model_validate(given)
     demonstrations = pl.read_parquet(spec["demonstrations"])
     with progress.reporting() as report:
         found, facts = answers(task, pl.read_parquet(spec["items"]), demonstrations=demonstrations, report=report)
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def answers(
-    task: Task, items: pl.DataFrame, *, demonstrations: pl.DataFrame | None, report: progress.Report
+    task: PredictionTask, items: pl.DataFrame, *, demonstrations: pl.DataFrame | None, report: progress.Report
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Return what the model says about each item, asked unless the answer is known, and counts.
 
@@ -102,7 +102,7 @@ def ask(
     items: dict[str, prompts.Shown],
     *,
     names: dict[str, str],
-    task: Task,
+    task: PredictionTask,
     demonstrations: list[prompts.Demonstration],
     folder: Path,
     report: progress.Report,
@@ -168,7 +168,7 @@ def _keeping(folder: Path, *, n_items: int, report: progress.Report) -> Iterator
 def requested(
     items: Mapping[str, prompts.Shown],
     *,
-    task: Task,
+    task: PredictionTask,
     demonstrations: Sequence[prompts.Demonstration],
     adapter: str | None,
 ) -> dict[str, str]:

@@ -12,7 +12,7 @@ from m2v.files import row_cache, storage
 from m2v.files.digests import text_sha256
 from m2v.prediction import models, prompts, scoring
 from m2v.prediction.servers import Keep
-from m2v.prediction.task import ANSWERS, Task
+from m2v.prediction.task import ANSWERS, PredictionTask
 from m2v.programs import pools
 from m2v.programs.progress import Report
 
@@ -40,7 +40,7 @@ def plan(
     items: Mapping[str, prompts.Shown],
     *,
     names: Mapping[str, str],
-    task: Task,
+    task: PredictionTask,
     demonstrations: Sequence[prompts.Demonstration],
 ) -> Plan:
     """Batches of questions, made without the model's weights.
@@ -64,7 +64,7 @@ def plan(
 class Asker:
     """A copy of the model with its weights."""
 
-    def __init__(self, reader: models.Loaded, *, task: Task, words: scoring.Words | None) -> None:
+    def __init__(self, reader: models.Loaded, *, task: PredictionTask, words: scoring.Words | None) -> None:
         self.task = task
         loaded = models.with_weights(reader, home=task.home, adapter=task.adapter)
         self.scorer = scoring.Scorer(loaded, words=words)
@@ -84,7 +84,7 @@ class Asker:
         return {"n_prefixes": self.scorer.counts.n_prefixes, "n_halved": self.scorer.counts.n_halved, "device": device}
 
 
-def spread(planned: Plan, *, task: Task, folder: Path, report: Report) -> dict[str, Any]:
+def spread(planned: Plan, *, task: PredictionTask, folder: Path, report: Report) -> dict[str, Any]:
     """Have copies on every host of the cluster ask; give counts for the manifest."""
     cluster = pools.Cluster()
     n_items = sum(len(batch.questions) for batch in planned.batches)
@@ -97,7 +97,9 @@ def spread(planned: Plan, *, task: Task, folder: Path, report: Report) -> dict[s
     planned_shards = pools.shared(
         planned.batches, n_copies=cluster.n_copies, largest=LARGEST_SHARD, n_items=lambda batch: len(batch.questions)
     )
-    for each in cluster.mapped("m2v.prediction.replicas:Replica", given, [packed(shard) for shard in planned_shards]):
+    for each in cluster.mapped(
+        "m2v.prediction.replicas:VlmReplica", given, [packed(shard) for shard in planned_shards]
+    ):
         n_done += each["n_items"]
         told.append(each)
         report.step(n_done, n_items, unit="items", hosts=len({one["host"] for one in told}))
@@ -110,11 +112,11 @@ def spread(planned: Plan, *, task: Task, folder: Path, report: Report) -> dict[s
     }
 
 
-class Replica:
+class VlmReplica:
     """A copy on some host; batches that another one has kept whole of its shard before it died are not asked again."""
 
     def __init__(self, given: dict[str, Any]) -> None:
-        self.task = Task.model_validate(given["task"])
+        self.task = PredictionTask.model_validate(given["task"])
         self.folder = Path(given["folder"])
         words = WORDS.validate_python(given["words"])
         self.asker = Asker(models.reader(self.task.model, home=self.task.home), task=self.task, words=words)

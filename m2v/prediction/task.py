@@ -13,7 +13,7 @@ from m2v.entries.prompts import Prompt, Server
 ANSWERS = {"request_sha256": pl.String, "probability": pl.Float64, "outcome": pl.String}
 
 
-class Task(BaseModel):
+class PredictionTask(BaseModel):
     """What is asked of which model, and how."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

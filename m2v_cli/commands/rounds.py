@@ -26,7 +26,7 @@ def open_rounds(study: Study = "published", as_json: Json = False) -> None:
 
     plan, instance, home = _live(study)
     made = []
-    with only_run(home), console.Watch() as watch:
+    with only_run(home), console.RunDisplay() as watch:
         for error in materialise.observe(plan, home=home, instance=instance).values():
             raise error
         for alignment in plan.alignments:
@@ -160,11 +160,11 @@ def _live(study: str) -> tuple["StudyPlan", "dg.DagsterInstance", Path]:
 
 
 def _server():
-    from m2v_resources.annotators.label_studio import Server
+    from m2v_resources.annotators.label_studio import AnnotationServer
     from m2v_resources.annotators.rounds import address
     from m2v_resources.store.home import home
 
-    server = Server(address(home()))
+    server = AnnotationServer(address(home()))
     server.check()
     return server
 

@@ -14,9 +14,9 @@ from m2v.entries.datasets import MemeDataset
 from m2v.entries.study import Study
 from m2v.entries.variants import Alignment
 from m2v.files import storage
-from m2v_resources.annotators.label_studio import Server
+from m2v_resources.annotators.label_studio import AnnotationServer
 from m2v_resources.annotators.ledger import Ledger
-from m2v_resources.annotators.rounds import Question, Rounds, address, guideline, media_root
+from m2v_resources.annotators.rounds import RoundQuestion, Rounds, address, guideline, media_root
 from m2v_resources.store.rows import rows_hash
 
 
@@ -47,16 +47,16 @@ class Annotators(dg.ConfigurableResource):
         """Ask what nobody was asked yet; see ``Rounds.open``."""
         home = Path(self.home)
         text = guideline(study.rounds, alignment.target, folder=study.folder)
-        server = Server(address(home))
+        server = AnnotationServer(address(home))
         server.check()
         shown = with_places(memes, alignment.memes)
-        Rounds(home, alignment.name, server).open(study.rounds, Question(conflicts, shown, gold, text))
+        Rounds(home, alignment.name, server).open(study.rounds, RoundQuestion(conflicts, shown, gold, text))
         return standing(Ledger(home, alignment.name))
 
     def pull(self, alignment: str, *, full: bool = False) -> int:
         """Fetch new and changed answers of an alignment's rounds; give how many annotations were new or changed."""
         home = Path(self.home)
-        server = Server(address(home))
+        server = AnnotationServer(address(home))
         server.check()
         return Rounds(home, alignment, server).pull(full=full)
 

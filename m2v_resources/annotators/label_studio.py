@@ -54,7 +54,7 @@ class Project:
 
 
 @dataclass(frozen=True)
-class Task:
+class AnnotationTask:
     """An item on the server."""
 
     task_id: int
@@ -63,7 +63,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Address:
+class LabelStudioAddress:
     """Where the server is, and how we may enter.
 
     Attributes:
@@ -78,10 +78,10 @@ class Address:
         return f"Address({self.url})"
 
 
-class Server:
+class AnnotationServer:
     """A Label Studio server, as the platform's own account sees it."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: LabelStudioAddress) -> None:
         self.address = address
         self._sdk: LabelStudio | None = None
 
@@ -186,7 +186,7 @@ class Server:
             body = {"project": project_id, "use_blob_urls": True, "title": "media", **about}
             self._json("POST", f"api/storages/{kind}", body=body)
 
-    def tasks(self, project_id: int) -> list[Task]:
+    def tasks(self, project_id: int) -> list[AnnotationTask]:
         """Every task of a project, counted against what the server says."""
         rows = self._tasks(project_id, {"fields": "task_only", "include": "id,data,total_annotations"})
         return [_task(row) for page in rows for row in page]
@@ -350,8 +350,8 @@ def _project(row: Mapping[str, Any]) -> Project:
     )
 
 
-def _task(row: Mapping[str, Any]) -> Task:
-    return Task(int(row["id"]), str(row["data"].get("item_key")), int(row.get("total_annotations") or 0))
+def _task(row: Mapping[str, Any]) -> AnnotationTask:
+    return AnnotationTask(int(row["id"]), str(row["data"].get("item_key")), int(row.get("total_annotations") or 0))
 
 
 def _user(value: Any) -> int:

@@ -22,7 +22,14 @@ from m2v.entries.datasets import VideoDataset
 from m2v.entries.study import RoundPlan
 from m2v.errors import BadInput, LabelStudioError, MissingSource, Refused, Unreachable
 from m2v.files.checkout import CHECKOUT
-from m2v_resources.annotators.label_studio import Address, Project, Server, Task, batches, before
+from m2v_resources.annotators.label_studio import (
+    AnnotationServer,
+    AnnotationTask,
+    LabelStudioAddress,
+    Project,
+    batches,
+    before,
+)
 from m2v_resources.annotators.ledger import SEEN_COLUMNS, Ledger, Pulled
 
 CREDENTIALS = "label_studio/credentials.json"
@@ -35,7 +42,7 @@ N_ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
-class Question:
+class RoundQuestion:
     """What a round asks, and how.
 
     Attributes:
@@ -51,7 +58,7 @@ class Question:
     guideline: str
 
 
-def address(home: Path) -> Address:
+def address(home: Path) -> LabelStudioAddress:
     """``LABEL_STUDIO_URL`` and ``LABEL_STUDIO_TOKEN``, or what ``make label-studio`` wrote below the home.
 
     Raises:
@@ -62,13 +69,13 @@ def address(home: Path) -> Address:
     url, token = os.environ.get("LABEL_STUDIO_URL"), os.environ.get("LABEL_STUDIO_TOKEN")
     if url and token:
         # Pseudonyms must outlive a token, so the salt is not made of it.
-        return Address(url, token, found.get("salt") or _salt(home))
+        return LabelStudioAddress(url, token, found.get("salt") or _salt(home))
     if not found:
         raise MissingSource(
             "There is no Label Studio to ask people in. Start one with `make label-studio`, or name yours by "
             "LABEL_STUDIO_URL and LABEL_STUDIO_TOKEN."
         )
-    return Address(url or found["url"], token or found["token"], found["salt"])
+    return LabelStudioAddress(url or found["url"], token or found["token"], found["salt"])
 
 
 def _salt(home: Path) -> str:
@@ -100,11 +107,11 @@ def guideline(plan: RoundPlan, target: VideoDataset, *, folder: Path) -> str:
 class Rounds:
     """The rounds of one alignment, in the ledger and on the server."""
 
-    def __init__(self, home: Path, alignment: str, server: Server) -> None:
+    def __init__(self, home: Path, alignment: str, server: AnnotationServer) -> None:
         self.ledger = Ledger(home, alignment)
         self.server = server
 
-    def open(self, plan: RoundPlan, question: Question) -> list[Round]:
+    def open(self, plan: RoundPlan, question: RoundQuestion) -> list[Round]:
         """Ask what nobody was asked: a new round where there is something, and every open one brought to the server.
 
         Raises:
@@ -137,11 +144,11 @@ class Rounds:
                 self._pull(this, full=True)
             self.ledger.close(this)
 
-    def _intend(self, plan: RoundPlan, question: Question) -> None:
+    def _intend(self, plan: RoundPlan, question: RoundQuestion) -> None:
         people = tuple(name for name in plan.annotators if name != plan.adjudicator)
         self._new(plan, question, question.conflicts, role="annotator", n=plan.n_annotators, people=people)
 
-    def _adjudicate(self, plan: RoundPlan, question: Question) -> None:
+    def _adjudicate(self, plan: RoundPlan, question: RoundQuestion) -> None:
         if not plan.adjudicator:
             return
         complete = [
@@ -159,7 +166,14 @@ class Rounds:
         return rounds.left_open(self.ledger.items(this), self.ledger.judged(this).answers, below=plan.adjudicate_below)
 
     def _new(
-        self, plan: RoundPlan, question: Question, rows: pl.DataFrame, *, role: Any, n: int, people: tuple[str, ...]
+        self,
+        plan: RoundPlan,
+        question: RoundQuestion,
+        rows: pl.DataFrame,
+        *,
+        role: Any,
+        n: int,
+        people: tuple[str, ...],
     ) -> None:
         has_media = bool(media_root()) and bool(question.memes["image"].is_not_null().all())
         template = (CHECKOUT / "label_studio" / "meme.xml").read_text(encoding="utf-8")
@@ -188,7 +202,7 @@ class Rounds:
         )
         self.ledger.intend(this, rounds.keyed(new, uid=uid))
 
-    def _bring(self, this: Round, question: Question) -> None:
+    def _bring(self, this: Round, question: RoundQuestion) -> None:
         """Make the server hold each of the round's unanswered items in exactly one task."""
         project = self._one_project(this)
         self._check_config(this, project)
@@ -237,9 +251,9 @@ class Rounds:
             self.server.serve_media(found[0].project_id, place)
         return found[0]
 
-    def _one_task_each(self, project: Project, tasks: Sequence[Task]) -> list[Task]:
+    def _one_task_each(self, project: Project, tasks: Sequence[AnnotationTask]) -> list[AnnotationTask]:
         """Delete what stands twice and nobody answered; answers to both are counted by the item's key anyway."""
-        kept: dict[str, Task] = {}
+        kept: dict[str, AnnotationTask] = {}
         double: list[int] = []
         for task in sorted(tasks, key=lambda each: (-each.n_annotations, each.task_id)):
             if task.item_key not in kept:
@@ -250,7 +264,7 @@ class Rounds:
             self.server.delete_tasks(project.project_id, double)
         return list(kept.values())
 
-    def _data(self, this: Round, question: Question) -> list[dict[str, Any]]:
+    def _data(self, this: Round, question: RoundQuestion) -> list[dict[str, Any]]:
         """Return what is sent: nothing that tells, or lets one tell, what the dataset or the model said."""
         items = self.ledger.items(this)
         judged = self.ledger.judged(this)

@@ -292,7 +292,7 @@ class _Search:
 
 def _rounds(home: Path, search: _Search) -> list[str]:
     """Delete it from Label Studio and from the ledger; give what could not be reached."""
-    from m2v_resources.annotators.label_studio import Server
+    from m2v_resources.annotators.label_studio import AnnotationServer
     from m2v_resources.annotators.rounds import address
 
     remains = []
@@ -303,7 +303,7 @@ def _rounds(home: Path, search: _Search) -> list[str]:
             if not keys:
                 continue
             try:
-                server = Server(address(home))
+                server = AnnotationServer(address(home))
                 for project in server.projects(this.uid):
                     tasks = [task.task_id for task in server.tasks(project.project_id) if task.item_key in keys]
                     if tasks:

@@ -52,7 +52,7 @@ class Known:
 
 
 @dataclass
-class Outcome:
+class Removal:
     """What became of the copies.
 
     Attributes:
@@ -64,9 +64,9 @@ class Outcome:
     remains: list[str] = field(default_factory=list)
 
 
-def delete(home: Path, known: Known, *, purge: bool) -> Outcome:
+def delete(home: Path, known: Known, *, purge: bool) -> Removal:
     """Delete the copies; without ``purge``, what was trained on the item and what was released is only named."""
-    outcome = Outcome()
+    outcome = Removal()
     for each in kept.KEPT.values():
         root = home / each.name
         match each.how:
@@ -159,7 +159,7 @@ def _folders(root: Path, *, depth: int) -> list[Path]:
     return sorted(path for path in root.glob("/".join("*" * depth)) if path.is_dir())
 
 
-def _forget_folders(root: Path, known: Known, outcome: Outcome) -> None:
+def _forget_folders(root: Path, known: Known, outcome: Removal) -> None:
     for folder in _folders(root, depth=2):
         if _holds(folder, known, by_id=folder.parent.name in known.variants):
             _drop(folder, outcome)
@@ -183,7 +183,7 @@ def _holds(folder: Path, known: Known, *, by_id: bool) -> bool:
     return False
 
 
-def _forget_trainings(root: Path, known: Known, outcome: Outcome, *, purge: bool) -> None:
+def _forget_trainings(root: Path, known: Known, outcome: Removal, *, purge: bool) -> None:
     """Delete what trainings read of the item; what they have learned, half-way or whole, goes with a purge."""
     for folder in _folders(root, depth=2):
         # What it learned from stays until it is purged, but the copy that it read is not needed any more.
@@ -226,7 +226,7 @@ def _json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _drop(folder: Path, outcome: Outcome) -> None:
+def _drop(folder: Path, outcome: Removal) -> None:
     """Delete a folder, unless a program works in it: then name it, and delete what it reads."""
     try:
         with only_one(folder):
@@ -248,7 +248,7 @@ def _forget_rows(root: Path, column: str, known: Known) -> None:
             path.unlink()
 
 
-def _forget_pictures(root: Path, home: Path, known: Known, outcome: Outcome) -> None:
+def _forget_pictures(root: Path, home: Path, known: Known, outcome: Removal) -> None:
     for name in sorted({*known.pictures, *_later_pictures(root, home, known)}):
         _forget_picture(storage.place(home, name), known, outcome)
 
@@ -261,7 +261,7 @@ def _later_pictures(root: Path, home: Path, known: Known) -> Iterator[str]:
                 yield f"{path.parent.relative_to(home)}/{each['file']}"
 
 
-def _forget_picture(picture: storage.Place, known: Known, outcome: Outcome) -> None:
+def _forget_picture(picture: storage.Place, known: Known, outcome: Removal) -> None:
     """Delete a picture that no other meme shares, and what its task wrote down of it."""
     folder, _, name = str(picture).rpartition("/")
     result = storage.join(storage.given(folder), "result.json")
@@ -276,7 +276,7 @@ def _forget_picture(picture: storage.Place, known: Known, outcome: Outcome) -> N
         outcome.deleted.append(str(picture))
 
 
-def _forget_pages(root: Path, known: Known, outcome: Outcome) -> None:
+def _forget_pages(root: Path, known: Known, outcome: Removal) -> None:
     for path in sorted(root.rglob("*.html")):
         if _shows(path, known):
             path.unlink()
@@ -292,7 +292,7 @@ def _shows(page: Path, known: Known) -> bool:
     return rests and f"<code>{html.escape(known.identifier)}</code>".encode() in content
 
 
-def _forget_releases(root: Path, known: Known, outcome: Outcome, *, purge: bool) -> None:
+def _forget_releases(root: Path, known: Known, outcome: Removal, *, purge: bool) -> None:
     for folder in _folders(root, depth=4):
         if not _is_made_of(folder, known):
             continue

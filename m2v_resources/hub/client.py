@@ -28,7 +28,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class State:
+class RepositoryState:
     """A repository as it is.
 
     Attributes:
@@ -86,7 +86,7 @@ class Hub:
         self.api = HfApi(endpoint=endpoint, token=found, library_name="m2v")
         self.wait_s = wait_s
 
-    def state(self, repo: str, *, kind: Kind) -> State | None:
+    def state(self, repo: str, *, kind: Kind) -> RepositoryState | None:
         """Return the repository as it is, or None where there is none that the token may see."""
         from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -99,7 +99,7 @@ class Hub:
                     return None
                 raise
         tags = {int(match[1]): ref.target_commit for ref in refs.tags if (match := TAG.match(ref.name))}
-        return State(str(info.sha), tags, Settings(bool(info.private), info.gated or False))
+        return RepositoryState(str(info.sha), tags, Settings(bool(info.private), info.gated or False))
 
     def read(self, repo: str, path: str, *, kind: Kind, revision: str) -> bytes | None:
         """Return a file at a revision, past every cache; None where it is not there."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from m2v.errors import DamagedUpload, HubError, VersionConflict
 from m2v.files.digests import file_sha256
-from m2v_resources.hub.client import CARD, RECORD, Hub, Kind, Settings, State
+from m2v_resources.hub.client import CARD, RECORD, Hub, Kind, RepositoryState, Settings
 from m2v_resources.hub.hub_errors import Passing, translated
 
 N_ATTEMPTS = 6
@@ -85,7 +85,7 @@ def publish(hub: Hub, upload: Upload) -> Published:
     )
 
 
-def newest(hub: Hub, upload: Upload, state: State) -> tuple[int, Mapping[str, Any] | None]:
+def newest(hub: Hub, upload: Upload, state: RepositoryState) -> tuple[int, Mapping[str, Any] | None]:
     """Return the number and the record of the repository's newest version; 0 and None where it has none.
 
     Raises:
@@ -130,7 +130,7 @@ def _attempt(hub: Hub, upload: Upload) -> Published:
     return Published(repo, record["version"], commit, made_at, files, record, is_new)
 
 
-def _committed(hub: Hub, upload: Upload, state: State, version: int) -> str:
+def _committed(hub: Hub, upload: Upload, state: RepositoryState, version: int) -> str:
     """Return the commit that holds this content as this version, made unless it is there already."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 

@@ -173,9 +173,9 @@ class SlurmJob:
         place = f" on {said.nodes}" if said.nodes else ""
         raise ClusterError(f"Slurm's job {self.number}{place} {how} What it kept stands. Its log: {self.out / LOG}.")
 
-    def state(self) -> "State":
+    def state(self) -> "JobState":
         """Return what Slurm says of it."""
-        fields = ",".join(f"{name}:{WIDTH}" for name in ("State", "Reason", "NodeList"))
+        fields = ",".join(f"{name}:{WIDTH}" for name in ("JobState", "Reason", "NodeList"))
         command = ["squeue", "--states=all", f"--jobs={self.number}", "--noheader", f"--Format={fields}"]
         try:
             said = self.slurm.ask(command)
@@ -184,8 +184,8 @@ class SlurmJob:
                 raise
             said = ""
         if not said.strip():
-            return State("FORGOTTEN", "", "")
-        return State(*(said[start : start + WIDTH].strip() for start in range(0, 3 * WIDTH, WIDTH)))
+            return JobState("FORGOTTEN", "", "")
+        return JobState(*(said[start : start + WIDTH].strip() for start in range(0, 3 * WIDTH, WIDTH)))
 
     def stop(self) -> None:
         """Cancel it, where it has not ended."""
@@ -218,7 +218,7 @@ class SlurmJob:
         except (FileNotFoundError, ValueError):
             return None
 
-    def _tell(self, said: "State") -> None:
+    def _tell(self, said: "JobState") -> None:
         """Say in the log why it waits.
 
         Raises:
@@ -236,7 +236,7 @@ class SlurmJob:
             log.write(f"Slurm's job {self.number} waits: {self.why}\n")
 
 
-class State(NamedTuple):
+class JobState(NamedTuple):
     """What Slurm says of a job: its state, why it is so, and its nodes."""
 
     state: str

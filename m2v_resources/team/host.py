@@ -18,7 +18,7 @@ from m2v.errors import HostError
 from m2v.files import storage
 from m2v.files.whole import replacing
 from m2v_resources.store.home import mark
-from m2v_resources.team.services import Address, address
+from m2v_resources.team.services import ServiceAddress, address
 
 DATABASE = "dagster"
 # Label Studio 1.23 and Dagster 1.13 both work with these; measured is 15, which docker-compose.yml pins.
@@ -78,7 +78,7 @@ def use(home: Path) -> None:
     os.environ["DAGSTER_HOME"] = str(folder)
 
 
-def instance(postgres: Address, folder: Path) -> dict[str, Any]:
+def instance(postgres: ServiceAddress, folder: Path) -> dict[str, Any]:
     """Dagster's instance: everything in Postgres, runs through a queue, killed ones noticed and gone on with."""
     return {
         "storage": {
@@ -109,7 +109,7 @@ def instance(postgres: Address, folder: Path) -> dict[str, Any]:
     }
 
 
-def workspace(code: Address) -> dict[str, Any]:
+def workspace(code: ServiceAddress) -> dict[str, Any]:
     """Where the webserver and the daemon find the graph."""
     return {"load_from": [{"grpc_server": {"host": code.name, "port": code.port, "location_name": LOCATION}}]}
 

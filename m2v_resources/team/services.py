@@ -16,7 +16,7 @@ PATIENCE_S = 5
 
 
 @dataclass(frozen=True)
-class Address:
+class ServiceAddress:
     """Where a service listens, from ``name:port``."""
 
     name: str
@@ -28,7 +28,7 @@ def is_host() -> bool:
     return bool(os.environ.get("M2V_POSTGRES"))
 
 
-def address(variable: str) -> Address:
+def address(variable: str) -> ServiceAddress:
     """Return the address in an environment variable.
 
     Raises:
@@ -40,7 +40,7 @@ def address(variable: str) -> Address:
             f"{variable} is {os.environ.get(variable)!r}; it must be name:port. docker-compose.yml sets it: start the "
             "service with `make up`."
         )
-    return Address(name, int(port))
+    return ServiceAddress(name, int(port))
 
 
 def check(service: str) -> None:

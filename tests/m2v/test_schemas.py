@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from m2v import schemas
 from m2v.errors import InvalidRows, UnknownName
+from m2v.schemas.table import SLICE_ROWS
 from tests import tables
 
 
@@ -49,7 +50,7 @@ def test_repeated_keys_are_found_in_sorted_and_unsorted_rows(ids: list[str]) -> 
 
 
 def test_a_repeat_where_two_pieces_meet_is_found() -> None:
-    n = schemas.SLICE_ROWS
+    n = SLICE_ROWS
     ids = pl.select(pl.int_range(2 * n).cast(pl.String).str.zfill(8)).to_series()
     frame = tables.memes({"meme_id": "x"}).drop("meme_id").join(ids.to_frame("meme_id"), how="cross")
     frame = frame.select(list(schemas.MEMES.columns))

@@ -65,7 +65,7 @@ def named(request: dg.RunRequest) -> set[str]:
 @pytest.fixture
 def sensor(plan: StudyPlan, instance: dg.DagsterInstance) -> dg.SensorDefinition:
     materialise.observe(plan, home=home(), instance=instance)
-    return sensors.materialise_stale(plan, staleness.Graph(assets(plan)))
+    return sensors.materialise_stale(plan, staleness.AssetGraph(assets(plan)))
 
 
 def create(
@@ -166,7 +166,7 @@ def test_an_up_to_date_study_is_left_alone(instance: dg.DagsterInstance, plan: S
     small = catalog.resolve(plan.study.model_copy(update={"training": ()}), catalog.load())
     materialise.observe(small, home=home(), instance=instance)
     assert not materialise.run(small, instance=instance).errors
-    found = tick(sensors.materialise_stale(small, staleness.Graph(assets(small))), instance)
+    found = tick(sensors.materialise_stale(small, staleness.AssetGraph(assets(small))), instance)
     assert isinstance(found, dg.SkipReason)
     assert found.skip_message == "Everything is up to date."
 

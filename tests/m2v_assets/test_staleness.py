@@ -36,8 +36,8 @@ class World:
         return asset
 
     @property
-    def graph(self) -> staleness.Graph:
-        return staleness.Graph(self.assets())
+    def graph(self) -> staleness.AssetGraph:
+        return staleness.AssetGraph(self.assets())
 
     def stale(self) -> dict[str, str]:
         found = staleness.stale(self.graph, staleness.recall(self.graph, self.instance))
@@ -153,8 +153,8 @@ def test_assets_of_one_function_are_made_together(tmp_path: Path) -> None:
         yield dg.MaterializeResult(asset_key="examples")
         yield dg.MaterializeResult(asset_key="rejects")
 
-    graph = staleness.Graph([both])
-    examples = staleness.Stale(dg.AssetKey("examples"), staleness.Cause.CODE)
+    graph = staleness.AssetGraph([both])
+    examples = staleness.Stale(dg.AssetKey("examples"), staleness.StaleCause.CODE)
     assert staleness.wave(graph, {examples.key: examples}) == [dg.AssetKey("examples"), dg.AssetKey("rejects")]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from m2v.detectors import selection
 from m2v.detectors.fusion.entry import Fusion
-from m2v.detectors.fusion.inputs import Inputs
+from m2v.detectors.fusion.inputs import FusionInputs
 from m2v.programs.progress import Report
 
 
@@ -26,7 +26,7 @@ class Concat:
     threshold: float
     selection: Mapping[str, float | int | None]
 
-    def probabilities(self, inputs: Inputs) -> np.ndarray:
+    def probabilities(self, inputs: FusionInputs) -> np.ndarray:
         """Return the positive label's probability, (items,), float64."""
         w1, b1, w2, b2 = (self.tensors[name].astype(np.float64) for name in ("w1", "b1", "w2", "b2"))
         hidden = np.maximum(_matrix(inputs, self.tensors) @ w1 + b1, 0)
@@ -35,10 +35,10 @@ class Concat:
 
 def fit(
     entry: Fusion,
-    train: Inputs,
+    train: FusionInputs,
     labels: np.ndarray,
     *,
-    validation: tuple[Inputs, np.ndarray] | None,
+    validation: tuple[FusionInputs, np.ndarray] | None,
     seed: int,
     report: Report,
 ) -> Concat:
@@ -85,7 +85,7 @@ def fit(
     return best
 
 
-def _scale(train: Inputs) -> dict[str, np.ndarray]:
+def _scale(train: FusionInputs) -> dict[str, np.ndarray]:
     """Return mean and deviation of each modality, over the items that have it."""
     scale = {}
     for number, (name, values) in enumerate(train.values.items()):
@@ -97,7 +97,7 @@ def _scale(train: Inputs) -> dict[str, np.ndarray]:
     return scale
 
 
-def _matrix(inputs: Inputs, scale: Mapping[str, np.ndarray]) -> np.ndarray:
+def _matrix(inputs: FusionInputs, scale: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return standardised features side by side, then which modalities are there: (items, inputs), float64."""
     parts = []
     for number, (name, values) in enumerate(inputs.values.items()):

@@ -13,7 +13,7 @@ from m2v.features import rows
 
 
 @dataclass(frozen=True, eq=False)
-class Inputs:
+class FusionInputs:
     """Features of items by ``<extractor>:<modality>``.
 
     Attributes:
@@ -49,7 +49,7 @@ def dimensions(task: Task, items: pl.DataFrame) -> dict[str, int]:
     return found
 
 
-def read(task: Task, items: pl.DataFrame, *, sizes: Mapping[str, int]) -> Inputs:
+def read(task: Task, items: pl.DataFrame, *, sizes: Mapping[str, int]) -> FusionInputs:
     """Return the items' features, a part's mean where an item has several parts.
 
     Args:
@@ -78,7 +78,7 @@ def read(task: Task, items: pl.DataFrame, *, sizes: Mapping[str, int]) -> Inputs
                     )
                 values[name][places[has_any]] = means[has_any]
                 present[places, number] = has_any
-    return Inputs(values, present)
+    return FusionInputs(values, present)
 
 
 def _lengths(path: Path) -> dict[str, int]:

@@ -17,7 +17,7 @@ from typing import TypedDict
 
 from torch.distributed import PrefixStore, Store, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
-from m2v.detectors.trainer.watch import Watch
+from m2v.detectors.trainer.watch import HostWatch
 from m2v.errors import HostsDiffer
 from m2v.programs import contract
 
@@ -123,9 +123,9 @@ def _refuse_other_disk(board: Store, places: list[Place], *, out: Path) -> None:
         )
 
 
-def _watch(board: Store, places: list[Place]) -> Watch:
+def _watch(board: Store, places: list[Place]) -> HostWatch:
     """Connect this process with the first one, or the first one with all."""
-    watch = Watch([place["host"] for place in places], rank=int(os.environ["RANK"]))
+    watch = HostWatch([place["host"] for place in places], rank=int(os.environ["RANK"]))
     if watch.rank == 0:
         board.set("watch", json.dumps(watch.listen()))
         watch.accept()

@@ -114,7 +114,7 @@ class LoraTrainer(transformers.Trainer):
         # Ours is a mean over a part of a step: the Trainer is to divide it by the number of parts.
         self.model_accepts_loss_kwargs = False
         self.remove_callback(transformers.trainer_callback.PrinterCallback)
-        self.add_callback(Watch(self))
+        self.add_callback(TrainingCallback(self))
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW over the trainable parameters."""
@@ -149,7 +149,7 @@ class LoraTrainer(transformers.Trainer):
         return self.learner.probabilities(engine)
 
 
-class Watch(TrainerCallback):
+class TrainingCallback(TrainerCallback):
     """Reports progress, keeps the best epoch, and marks states complete."""
 
     def __init__(self, trainer: LoraTrainer) -> None:

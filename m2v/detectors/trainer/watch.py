@@ -21,7 +21,7 @@ JOIN_S = 300.0
 TOKEN_BYTES = 32
 
 
-class Watch:
+class HostWatch:
     """This process's end of the wires. While it is open, a lost host ends the process with an error that names it.
 
     Args:
@@ -65,7 +65,7 @@ class Watch:
         for peer in self.peers.values():
             _say(peer, "bye")
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "HostWatch":
         self.thread.start()
         return self
 

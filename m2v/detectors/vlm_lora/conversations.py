@@ -106,7 +106,7 @@ class Conversations:
         }
         # ZeRO-3 shards the frozen weights too.
         is_whole = self.entry.scope == "language" and self.entry.zero_stage < 3
-        self.kept = vision.Kept(self.loaded.model) if is_whole and self.loaded.architecture == "mllama" else None
+        self.kept = vision.VisionCache(self.loaded.model) if is_whole and self.loaded.architecture == "mllama" else None
 
     def lesson(self, shown: prompts.Shown, *, label: bool, cut: prompts.Cut) -> Lesson:
         """Return the conversation about an item with its answer."""

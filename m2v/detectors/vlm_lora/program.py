@@ -16,7 +16,7 @@ from m2v.detectors.family import Task, Trained
 from m2v.detectors.vlm_lora.given import parts
 from m2v.models import lean, weights
 from m2v.prediction import predict
-from m2v.prediction.task import Task as Asking
+from m2v.prediction.task import PredictionTask
 from m2v.programs import checkpoints
 from m2v.programs.progress import Report
 
@@ -56,7 +56,7 @@ def _untrained(task: Task, *, report: Report) -> Trained:
 def _asked(task: Task, items: pl.DataFrame, *, adapter: Path | None, report: Report) -> np.ndarray:
     """Ask about items as labelling does, each unless its answer is known."""
     model, base, prompt, label = parts(task)
-    asking = Asking(model=model.evaluated(base), prompt=prompt, label=label, adapter=adapter, home=task.home)
+    asking = PredictionTask(model=model.evaluated(base), prompt=prompt, label=label, adapter=adapter, home=task.home)
     demonstrations = pl.read_parquet(task.demonstrations) if task.demonstrations else None
     answers, _ = predict.answers(asking, items, demonstrations=demonstrations, report=report)
     return answers["probability"].to_numpy()

@@ -11,7 +11,7 @@ import torch
 PIXELS = ("pixel_values", "aspect_ratio_ids", "aspect_ratio_mask")
 
 
-class Kept:
+class VisionCache:
     """Mllama's states of pictures, in the machine's memory: up to half of what is free, shared by its processes.
 
     Its vision tower does more work for a picture than the rest of it does for a short conversation. Each picture is

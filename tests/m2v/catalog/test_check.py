@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from m2v import catalog
-from m2v.catalog.check import Report, check
+from m2v.catalog.check import FolderReport, check
 from m2v.datasets import folders, layouts, releases, sources
 from m2v.errors import M2VError, UnknownName
 
@@ -99,7 +99,7 @@ def no_media_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("M2V_MEDIA", raising=False)
 
 
-def said(report: Report, name: str) -> list[str]:
+def said(report: FolderReport, name: str) -> list[str]:
     return [finding.summary for each in report.datasets for finding in each.findings if finding.check == name]
 
 

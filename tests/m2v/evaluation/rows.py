@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from m2v import schemas
-from m2v.evaluation.report import Example, Report, Version
+from m2v.evaluation.report import Example, ShownVersion, StudyReport
 from m2v.lineage.findings import Finding, LabelFlow
 from tests import tables
 
@@ -101,7 +101,7 @@ def comparisons() -> pl.DataFrame:
     )
 
 
-def report(**others: Any) -> Report:
+def report(**others: Any) -> StudyReport:
     """A report of ``study`` with something in every section."""
     parts: dict[str, Any] = {
         "study": "vegetables",
@@ -129,7 +129,7 @@ def report(**others: Any) -> Report:
             Example("roots_market", "root-9", False, True, None, "A parsnip is a carrot that gave up"),
         ),
         "rejects": pl.DataFrame({"dataset": ["garden"], "reason": ["text_in_other_split"], "n_items": [6]}),
-        "versions": (Version("videos", "garden", 2, "ab" * 32), Version("memes", "leeks", 1, "cd" * 32)),
+        "versions": (ShownVersion("videos", "garden", 2, "ab" * 32), ShownVersion("memes", "leeks", 1, "cd" * 32)),
         "notes": ("The beetroot-lora runs of om_ft were not asked for.",),
     }
-    return Report(**{**parts, **others})
+    return StudyReport(**{**parts, **others})

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from m2v import schemas
-from m2v.evaluation.report import Example, Report, Version, render
+from m2v.evaluation.report import Example, ShownVersion, StudyReport, render
 from m2v.lineage.findings import Finding, LabelFlow
 from tests.m2v.evaluation import rows
 
@@ -49,8 +49,8 @@ class Page(HTMLParser):
         return ("section", {"id": name}) in self.elements
 
 
-def empty(**parts) -> Report:
-    return Report(study="vegetables", title="Vegetables", **{"results": rows.study(), **parts})
+def empty(**parts) -> StudyReport:
+    return StudyReport(study="vegetables", title="Vegetables", **{"results": rows.study(), **parts})
 
 
 def test_every_section_stands_in_the_report_in_order():
@@ -117,11 +117,11 @@ def test_texts_of_items_stay_closed_beside_open_lists():
 HOSTILE = "</details></style></svg>\"'><script>alert('leek')</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
 
 
-def hostile() -> Report:
+def hostile() -> StudyReport:
     results = rows.study().with_columns(
         pl.col("memes", "target", "model").map_elements(lambda name: name + HOSTILE, return_dtype=pl.String)
     )
-    return Report(
+    return StudyReport(
         study=HOSTILE,
         title=HOSTILE,
         results=results,
@@ -130,7 +130,7 @@ def hostile() -> Report:
         label_flows=(LabelFlow(HOSTILE, 1, 1, 1, 1, 1, None, None, None, None),),
         examples=(Example(HOSTILE, HOSTILE, True, False, None, HOSTILE),),
         rejects=pl.DataFrame({"dataset": [HOSTILE], "reason": [HOSTILE], "n_items": [1]}),
-        versions=(Version(HOSTILE, HOSTILE, 1, HOSTILE),),
+        versions=(ShownVersion(HOSTILE, HOSTILE, 1, HOSTILE),),
         notes=(HOSTILE,),
     )
 

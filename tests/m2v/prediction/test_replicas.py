@@ -9,7 +9,7 @@ import polars as pl
 from m2v.files import row_cache
 from m2v.files.digests import text_sha256
 from m2v.prediction import predict, replicas
-from m2v.prediction.task import ANSWERS, Task
+from m2v.prediction.task import ANSWERS, PredictionTask
 from tests import vlms
 
 
@@ -17,7 +17,7 @@ def test_a_batch_that_a_dead_copy_began_gives_the_answers_of_a_whole_one(tmp_pat
     rows = vlms.garden(tmp_path / "pictures", 12)
     for place, row in enumerate(rows):
         row["text"] += " and the soup and the leek" * place
-    task = Task(
+    task = PredictionTask(
         model=vlms.entry("mllama"),
         prompt=vlms.PROMPT,
         label=vlms.LABEL,
@@ -29,7 +29,7 @@ def test_a_batch_that_a_dead_copy_began_gives_the_answers_of_a_whole_one(tmp_pat
 
     def asked(folder: str) -> pl.DataFrame:
         given: dict[str, Any] = {"task": task.model_dump(mode="json"), "folder": str(tmp_path / folder)}
-        replicas.Replica({**given, "words": replicas.WORDS.dump_python(planned.words)})(
+        replicas.VlmReplica({**given, "words": replicas.WORDS.dump_python(planned.words)})(
             replicas.packed(planned.batches)
         )
         return row_cache.read(tmp_path / folder, ANSWERS)

@@ -9,14 +9,16 @@ import polars as pl
 from m2v import schemas
 from m2v.annotation.rounds import Round
 from m2v.entries.study import RoundPlan
-from m2v_resources.annotators.label_studio import Server
-from m2v_resources.annotators.rounds import Question, Rounds, address
+from m2v_resources.annotators.label_studio import AnnotationServer
+from m2v_resources.annotators.rounds import RoundQuestion, Rounds, address
 from tests import tables
 
 NO_GOLD = pl.DataFrame(schema={"meme_id": pl.String, "label": pl.Boolean})
 
 
-def question(texts: Mapping[str, str], *, gold: Mapping[str, bool] | None = None, guideline: str = "g") -> Question:
+def question(
+    texts: Mapping[str, str], *, gold: Mapping[str, bool] | None = None, guideline: str = "g"
+) -> RoundQuestion:
     """Conflicts about memes with these texts."""
     known = gold or {}
     conflicts = tables.frame(
@@ -29,7 +31,7 @@ def question(texts: Mapping[str, str], *, gold: Mapping[str, bool] | None = None
     )
     memes = tables.memes(*({"meme_id": each, "text": text} for each, text in texts.items()))
     labels = pl.DataFrame([{"meme_id": each, "label": label} for each, label in known.items()], schema=NO_GOLD.schema)
-    return Question(conflicts, memes, labels, guideline)
+    return RoundQuestion(conflicts, memes, labels, guideline)
 
 
 def leeks(n: int) -> dict[str, str]:
@@ -37,7 +39,7 @@ def leeks(n: int) -> dict[str, str]:
 
 
 def rounds(home: Path, alignment: str) -> Rounds:
-    return Rounds(home, alignment, Server(address(home)))
+    return Rounds(home, alignment, AnnotationServer(address(home)))
 
 
 def plan(**settings: Any) -> RoundPlan:

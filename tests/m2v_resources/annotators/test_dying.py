@@ -17,7 +17,7 @@ import pytest
 from m2v.errors import LabelStudioError, StoreError
 from m2v.files.checkout import CHECKOUT
 from m2v_resources.annotators import label_studio, label_studio_server
-from m2v_resources.annotators.label_studio import Address, Server
+from m2v_resources.annotators.label_studio import AnnotationServer, LabelStudioAddress
 from m2v_resources.annotators.rounds import Rounds
 from tests import warm
 from tests.conftest import free_port, running
@@ -120,7 +120,7 @@ def test_fifty_kills_of_the_platform_lose_and_double_nothing(mortal: running) ->
 
 
 def test_a_server_that_is_down_is_an_error_with_the_way_out(tmp_path: Path) -> None:
-    nobody = Server(Address(f"http://127.0.0.1:{free_port()}", "0" * 40, "salt"))
+    nobody = AnnotationServer(LabelStudioAddress(f"http://127.0.0.1:{free_port()}", "0" * 40, "salt"))
     with pytest.raises(LabelStudioError, match=r"did not answer \(ConnectError\).*make label-studio"):
         Rounds(tmp_path, "down", nobody).open(plan(), question(leeks(1)))
 
@@ -130,7 +130,7 @@ def test_another_program_on_the_port_is_told_apart() -> None:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         port = other.server_address[1]
         with pytest.raises(LabelStudioError, match=r"another program answers there|is not Label Studio"):
-            Server(Address(f"http://127.0.0.1:{port}", "0" * 40, "salt")).check()
+            AnnotationServer(LabelStudioAddress(f"http://127.0.0.1:{port}", "0" * 40, "salt")).check()
         other.shutdown()
 
 

@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from m2v import catalog
 from m2v.errors import LabelStudioError
 from m2v_resources.annotators.annotators import with_places
-from m2v_resources.annotators.rounds import Question, media_url
+from m2v_resources.annotators.rounds import RoundQuestion, media_url
 from tests import tables
 from tests.conftest import running
 from tests.m2v_resources.annotators.asking import NO_GOLD, leeks, plan, project_id, question, rounds, tasks
@@ -49,10 +49,10 @@ def served(migrated: Path, media: Path, tmp_path: Path) -> Iterator[Path]:
         yield server.home
 
 
-def pictured() -> Question:
+def pictured() -> RoundQuestion:
     asked = question(leeks(1))
     memes = tables.memes({"meme_id": "leek 0000", "text": "a leek", "image": "veggie/1.png"})
-    return Question(asked.conflicts, memes, NO_GOLD, "g")
+    return RoundQuestion(asked.conflicts, memes, NO_GOLD, "g")
 
 
 def test_an_annotator_sees_the_image_and_nothing_beside_the_folder(served: Path) -> None:

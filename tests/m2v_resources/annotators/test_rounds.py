@@ -13,7 +13,7 @@ import pytest
 
 from m2v import schemas
 from m2v.errors import LabelStudioError
-from m2v_resources.annotators.label_studio import Address, Server
+from m2v_resources.annotators.label_studio import AnnotationServer, LabelStudioAddress
 from m2v_resources.annotators.rounds import Rounds, address
 from m2v_resources.audit.forgetting import forget
 from m2v_resources.store.versions import TableStore
@@ -277,7 +277,9 @@ def test_a_task_that_somebody_imported_twice_is_left_once(label_studio: Path, pe
 def test_an_import_that_gets_lost_is_looked_up_before_it_is_repeated(label_studio: Path, what: Any) -> None:
     there = address(label_studio)
     with losing(there.url, what) as (url, imports):
-        platform = Rounds(label_studio, f"lost_{what}", Server(Address(url, there.token, there.salt)))
+        platform = Rounds(
+            label_studio, f"lost_{what}", AnnotationServer(LabelStudioAddress(url, there.token, there.salt))
+        )
         (this,) = platform.open(plan(), question(leeks(20)))
         assert len(tasks(platform, this)) == 20
     assert len(imports) == (2 if what == "request" else 1)
@@ -329,7 +331,7 @@ def test_a_meme_forgotten_while_the_server_is_down_is_said_to_be_there_still(tmp
     memes = store.write(asked.memes, schemas.MEMES, "veggie")
     parents = {"memes/veggie": {"version": memes.number, "rows_hash": memes.rows_hash}}
     store.write(asked.conflicts, schemas.CONFLICTS, "veggie_garden", provenance={"parents": parents, "files": {}})
-    down = Rounds(home, "veggie_garden", Server(Address("http://127.0.0.1:9", "token", "salt")))
+    down = Rounds(home, "veggie_garden", AnnotationServer(LabelStudioAddress("http://127.0.0.1:9", "token", "salt")))
     with pytest.raises(LabelStudioError):
         down.open(plan(), asked)
     said = forget(home, "veggie/leek 0000", why="take-down request")
@@ -340,7 +342,7 @@ def test_a_meme_forgotten_while_the_server_is_down_is_said_to_be_there_still(tmp
 def test_two_platforms_that_open_the_same_round_at_once_share_one(label_studio: Path, tmp_path: Path) -> None:
     homes = [tmp_path / "one", tmp_path / "two"]
     server = address(label_studio)
-    platforms = [Rounds(home, "shared", Server(server)) for home in homes]
+    platforms = [Rounds(home, "shared", AnnotationServer(server)) for home in homes]
     failed: list[Exception] = []
 
     def open_it(platform: Rounds) -> None:
@@ -387,7 +389,7 @@ def test_ties_go_to_the_adjudicator_in_a_small_second_round(label_studio: Path, 
 
 def test_a_wrong_token_is_an_error_that_shows_none(label_studio: Path, tmp_path: Path) -> None:
     right = address(label_studio)
-    wrong = Server(Address(right.url, "f" * 40, right.salt))
+    wrong = AnnotationServer(LabelStudioAddress(right.url, "f" * 40, right.salt))
     with pytest.raises(LabelStudioError, match=r"401.*LABEL_STUDIO_TOKEN") as raised:
         Rounds(tmp_path, "token", wrong).open(plan(), question(leeks(1)))
     assert "ffff" not in str(raised.value)
@@ -395,7 +397,7 @@ def test_a_wrong_token_is_an_error_that_shows_none(label_studio: Path, tmp_path:
 
 
 def test_no_error_of_the_server_shows_headers_or_tokens(label_studio: Path) -> None:
-    server = Server(address(label_studio))
+    server = AnnotationServer(address(label_studio))
     with pytest.raises(LabelStudioError) as raised:
         server.create_project(title="t", uid="u", config="<View><Nonsense/></View>", guideline="", overlap=1)
     assert address(label_studio).token not in str(raised.value)

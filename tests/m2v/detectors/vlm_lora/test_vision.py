@@ -28,7 +28,7 @@ def test_kept_states_give_what_pixels_give(tmp_path: Path, budget: int | None, n
         expected = loaded.model(**batch).logits
     computed = []
     loaded.model.model.vision_model.register_forward_hook(lambda *_: computed.append(1))
-    kept = vision.Kept(loaded.model, budget=budget)
+    kept = vision.VisionCache(loaded.model, budget=budget)
     for order in ([0, 1, 2], [2, 0, 1]):
         given = kept({name: each[order] for name, each in batch.items()}, order)
         with torch.no_grad():

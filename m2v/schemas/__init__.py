@@ -1,0 +1,87 @@
+"""Columns and dtypes of every table, once: a module for each stage."""
+
+from m2v.errors import UnknownName
+from m2v.schemas.annotation import CONFLICTS, HUMAN_LABELS, QUARANTINED_ANSWERS, ROUNDS, SKIPS, VOTED_LABELS
+from m2v.schemas.datasets import DEMONSTRATIONS, MEMES, VIDEOS
+from m2v.schemas.detectors import CHECKPOINTS, REJECTS, TEST_PREDICTIONS, TRAINING_EXAMPLES
+from m2v.schemas.evaluation import COMPARISONS, METRICS, RESULTS, SCORES
+from m2v.schemas.features import FEATURES
+from m2v.schemas.lineage import FORGOTTEN
+from m2v.schemas.media import MEME_IMAGES, VIDEO_FEATURES
+from m2v.schemas.prediction import PREDICTIONS
+from m2v.schemas.publishing import ADAPTER_RELEASES, DATASET_RELEASES, RELEASED_LABELS
+from m2v.schemas.table import SPLITS, DType, Table
+
+TABLES: dict[str, Table] = {
+    each.name: each
+    for each in (
+        MEMES,
+        VIDEOS,
+        DEMONSTRATIONS,
+        MEME_IMAGES,
+        VIDEO_FEATURES,
+        FEATURES,
+        PREDICTIONS,
+        CONFLICTS,
+        HUMAN_LABELS,
+        ROUNDS,
+        SKIPS,
+        QUARANTINED_ANSWERS,
+        VOTED_LABELS,
+        TRAINING_EXAMPLES,
+        REJECTS,
+        CHECKPOINTS,
+        TEST_PREDICTIONS,
+        METRICS,
+        RESULTS,
+        COMPARISONS,
+        DATASET_RELEASES,
+        ADAPTER_RELEASES,
+        FORGOTTEN,
+    )
+}
+
+
+def table(name: str) -> Table:
+    """Return the table of that name.
+
+    Raises:
+        UnknownName: With the nearest known names.
+    """
+    if name not in TABLES:
+        raise UnknownName("table", name, TABLES)
+    return TABLES[name]
+
+
+__all__ = [
+    "ADAPTER_RELEASES",
+    "CHECKPOINTS",
+    "COMPARISONS",
+    "CONFLICTS",
+    "DATASET_RELEASES",
+    "DEMONSTRATIONS",
+    "FEATURES",
+    "FORGOTTEN",
+    "HUMAN_LABELS",
+    "MEMES",
+    "MEME_IMAGES",
+    "METRICS",
+    "PREDICTIONS",
+    "QUARANTINED_ANSWERS",
+    "REJECTS",
+    "RELEASED_LABELS",
+    "RESULTS",
+    "ROUNDS",
+    "SCORES",
+    "SKIPS",
+    "SPLITS",
+    "TABLES",
+    "TEST_PREDICTIONS",
+    "TRAINING_EXAMPLES",
+    "VIDEOS",
+    "VIDEO_FEATURES",
+    "VOTED_LABELS",
+    "DType",
+    "Table",
+    "table",
+]

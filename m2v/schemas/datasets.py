@@ -1,0 +1,54 @@
+"""Tables of the stage datasets."""
+
+import polars as pl
+
+from m2v.schemas.table import SPLITS, Table
+
+MEMES = Table(
+    name="memes",
+    row="a meme: its text, its label under its own dataset's definition, its image",
+    columns={
+        "meme_id": pl.String,
+        "split": SPLITS,
+        "text": pl.String,
+        "label": pl.Boolean,
+        "image": pl.String,  # path below the dataset's media folder
+        "text_sha256": pl.String,
+    },
+    key=("meme_id",),
+    nullable=frozenset({"image"}),
+    hidden=frozenset({"text"}),
+)
+
+VIDEOS = Table(
+    name="videos",
+    row="a video in a split: its transcript, its label, its media",
+    columns={
+        "video_id": pl.String,
+        "split": SPLITS,
+        "text": pl.String,
+        "label": pl.Boolean,
+        "video": pl.String,  # paths below the dataset's media folder
+        "audio": pl.String,
+        "text_sha256": pl.String,
+    },
+    # A video may stand in two splits (one does in MultiHateClip): integrity reports it, a policy resolves it.
+    key=("video_id", "split"),
+    nullable=frozenset({"video", "audio"}),
+    hidden=frozenset({"text"}),
+)
+
+DEMONSTRATIONS = Table(
+    name="demonstrations",
+    row="a few-shot example of the target's label, in prompt order",
+    columns={
+        "position": pl.UInt32,
+        "video_id": pl.String,
+        "label": pl.Boolean,
+        "text": pl.String,
+        "description": pl.String,
+    },
+    key=("position",),
+    nullable=frozenset({"description"}),
+    hidden=frozenset({"text", "description"}),
+)

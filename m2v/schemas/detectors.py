@@ -1,0 +1,56 @@
+"""Tables of the stage detectors."""
+
+import polars as pl
+
+from m2v.schemas.table import SPLITS, Table
+
+TRAINING_EXAMPLES = Table(
+    name="training_examples",
+    row="an example to train on",
+    columns={
+        "dataset": pl.String,
+        "item_id": pl.String,
+        "split": SPLITS,
+        "text": pl.String,
+        "text_sha256": pl.String,
+        "label": pl.Boolean,
+        "label_source": pl.Enum(["original", "voted", "video"]),
+    },
+    key=("dataset", "item_id", "split"),
+    hidden=frozenset({"text"}),
+)
+
+REJECTS = Table(
+    name="rejects",
+    row="an item that a policy kept out of training, with the reason",
+    columns={
+        "dataset": pl.String,
+        "item_id": pl.String,
+        "split": SPLITS,
+        "reason": pl.Enum(["id_in_other_split", "text_in_other_split", "undecided"]),
+        "detail": pl.String,  # the splits or the vote's outcome; never a text
+    },
+    key=("dataset", "item_id", "split"),
+)
+
+CHECKPOINTS = Table(
+    name="checkpoints",
+    row="a trained model: where its folder is, what its weights are, what was selected on validation",
+    columns={
+        "run": pl.String,
+        "folder": pl.String,  # below the platform's home; its manifest.json is written last
+        "weights_sha256": pl.String,  # null: a model that was not trained
+        "threshold": pl.Float64,
+        "selection": pl.String,  # JSON: what was chosen on the validation split, and how well it did there
+        "n_train": pl.UInt32,
+    },
+    key=("run",),
+    nullable=frozenset({"weights_sha256"}),
+)
+
+TEST_PREDICTIONS = Table(
+    name="test_predictions",
+    row="a test video's probability of the positive label",
+    columns={"video_id": pl.String, "label": pl.Boolean, "probability": pl.Float64},
+    key=("video_id",),
+)

@@ -1,0 +1,53 @@
+"""Tables of the stage evaluation."""
+
+import polars as pl
+
+from m2v.schemas.table import Table
+
+SCORES = ("accuracy", "macro_f1", "f1", "recall", "precision", "auroc")
+
+METRICS = Table(
+    name="metrics",
+    row="one run's scores on its target's test split, with 95 % bootstrap intervals",
+    columns={
+        "run": pl.String,
+        "model": pl.String,
+        "strategy": pl.String,
+        "memes": pl.String,
+        "target": pl.String,
+        "seed": pl.Int32,
+        "paper_mode": pl.Boolean,
+        "n_listed": pl.UInt32,
+        "n_scored": pl.UInt32,
+        "coverage_share": pl.Float64,
+        "threshold": pl.Float64,
+        **{f"{score}{end}": pl.Float64 for score in SCORES for end in ("", "_low", "_high")},
+    },
+    key=("run",),
+    # no_ft and vid_ft use no memes; AUROC needs both classes; the majority class has no threshold.
+    nullable=frozenset({"memes", "threshold", "auroc", "auroc_low", "auroc_high"}),
+)
+
+RESULTS = Table(
+    name="results",
+    row="one run's scores with intervals, the majority class of each target among them",
+    columns=METRICS.columns,
+    key=METRICS.key,
+    nullable=METRICS.nullable,
+)
+
+COMPARISONS = Table(
+    name="comparisons",
+    row="two strategies on the same test videos: McNemar's exact test",
+    columns={
+        "target": pl.String,
+        "run_a": pl.String,
+        "run_b": pl.String,
+        "n_both": pl.UInt32,  # videos that both scored
+        "n_only_a_right": pl.UInt32,
+        "n_only_b_right": pl.UInt32,
+        "p_value": pl.Float64,
+        "p_holm": pl.Float64,  # adjusted over the comparisons of one target
+    },
+    key=("run_a", "run_b"),
+)
