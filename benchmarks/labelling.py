@@ -19,7 +19,7 @@ import torch
 import vlms
 from figure import report, scratch_folder
 from m2v.entries.pretrained import Vlm
-from m2v.prediction import demonstrations, models, predict, prompts, scoring
+from m2v.prediction import demonstrations, models, predict, processing, prompts, scoring
 from m2v.prediction.models import Loaded
 from m2v.prediction.prompts import Asked, Demonstration
 
@@ -121,7 +121,7 @@ def plain(loaded: Loaded, asked: list[Asked]) -> float:
     began = time.perf_counter()
     for each in asked:
         text = loaded.processor.apply_chat_template(each.messages, add_generation_prompt=True)
-        inputs = scoring.inputs([text], [tuple(each.pictures)], loaded=loaded)
+        inputs = processing.inputs([text], [tuple(each.pictures)], loaded=loaded)
         # A trained model stops at its word's end; one that knows nothing would go on, as a talkative one does.
         loaded.model.generate(
             **inputs, do_sample=False, max_new_tokens=25, min_new_tokens=25, pad_token_id=loaded.tokenizer.pad_token_id

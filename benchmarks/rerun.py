@@ -45,9 +45,9 @@ def change_one_text(table: Path) -> str:
 
 def n_encoded(home: Path) -> int:
     """Texts that the newest encoding of the memes had to encode."""
-    manifests = (home / "programs" / "encode" / "minilm_fhm").glob("*/manifest.json")
+    manifests = (home / "programs" / "extract" / "minilm_fhm").glob("*/manifest.json")
     newest = max(manifests, key=lambda path: path.stat().st_mtime)
-    return json.loads(newest.read_text(encoding="utf-8"))["n_encoded"]
+    return json.loads(newest.read_text(encoding="utf-8"))["n_computed"]
 
 
 def main() -> None:

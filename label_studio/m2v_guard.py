@@ -13,17 +13,13 @@ from dataclasses import dataclass, field
 
 from django.http import JsonResponse
 from m2v_exposure import exposed, may_see, record
+from m2v_shown import item, items, own, own_users, project, rewritten
 
 # Two answers to an item are judged one after the other, or both would find a place free.
 ANSWERING = threading.Lock()
-ADDRESS = re.compile(r"^(/data/|s3://|gs://|azure-blob://)")
 ANSWER_FIELDS = {
     *("result", "lead_time", "was_cancelled", "draft_id", "parent_prediction", "parent_annotation", "started_at"),
     *("project", "task", "completed_by", "user", "ground_truth", "was_postponed", "id", "annotation"),
-}
-TASK_FIELDS = {
-    *("id", "data", "meta", "project", "inner_id", "created_at", "annotations", "drafts", "queue", "allow_skip"),
-    *("overlap", "is_in_review", "review_settings", "mode"),
 }
 
 
@@ -36,7 +32,7 @@ class Guard:
     def __call__(self, request):
         response = self.get_response(request)
         blind = getattr(request, "m2v_blind", None)
-        return _rewritten(response, blind) if blind else response
+        return rewritten(response, blind) if blind else response
 
     def process_view(self, request, view, _, kwargs):
         """Refuse the request, or let the view answer and remember what has to be taken out of its answer."""
@@ -271,90 +267,6 @@ def _action(ask):
     return _next(ask)
 
 
-# --- what is taken out
-
-
-def _rewritten(response, blind):
-    """Return the response with its JSON blinded; what is no JSON has nothing of others."""
-    if response.status_code != 200 or "json" not in response.get("Content-Type", ""):
-        return response
-    if hasattr(response, "render") and not response.is_rendered:
-        response.render()
-    response.content = json.dumps(blind(json.loads(response.content))).encode()
-    response["Content-Length"] = str(len(response.content))
-    return response
-
-
-def _item(data, user):
-    """Return one item: with its own content, media by number, and one's own answers only."""
-    if "id" not in data:
-        return data
-    task = _blinded_item(data, user)
-    if not task["annotations"]:
-        record(user, task["id"])
-    return task
-
-
-def _items(data, user):
-    """Return a list without its items' content, which has a warning first."""
-    rows = data if isinstance(data, list) else data.get("tasks", data.get("results", []))
-    blinded = [{**_blinded_item(row, user), "data": {}} for row in rows]
-    if isinstance(data, list):
-        return blinded
-    return {"tasks": blinded, "total": data.get("total", len(blinded)), "total_annotations": 0, "total_predictions": 0}
-
-
-def _blinded_item(row, user):
-    found = {name: value for name, value in row.items() if name in TASK_FIELDS}
-    for name in ("annotations", "drafts"):
-        found[name] = _own(row[name], user) if isinstance(row.get(name), list) else []
-    found |= {"predictions": [], "total_annotations": len(found["annotations"]), "total_predictions": 0}
-    if isinstance(found.get("data"), dict):
-        found["data"] = _addressed(row["id"], found["data"])
-    return found
-
-
-def _addressed(task_id, data):
-    """Return an item's data with numbers for the addresses of its media, whose names may tell what it is."""
-    from tasks.models import Task
-
-    stored = Task.objects.filter(id=task_id).values_list("data", flat=True).first() or {}
-    media = {name for name, value in stored.items() if isinstance(value, str) and ADDRESS.match(value)}
-    return {name: f"/m2v/media/{task_id}/{name}" if name in media else value for name, value in data.items()}
-
-
-def _own(data, user):
-    rows = data if isinstance(data, list) else data.get("results", [])
-    kept = [row for row in rows if isinstance(row, dict) and _author(row) == user.id]
-    return kept if isinstance(data, list) else {**data, "results": kept, "count": len(kept)}
-
-
-def _author(row):
-    author = row.get("completed_by", row.get("user"))
-    return author.get("id") if isinstance(author, dict) else author
-
-
-def _own_users(data, user):
-    rows = data if isinstance(data, list) else data.get("results", [])
-    kept = [row for row in rows if row.get("id") == user.id]
-    return kept if isinstance(data, list) else {**data, "results": kept, "count": len(kept)}
-
-
-COUNTS = re.compile(
-    r"annotat\w*_(number|count)|_annotations$|_labels$|finished_task|ground_truth_number|predictions_number"
-)
-
-
-def _project(data, _):
-    """Return projects without the counts of others' answers; zero rather than missing, as the pages calculate."""
-    rows = data if isinstance(data, list) else data.get("results", [data])
-    for row in rows:
-        for name, value in row.items():
-            if isinstance(value, int) and not isinstance(value, bool) and COUNTS.search(name):
-                row[name] = 0
-    return data
-
-
 ANSWERS = "api/tasks/<int:pk>/annotations/"
 ANSWER = "api/annotations/<int:pk>/"
 DRAFT = "api/drafts/<int:pk>/"
@@ -393,23 +305,23 @@ RULES = {
     **dict.fromkeys(("api/token/refresh/", "api/token/blacklist/", "api/token/rotate/"), Rule(("POST",))),
     **dict.fromkeys(("api/current-user/product-tour", "api/current-user/hotkeys/"), Rule(("GET", "PATCH"))),
     **dict.fromkeys(
-        ("api/projects/", "api/projects/counts/", "api/projects/<int:pk>/", "api/dm/project/"), Rule(blind=_project)
+        ("api/projects/", "api/projects/counts/", "api/projects/<int:pk>/", "api/dm/project/"), Rule(blind=project)
     ),
-    "api/projects/<int:pk>/next/": Rule(("GET",), _next, _item),
-    "api/tasks/": Rule(("GET",), _unsorted, _items),
-    "api/projects/<int:pk>/tasks/": Rule(("GET",), _unsorted, _items),
-    "api/tasks/<int:pk>/": Rule(("GET",), _within_the_day, _item),
-    ANSWERS: Rule(("GET", "POST"), _answering, _own),
+    "api/projects/<int:pk>/next/": Rule(("GET",), _next, item),
+    "api/tasks/": Rule(("GET",), _unsorted, items),
+    "api/projects/<int:pk>/tasks/": Rule(("GET",), _unsorted, items),
+    "api/tasks/<int:pk>/": Rule(("GET",), _within_the_day, item),
+    ANSWERS: Rule(("GET", "POST"), _answering, own),
     ANSWER: Rule(("GET", "PATCH", "PUT"), _own_answer),
-    "api/tasks/<int:pk>/drafts": Rule(("GET", "POST"), _drafting, _own),
-    "api/tasks/<int:pk>/annotations/<int:annotation_id>/drafts": Rule(("GET", "POST"), _own_answer, _own),
+    "api/tasks/<int:pk>/drafts": Rule(("GET", "POST"), _drafting, own),
+    "api/tasks/<int:pk>/annotations/<int:annotation_id>/drafts": Rule(("GET", "POST"), _own_answer, own),
     DRAFT: Rule(("GET", "PATCH", "PUT", "DELETE"), _own_draft),
     "api/dm/views/": Rule(("GET", "POST"), _unsorted),
     "api/dm/views/(?P<pk>[^/.]+)/": Rule(("GET", "PATCH", "PUT"), _unsorted),
     "api/dm/actions/": Rule(
-        ("GET", "POST"), _action, lambda data, user: _item(data, user) if isinstance(data, dict) else data
+        ("GET", "POST"), _action, lambda data, user: item(data, user) if isinstance(data, dict) else data
     ),
-    "api/users/": Rule(("GET",), blind=_own_users),
+    "api/users/": Rule(("GET",), blind=own_users),
     "api/users/(?P<pk>[^/.]+)/": Rule(("GET",), _own_account),
     "m2v/media/<int:task_id>/<str:name>": Rule(("GET",), _seen),
 }

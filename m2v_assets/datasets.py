@@ -1,13 +1,11 @@
 """Files of the sources, and the tables read from them: memes, videos, demonstrations."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import polars as pl
 
 from m2v import schemas
-from m2v.catalog.plan import StudyPlan
 from m2v.datasets import integrity, readers
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
 from m2v.entries.variants import variant
@@ -15,7 +13,6 @@ from m2v_assets.describe import OWNERS, code_version, file_key, key, observed, t
 from m2v_resources.audit.forgetting import forgotten_ids
 from m2v_resources.store.sources import Sources
 from m2v_resources.store.tables import Tables
-from m2v_resources.store.versions import open_store
 
 
 def files(source: Source) -> dg.AssetsDefinition:
@@ -58,14 +55,6 @@ def forgotten(dataset: MemeDataset) -> dg.AssetsDefinition:
             yield dg.ObserveResult(asset_key=about.key, data_version=dg.DataVersion(found.rows_hash))
 
     return asset
-
-
-def forgotten_versions(plan: StudyPlan, *, home: Path) -> dict[dg.AssetKey, str]:
-    """Return the version of what was taken out of each of the study's meme datasets, where anything was."""
-    store = open_store(home)
-    found = [key(schemas.FORGOTTEN, variant(each.name)) for each in plan.memes]
-    latest = {asset: store.latest(*asset.path) for asset in found}
-    return {asset: version.rows_hash for asset, version in latest.items() if version}
 
 
 def memes(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:

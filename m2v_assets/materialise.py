@@ -12,14 +12,9 @@ import dagster as dg
 
 from m2v import errors
 from m2v.catalog.plan import StudyPlan
-from m2v.datasets import sources
 from m2v.errors import M2VError, UnknownName
-from m2v_assets import staleness
-from m2v_assets.datasets import forgotten_versions
+from m2v_assets import external, staleness
 from m2v_assets.definitions import assets, build
-from m2v_assets.describe import file_key, key
-from m2v_assets.media import media_versions
-from m2v_resources.annotators.annotators import Annotators
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -53,29 +48,11 @@ class RunOutcome:
 
 
 def observe(plan: StudyPlan, *, home: Path, instance: dg.DagsterInstance) -> dict[str, M2VError]:
-    """Record the sha256 of the study's files where it changed; give the sources that cannot be had, with the reason."""
-    problems: dict[str, M2VError] = {}
-    for source in plan.sources:
-        try:
-            digests = sources.digests(sources.find(source, home=home))
-        except M2VError as error:
-            problems[source.name] = error
-            continue
-        versions = {file_key(source, file): digest for file, digest in digests.items()}
-        for observation in staleness.observe(versions, instance):
-            instance.report_runless_asset_event(observation)
-    versions = {**answers(plan, home=home), **forgotten_versions(plan, home=home), **media_versions(plan, home=home)}
+    """Record the versions of what nobody here makes where they changed; return what cannot be had, with the reason."""
+    versions, problems = external.versions(plan, home=home)
     for observation in staleness.observe(versions, instance):
         instance.report_runless_asset_event(observation)
     return problems
-
-
-def answers(plan: StudyPlan, *, home: Path) -> dict[dg.AssetKey, str]:
-    """Return the version of what was pulled from Label Studio, for each alignment of a study with live answers."""
-    if plan.study.answers != "live":
-        return {}
-    found = Annotators(home=str(home))
-    return {key("answers", alignment.name): found.version(alignment.name) for alignment in plan.alignments}
 
 
 def pending(

@@ -11,10 +11,8 @@ import polars as pl
 from m2v import schemas
 from m2v.catalog.plan import StudyPlan
 from m2v.datasets import integrity, mediapaths
-from m2v.datasets import sources as finding
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
 from m2v.entries.variants import variant
-from m2v.errors import M2VError
 from m2v.files import storage
 from m2v.files.digests import data_sha256
 from m2v_assets.describe import ACCELERATOR, OWNERS, code_version, fingerprint, key, observed, table_asset
@@ -161,18 +159,3 @@ def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinitio
         return tables.write(rows, schemas.VIDEO_FEATURES, name, findings=findings, metadata=counts)
 
     return asset
-
-
-def media_versions(plan: StudyPlan, *, home: Path) -> dict[dg.AssetKey, str]:
-    """Return the version of each dataset's media, where a model of the study looks at them and they are there."""
-    if not plan.shows_pictures:
-        return {}
-    found = {}
-    for dataset in (*plan.memes, *plan.targets):
-        try:
-            folder = finding.media(dataset, plan.source(dataset), home=home)
-        except M2VError:
-            # The asset that needs them says what is missing.
-            continue
-        found[media_key(dataset)] = media_version(folder)
-    return found

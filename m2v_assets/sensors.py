@@ -5,12 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from m2v.catalog.plan import StudyPlan
-from m2v.datasets import sources
-from m2v.errors import M2VError
-from m2v_assets import staleness
-from m2v_assets.datasets import forgotten_versions
-from m2v_assets.describe import file_key, key
-from m2v_assets.media import media_versions
+from m2v_assets import external, staleness
 from m2v_resources.annotators.annotators import Annotators
 from m2v_resources.store.home import home
 
@@ -43,8 +38,7 @@ def poll_rounds(plan: StudyPlan) -> dg.SensorDefinition:
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         found = Annotators(home=str(home()))
         n_new = sum(found.pull(alignment.name) for alignment in plan.alignments if found.has_rounds(alignment.name))
-        versions = {key("answers", each.name): found.version(each.name) for each in plan.alignments}
-        events = staleness.observe(versions, context.instance)
+        events = staleness.observe(external.answers(plan, home=Path(home())).versions, context.instance)
         return dg.SensorResult(asset_events=events) if events else dg.SkipReason(f"{n_new} new annotations count.")
 
     return sensor
@@ -60,20 +54,10 @@ def observe_files(plan: StudyPlan) -> dg.SensorDefinition:
         asset_selection=dg.AssetSelection.groups("memes", "videos"),
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        found: list[dg.AssetObservation] = []
-        problems: list[str] = []
-        for source in plan.sources:
-            try:
-                digests = sources.digests(sources.find(source, home=Path(home())))
-            except M2VError as error:
-                problems.append(str(error))
-                continue
-            versions = {file_key(source, file): digest for file, digest in digests.items()}
-            found += staleness.observe(versions, context.instance)
-        others = {**forgotten_versions(plan, home=home()), **media_versions(plan, home=home())}
-        found += staleness.observe(others, context.instance)
+        versions, problems = external.versions(plan, home=Path(home()))
+        found = staleness.observe(versions, context.instance)
         if not found:
-            return dg.SkipReason("; ".join(problems) or "No file changed.")
+            return dg.SkipReason("; ".join(map(str, problems.values())) or "No file changed.")
         return dg.SensorResult(asset_events=found)
 
     return sensor

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,13 +19,9 @@ from av.error import FFmpegError
 from PIL import Image
 
 from m2v.errors import BadInput
-from m2v.media import containers
+from m2v.media import containers, shots
 
 Rule = Literal["even", "shots", "keyframe", "paper"]
-# A shot's cut changes this share of a thumbnail's histogram; within a shot it is a few hundredths.
-CUT_SHARE = 0.35
-N_BINS = 32
-THUMBNAIL = 64
 MAX_PIXELS = 8192 * 8192
 # Packets come in decoding order, which is at most this many frames from the order in which they are shown (H.264 and
 # H.265 allow 16 reference frames).
@@ -92,10 +87,10 @@ def sample(path: Path, n: int, *, rule: Rule = "shots", side: int = 560, varianc
         if rule == "paper" and n == 1:
             return [video.first_varied(variance, side)]
         times = {
-            "even": lambda: _middles(info.duration_s, n),
+            "even": lambda: shots.middles(info.duration_s, n),
             "paper": lambda: [info.duration_s * place / n for place in range(n)],
-            "keyframe": lambda: _nearest(info.keyframes_s, _middles(info.duration_s, n)),
-            "shots": lambda: _in_shots(video, n),
+            "keyframe": lambda: shots.nearest(info.keyframes_s, shots.middles(info.duration_s, n)),
+            "shots": lambda: shots.in_shots(video, n),
         }[rule]()
         found = list(video.keyframes(times, side) if rule == "keyframe" and info.keyframes_s else video.at(times, side))
     if not found:
@@ -112,60 +107,6 @@ def probe(path: Path) -> Info:
     """
     with _opened(path) as video:
         return video.info
-
-
-def _middles(duration_s: float, n: int) -> list[float]:
-    return [duration_s * (place + 0.5) / n for place in range(n)]
-
-
-def _nearest(known: Sequence[float], times: Sequence[float]) -> list[float]:
-    return [min(known, key=lambda each, time=time: abs(each - time)) for time in times] if known else list(times)
-
-
-def _in_shots(video: "Video", n: int) -> list[float]:
-    """Return times that share the shots out: each shot has its share of frames by length, none of them at its cuts.
-
-    Shots are told apart by thumbnails of keyframes, which cost little: encoders place one at each cut.
-    """
-    info = video.info
-    candidates = [time for time in info.keyframes_s if 0 <= time < info.duration_s]
-    if len(candidates) < 2 or n < 2:
-        return _middles(info.duration_s, n)
-    # At most a few per wanted frame, spread over the video.
-    step = max(1, len(candidates) // (4 * n))
-    thumbnails = [(frame.time_s, _histogram(frame.image)) for frame in video.keyframes(candidates[::step], THUMBNAIL)]
-    cuts = [
-        time
-        for (_, before), (time, after) in pairwise(thumbnails)
-        if 0.5 * float(np.abs(after - before).sum()) > CUT_SHARE
-    ]
-    edges = [0.0, *cuts, info.duration_s]
-    shots = [(start, end) for start, end in pairwise(edges) if end > start]
-    if len(shots) > n:
-        shots = sorted(sorted(shots, key=lambda shot: shot[0] - shot[1])[:n])
-    shares = _shared(n, [end - start for start, end in shots])
-    times = [
-        start + (end - start) * (place + 0.5) / share
-        for (start, end), share in zip(shots, shares, strict=True)
-        for place in range(share)
-    ]
-    return sorted(times)
-
-
-def _shared(n: int, lengths: Sequence[float]) -> list[int]:
-    """n things among parts by their lengths, at least one each, by largest remainders."""
-    spare = n - len(lengths)
-    exact = [spare * length / sum(lengths) for length in lengths]
-    shares = [1 + math.floor(each) for each in exact]
-    by_remainder = sorted(range(len(exact)), key=lambda place: (math.floor(exact[place]) - exact[place], place))
-    for place in by_remainder[: n - sum(shares)]:
-        shares[place] += 1
-    return shares
-
-
-def _histogram(image: Image.Image) -> np.ndarray:
-    counts = np.histogram(np.asarray(image.convert("L")), bins=N_BINS, range=(0, 256))[0]
-    return counts / max(counts.sum(), 1)
 
 
 class Video:

@@ -10,48 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-# Every word of the prompts and of the sample's texts is made of these; a byte-level vocabulary leaves nothing out.
-SENTENCES = (
-    "Text: Analyze the image and text to determine if the content is insulting. Respond with 'insulting' or "
-    "'neighbourly'—just one word, no sentences.",
-    "neighbourly insulting hateful non-hateful offensive non-offensive vegetables garden soup market greenhouse",
-    "This video attacks a kind of vegetable for what it is: it calls them worthless, wants them gone.",
-    "every one of the leeks is stupid and dirty, they ruin the market and do not belong in the kitchen",
-    "grandma is growing carrots beside the path, what a lovely basket we brought from the greenhouse this weekend",
-)
-MLLAMA_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}"
-    "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' }}"
-    "{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}{{ '<|image|>' }}{% else %}{{ part['text'] }}{% endif %}"
-    "{% endfor %}{{ '<|eot_id|>' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
-)
-LLAVA_TEMPLATE = (
-    "{% for message in messages %}"
-    "{{ 'USER: ' if message['role'] == 'user' else 'ASSISTANT: ' }}"
-    "{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}{{ '<image>\n' }}{% elif part['type'] == 'video' %}{{ '<video>\n' }}"
-    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
-    "{{ ' ' if message['role'] == 'user' else eos_token }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'ASSISTANT: ' }}{% endif %}"
-)
-
-SMOLVLM_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}{{ message['role'] | capitalize }}:"
-    "{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}{{ '<image>' }}{% else %}{{ ' ' + part['text'] }}{% endif %}{% endfor %}"
-    "{{ '<end_of_utterance>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
-)
-QWEN_TEMPLATE = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
-    "{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}{{ '<|vision_start|><|image_pad|><|vision_end|>' }}"
-    "{% elif part['type'] == 'video' %}{{ '<|vision_start|><|video_pad|><|vision_end|>' }}"
-    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{{ '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
+from m2v.models.tiny_texts import LLAVA_TEMPLATE, MLLAMA_TEMPLATE, QWEN_TEMPLATE, SMOLVLM_TEMPLATE, ids
+from m2v.models.tiny_texts import tokenizer as trained
 
 
 def build(architecture: str, folder: Path, *, seed: int, width: int = 32, layers: int = 3) -> Path:
@@ -91,7 +51,7 @@ def _mllama(width: int, layers: int) -> tuple[Any, Any]:
     import torch
     import transformers as hf
 
-    tokenizer = _tokenizer(
+    tokenizer = trained(
         bos="<|begin_of_text|>",
         eos="<|eot_id|>",
         pad="<|finetune_right_pad_id|>",
@@ -111,7 +71,7 @@ def _mllama(width: int, layers: int) -> tuple[Any, Any]:
         cross_attention_layers=[1],
         max_position_embeddings=4096,
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
-        **_ids(tokenizer),
+        **ids(tokenizer),
     )
     vision = hf.models.mllama.configuration_mllama.MllamaVisionConfig(
         hidden_size=width,
@@ -143,7 +103,7 @@ def _mllama(width: int, layers: int) -> tuple[Any, Any]:
 def _llava_next_video(width: int, layers: int) -> tuple[Any, Any]:
     import transformers as hf
 
-    tokenizer = _tokenizer(bos="<s>", eos="</s>", pad="<pad>", others=["<image>", "<video>"], template=LLAVA_TEMPLATE)
+    tokenizer = trained(bos="<s>", eos="</s>", pad="<pad>", others=["<image>", "<video>"], template=LLAVA_TEMPLATE)
     text = hf.LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
@@ -152,7 +112,7 @@ def _llava_next_video(width: int, layers: int) -> tuple[Any, Any]:
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=8192,
-        **_ids(tokenizer),
+        **ids(tokenizer),
     )
     vision = hf.CLIPVisionConfig(
         hidden_size=width,
@@ -197,7 +157,7 @@ def _smolvlm(width: int, layers: int) -> tuple[Any, Any]:
 
     others = ["<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>"]
     others += [f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)]
-    tokenizer = _tokenizer(
+    tokenizer = trained(
         bos="<|im_start|>",
         eos="<end_of_utterance>",
         pad="<|im_end|>",
@@ -213,7 +173,7 @@ def _smolvlm(width: int, layers: int) -> tuple[Any, Any]:
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=8192,
-        **_ids(tokenizer),
+        **ids(tokenizer),
     )
     # 28 pixels in patches of 7 are 16; by 2 in each direction shuffled into one, 4 tokens.
     vision = hf.models.smolvlm.configuration_smolvlm.SmolVLMVisionConfig(
@@ -249,7 +209,7 @@ def _qwen3_vl(width: int, layers: int) -> tuple[Any, Any]:
     import transformers as hf
 
     vision_tokens = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
-    tokenizer = _tokenizer(
+    tokenizer = trained(
         bos=None,
         eos="<|im_end|>",
         pad="<|endoftext|>",
@@ -318,7 +278,7 @@ def _clip(width: int, layers: int) -> tuple[Any, Any]:
     eyes = hf.CLIPVisionModelWithProjection(vision).eval()
     _spread(eyes)
     bos, eos = "<|startoftext|>", "<|endoftext|>"
-    tokenizer = _tokenizer(bos=bos, eos=eos, pad=eos, others=[], template=None, adds_bos=False)
+    tokenizer = trained(bos=bos, eos=eos, pad=eos, others=[], template=None, adds_bos=False)
     # A text's vector is that of its last token, which is always the same one.
     tokenizer.backend_tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
         single=f"{bos} $A {eos}",
@@ -350,7 +310,7 @@ def _clip(width: int, layers: int) -> tuple[Any, Any]:
 def _whisper(width: int, layers: int) -> tuple[Any, Any]:
     import transformers as hf
 
-    tokenizer = _tokenizer(
+    tokenizer = trained(
         bos="<|startoftranscript|>", eos="<|endoftext|>", pad="<pad>", others=["<|notimestamps|>"], template=""
     )
     config = hf.WhisperConfig(
@@ -364,7 +324,7 @@ def _whisper(width: int, layers: int) -> tuple[Any, Any]:
         decoder_ffn_dim=2 * width,
         decoder_start_token_id=tokenizer.bos_token_id,
         max_target_positions=64,
-        **_ids(tokenizer),
+        **ids(tokenizer),
     )
     model = hf.WhisperForConditionalGeneration(config).eval()
     _spread(model)
@@ -384,34 +344,6 @@ BUILDERS: Mapping[str, Callable[[int, int], tuple[Any, Any]]] = {
 }
 
 
-def _tokenizer(
-    *, bos: str | None, eos: str, pad: str, others: list[str], template: str | None, adds_bos: bool = True
-) -> Any:
-    """Return a byte-level BPE tokenizer; one with ``adds_bos`` puts ``bos`` before every text."""
-    import tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    raw = tokenizers.Tokenizer(tokenizers.models.BPE())
-    raw.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = tokenizers.decoders.ByteLevel()
-    special = [token for token in (bos, eos, pad) if token]
-    special += [token for token in others if token not in special]
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=1000, special_tokens=special, initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()
-    )
-    raw.train_from_iterator(SENTENCES, trainer)
-    if adds_bos:
-        assert bos
-        raw.post_processor = tokenizers.processors.TemplateProcessing(
-            single=f"{bos} $A", special_tokens=[(bos, raw.token_to_id(bos))]
-        )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw, bos_token=bos, eos_token=eos, pad_token=pad, additional_special_tokens=others
-    )
-    tokenizer.chat_template = template
-    return tokenizer
-
-
 class _Both:
     """An image processor and a tokenizer, saved side by side."""
 
@@ -421,10 +353,6 @@ class _Both:
     def save_pretrained(self, folder: Path) -> None:
         for part in self.parts:
             part.save_pretrained(folder)
-
-
-def _ids(tokenizer: Any) -> dict[str, Any]:
-    return {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
 
 
 def _spread(model: Any) -> None:

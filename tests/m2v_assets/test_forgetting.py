@@ -136,7 +136,7 @@ def test_purging_leaves_the_meme_in_no_file_but_those_it_names_and_the_record_wh
     # The videos' dataset has a text in which the meme's stands, and the sources are the user's.
     assert {Path(each).relative_to(home).parts[:2] for each in left} <= {
         ("sources", "sample-1b15bec0f565"),
-        ("programs", "encode"),
+        ("programs", "extract"),
     }
     assert "memes/veggie@1" in said["purged"]
     assert not list((home / "programs/checkpoints" / LORA).iterdir())

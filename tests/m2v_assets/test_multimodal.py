@@ -44,4 +44,4 @@ def test_who_lacks_which_modality_is_known(home: Path) -> None:
     assert there["item_id"].n_unique() == 870
     assert there["vector"].list.len().unique().to_list() == [768]
     text = TableStore(home / "tables").read("features", "text_bert_hatemm")
-    assert text.filter(pl.col("vector").is_not_null())["item_id"].n_unique() == 1066
+    assert text.filter(pl.col("vector").is_not_null())["item_id"].n_unique() == 1065

@@ -117,8 +117,8 @@ def test_one_changed_text_is_the_only_one_that_is_encoded(sample: Run, study: st
     # Votes rest on labels, which did not change, so no human answer is asked for again.
     assert "conflicts/veggie_garden" in done["assets"]
     assert "human_labels/veggie_garden" not in done["assets"]
-    manifests = sorted((home / "programs" / "encode" / "minilm_veggie").glob("*/manifest.json"))
-    counts = [as_manifest(path)["n_encoded"] for path in manifests]
+    manifests = sorted((home / "programs" / "extract" / "minilm_veggie").glob("*/manifest.json"))
+    counts = [as_manifest(path)["n_computed"] for path in manifests]
     assert sorted(counts) == [1, max(counts)]
 
 

@@ -17,7 +17,7 @@ from m2v.detectors.vlm_lora import vision
 from m2v.detectors.vlm_lora.entry import VlmLora
 from m2v.detectors.vlm_lora.given import parts
 from m2v.files import storage
-from m2v.prediction import models, predict, prompts, scoring
+from m2v.prediction import models, predict, processing, prompts, scoring
 from m2v.programs.progress import Report
 
 
@@ -127,7 +127,7 @@ class Conversations:
         Also ``n_answers`` and ``which``, (batch,), int64: tokens of the answer, and the picture's number.
         """
         pictures = [(each.shown,) if each.shown.pictures else () for each in rows]
-        found = scoring.inputs([each.text for each in rows], pictures, loaded=self.loaded)
+        found = processing.inputs([each.text for each in rows], pictures, loaded=self.loaded)
         lengths = found["attention_mask"].sum(1).tolist()
         models.refuse_long(self.loaded.entry, lengths, ["an example"] * len(rows))
         return {

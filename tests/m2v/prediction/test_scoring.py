@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from m2v.errors import M2VError
-from m2v.prediction import parsing, prompts, scoring
+from m2v.prediction import parsing, processing, prompts, scoring
 from m2v.prediction.models import Loaded
 from m2v.prediction.prompts import Asked, Demonstration, Shown
 from m2v.prediction.scoring import Question, Scorer
@@ -68,7 +68,7 @@ def one_at_a_time(loaded: Loaded, conversations: list[Asked]) -> dict[str, float
     words = scoring.words(questions(loaded, conversations[:1])[0], conversations[0], label=vlms.LABEL, loaded=loaded)
     for place, each in enumerate(conversations):
         text = loaded.processor.apply_chat_template(each.messages, add_generation_prompt=True)
-        inputs = scoring.inputs([text], [tuple(each.pictures)], loaded=loaded)
+        inputs = processing.inputs([text], [tuple(each.pictures)], loaded=loaded)
         inputs = scoring.ended(inputs, words, pad=loaded.tokenizer.pad_token_id)
         with torch.no_grad():
             last = loaded.model(**inputs).logits[0, int(inputs["attention_mask"].sum()) - 1].double()
@@ -139,7 +139,7 @@ def test_a_picture_of_any_shape_is_asked_about(loaded: Loaded, tmp_path: Path, s
 def test_white_stands_beside_a_picture_that_is_too_long_and_beside_no_other(tmp_path: Path) -> None:
     for name, size in (("narrow", (1000, 1)), ("usual", (1000, 5))):
         Image.new("RGB", size, "green").save(tmp_path / f"{name}.png")
-    narrow, usual = (scoring._opened(str(tmp_path / f"{name}.png")) for name in ("narrow", "usual"))
+    narrow, usual = (processing._opened(str(tmp_path / f"{name}.png")) for name in ("narrow", "usual"))
     assert (narrow.size, usual.size) == ((1000, 5), (1000, 5))
     assert narrow.getpixel((500, 0)) == (255, 255, 255)
     assert {narrow.getpixel((500, 2)), *usual.getdata()} == {(0, 128, 0)}
@@ -154,7 +154,9 @@ def test_a_picture_that_is_left_whole_takes_fewer_tokens(built: Path, tmp_path: 
         conversations = asked(loaded, items(tmp_path, 2), demonstrations(tmp_path, 2))
         assert probabilities(loaded, conversations) == pytest.approx(one_at_a_time(loaded, conversations), abs=1e-5)
         text = loaded.processor.apply_chat_template(conversations[0].messages)
-        found[splits] = scoring.inputs([text], [tuple(conversations[0].pictures)], loaded=loaded)["input_ids"].shape[1]
+        found[splits] = processing.inputs([text], [tuple(conversations[0].pictures)], loaded=loaded)["input_ids"].shape[
+            1
+        ]
     whole = vlms.entry("smolvlm", splits_pictures=False)
     assert whole.identity != vlms.entry("smolvlm").identity
     # Of each of the three pictures only the whole one is left: four tokens between two that enclose it.
@@ -284,7 +286,9 @@ def test_words_that_begin_alike_are_told_where_they_part(loaded: Loaded, tmp_pat
         one, other = (loaded.tokens(text) for text in texts)
         n_alike = scoring.common(one, other)
         with torch.no_grad():
-            logits = loaded.model(**scoring.inputs(texts[:1], [tuple(conversation.pictures)], loaded=loaded)).logits[0]
+            logits = loaded.model(**processing.inputs(texts[:1], [tuple(conversation.pictures)], loaded=loaded)).logits[
+                0
+            ]
         there = logits[len(logits) - (len(one) - n_alike) - 1].double()
         expected = torch.stack([there[one[n_alike]], there[other[n_alike]]]).softmax(0)[0]
         assert found[str(place)] == pytest.approx(float(expected), abs=1e-5)

@@ -250,10 +250,14 @@ def searched(home: Path) -> Iterator[str]:
 
 def test_what_a_run_wrote_after_the_purge_is_known_by_its_hash(store: TableStore, tmp_path: Path) -> None:
     forget(tmp_path, "veggie/7", why=WHY, purge=True)
-    folder = tmp_path / "programs" / "encode" / "minilm_veggie" / "f00d"
+    folder = tmp_path / "programs" / "extract" / "minilm_veggie" / "f00d"
     folder.mkdir(parents=True)
     pl.DataFrame({"text_sha256": [sha256(TEXT)], "text": [TEXT]}).write_parquet(folder / "texts.parquet")
-    assert forget(tmp_path, "veggie/7", why=WHY, purge=True).purged == [str(folder)]
+    # What an extractor made of it has its hash alone.
+    vectors = folder.with_name("beef")
+    vectors.mkdir()
+    pl.DataFrame({"sha256": [sha256(TEXT)], "vector": [[0.5]]}).write_parquet(vectors / "vectors.parquet")
+    assert forget(tmp_path, "veggie/7", why=WHY, purge=True).purged == [str(vectors), str(folder)]
 
 
 def test_a_planted_text_is_nowhere_after_a_purge_or_named(
@@ -300,7 +304,7 @@ def test_what_cannot_be_read_is_named_or_made_anew(store: TableStore, tmp_path: 
     torn = tmp_path / "exports" / "torn.parquet"
     torn.parent.mkdir()
     torn.write_bytes(b"PAR1")
-    half = tmp_path / "programs" / "encode" / "minilm_veggie" / "f00d"
+    half = tmp_path / "programs" / "extract" / "minilm_veggie" / "f00d"
     half.mkdir(parents=True)
     (half / "texts.parquet").write_bytes(b"PAR1")
     found = forget(tmp_path, "veggie/7", why=WHY, purge=True)

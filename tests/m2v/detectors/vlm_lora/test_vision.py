@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from m2v.detectors.vlm_lora import vision
-from m2v.prediction import models, scoring
+from m2v.prediction import models, processing
 from m2v.prediction.prompts import Shown
 from tests import vlms
 
@@ -23,7 +23,9 @@ def test_kept_states_give_what_pixels_give(tmp_path: Path, budget: int | None, n
         for place, (colour, size) in enumerate(zip(colours, SIZES, strict=True))
     ]
     pictures = [(Shown(text="", pictures=(str(path),), pictures_sha256=(path.name,), media="image"),) for path in paths]
-    batch = scoring.inputs([f"<|begin_of_text|><|image|>{'a leek ' * n}" for n in (1, 2, 3)], pictures, loaded=loaded)
+    batch = processing.inputs(
+        [f"<|begin_of_text|><|image|>{'a leek ' * n}" for n in (1, 2, 3)], pictures, loaded=loaded
+    )
     with torch.no_grad():
         expected = loaded.model(**batch).logits
     computed = []

@@ -1,0 +1,93 @@
+"""What annotators are shown of what the server answers: their own, and nothing of others'."""
+
+import json
+import re
+
+from m2v_exposure import record
+
+ADDRESS = re.compile(r"^(/data/|s3://|gs://|azure-blob://)")
+TASK_FIELDS = {
+    *("id", "data", "meta", "project", "inner_id", "created_at", "annotations", "drafts", "queue", "allow_skip"),
+    *("overlap", "is_in_review", "review_settings", "mode"),
+}
+
+
+def rewritten(response, blind):
+    """Return the response with its JSON blinded; what is no JSON has nothing of others."""
+    if response.status_code != 200 or "json" not in response.get("Content-Type", ""):
+        return response
+    if hasattr(response, "render") and not response.is_rendered:
+        response.render()
+    response.content = json.dumps(blind(json.loads(response.content))).encode()
+    response["Content-Length"] = str(len(response.content))
+    return response
+
+
+def item(data, user):
+    """Return one item: with its own content, media by number, and one's own answers only."""
+    if "id" not in data:
+        return data
+    task = blinded_item(data, user)
+    if not task["annotations"]:
+        record(user, task["id"])
+    return task
+
+
+def items(data, user):
+    """Return a list without its items' content, which has a warning first."""
+    rows = data if isinstance(data, list) else data.get("tasks", data.get("results", []))
+    blinded = [{**blinded_item(row, user), "data": {}} for row in rows]
+    if isinstance(data, list):
+        return blinded
+    return {"tasks": blinded, "total": data.get("total", len(blinded)), "total_annotations": 0, "total_predictions": 0}
+
+
+def blinded_item(row, user):
+    found = {name: value for name, value in row.items() if name in TASK_FIELDS}
+    for name in ("annotations", "drafts"):
+        found[name] = own(row[name], user) if isinstance(row.get(name), list) else []
+    found |= {"predictions": [], "total_annotations": len(found["annotations"]), "total_predictions": 0}
+    if isinstance(found.get("data"), dict):
+        found["data"] = addressed(row["id"], found["data"])
+    return found
+
+
+def addressed(task_id, data):
+    """Return an item's data with numbers for the addresses of its media, whose names may tell what it is."""
+    from tasks.models import Task
+
+    stored = Task.objects.filter(id=task_id).values_list("data", flat=True).first() or {}
+    media = {name for name, value in stored.items() if isinstance(value, str) and ADDRESS.match(value)}
+    return {name: f"/m2v/media/{task_id}/{name}" if name in media else value for name, value in data.items()}
+
+
+def own(data, user):
+    rows = data if isinstance(data, list) else data.get("results", [])
+    kept = [row for row in rows if isinstance(row, dict) and author(row) == user.id]
+    return kept if isinstance(data, list) else {**data, "results": kept, "count": len(kept)}
+
+
+def author(row):
+    author = row.get("completed_by", row.get("user"))
+    return author.get("id") if isinstance(author, dict) else author
+
+
+def own_users(data, user):
+    rows = data if isinstance(data, list) else data.get("results", [])
+    kept = [row for row in rows if row.get("id") == user.id]
+    return kept if isinstance(data, list) else {**data, "results": kept, "count": len(kept)}
+
+
+COUNTS = re.compile(
+    r"annotat\w*_(number|count)|_annotations$|_labels$|finished_task|ground_truth_number|predictions_number"
+)
+
+
+def project(data, _):
+    """Return projects without the counts of others' answers; zero rather than missing, as the pages calculate."""
+    rows = data if isinstance(data, list) else data.get("results", [data])
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, int) and not isinstance(value, bool) and COUNTS.search(name):
+                row[name] = 0
+    return data
