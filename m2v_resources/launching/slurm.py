@@ -175,7 +175,7 @@ class SlurmJob:
 
     def state(self) -> "JobState":
         """Return what Slurm says of it."""
-        fields = ",".join(f"{name}:{WIDTH}" for name in ("JobState", "Reason", "NodeList"))
+        fields = ",".join(f"{name}:{WIDTH}" for name in ("State", "Reason", "NodeList"))
         command = ["squeue", "--states=all", f"--jobs={self.number}", "--noheader", f"--Format={fields}"]
         try:
             said = self.slurm.ask(command)
