@@ -35,7 +35,7 @@ def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefin
     deps = [each for each in (key(schemas.VIDEOS, target), memes, votes, demonstrations) if each]
     drops_leaks = study.leaks == "drop_from_train" and not training_set.paper_mode
     about = {
-        "stage": "training",
+        "stage": "detectors",
         "code": code_version("1", training_set.strategy, training_set.paper_mode, drops_leaks),
         "tags": {"m2v/strategy": training_set.strategy},
     }
@@ -96,21 +96,21 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
         """Write a detector, and what was selected on the validation split."""
-        examples = tables.read(schemas.TRAINING_EXAMPLES, run.training_set.name) if run.is_trained else None
         held_out = validation(run, study, videos=tables.read(schemas.VIDEOS, target))
-        items = {
-            "train": _shown(tables, examples, run),
-            "validation": _shown(tables, _items(held_out, run.target) if held_out is not None else None, run),
-        }
+        selected = _shown(tables, _items(held_out, run.target), run) if held_out is not None else None
+        train = None
         content = {
             **_entries(run),
             "seed": run.seed,
-            **{name: _identity(rows) for name, rows in items.items()},
+            "validation": _identity(selected),
             **_read(tables, run, run.datasets),
         }
         if run.is_trained:
             version = tables.version(schemas.TRAINING_EXAMPLES, run.training_set.name)
             content["training_examples"] = version.rows_hash
+            if run.inputs.shows_media:
+                train = _shown(tables, tables.read(schemas.TRAINING_EXAMPLES, run.training_set.name), run)
+                content["train"] = _identity(train)
         folder = programs.folder("checkpoints", run.name, fingerprint(content))
         manifest = _run(
             context,
@@ -120,7 +120,8 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
             n_processes=run.model.processes if run.is_trained else None,
             spec={
                 **_task(tables, programs, run, run.datasets, out=folder).model_dump(mode="json"),
-                **{name: _written(programs, rows, folder / f"{name}_items.parquet") for name, rows in items.items()},
+                "train": _trains_on(tables, programs, run, train, path=folder / "train_items.parquet"),
+                "validation": _written(programs, selected, folder / "validation_items.parquet"),
                 "content": content,
             },
         )
@@ -212,8 +213,7 @@ def _task(tables: Tables, programs: Programs, run: Run, datasets: Sequence[Datas
         demonstrations=_demonstrated(tables, programs, run, out=out),
         features={
             extractor.name: {
-                dataset.name: tables.store.path(tables.version(schemas.FEATURES, _variant(extractor, dataset)))
-                for dataset in datasets
+                dataset.name: tables.path(schemas.FEATURES, _variant(extractor, dataset)) for dataset in datasets
             }
             for extractor in run.inputs.extractors
         },
@@ -267,14 +267,20 @@ def _words(run: Run) -> list[object]:
 
 def _items(videos: pl.DataFrame, target: VideoDataset) -> pl.DataFrame:
     """Return videos as programs know items."""
-    return videos.select(
-        "split", "text", "text_sha256", "label", dataset=pl.lit(target.name), item_id="video_id"
-    ).select("dataset", "item_id", "split", "text", "text_sha256", "label")
+    named = [pl.lit(target.name).alias("dataset"), pl.col("video_id").alias("item_id")]
+    return videos.select(*named, "split", "text", "text_sha256", "label")
 
 
-def _shown(tables: Tables, rows: pl.DataFrame | None, run: Run) -> pl.DataFrame | None:
+def _shown(tables: Tables, rows: pl.DataFrame, run: Run) -> pl.DataFrame:
     """Return items with their pictures and frames, where the run looks at them."""
-    return vlm_requests.shown(tables, rows, run) if rows is not None and run.inputs.shows_media else rows
+    return vlm_requests.shown(tables, rows, run) if run.inputs.shows_media else rows
+
+
+def _trains_on(tables: Tables, programs: Programs, run: Run, rows: pl.DataFrame | None, *, path: Path) -> str | None:
+    """Return the table's own file, of which no second copy is made, or where pictures are shown one with them."""
+    if run.is_trained and rows is None:
+        return str(tables.path(schemas.TRAINING_EXAMPLES, run.training_set.name))
+    return _written(programs, rows, path)
 
 
 def _identity(rows: pl.DataFrame | None) -> str | None:

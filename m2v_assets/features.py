@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from m2v import schemas
-from m2v.catalog.plan import StudyPlan, recorded_features
+from m2v.catalog.plan import StudyPlan, looks_at_media, recorded_features
 from m2v.detectors.family import Extractor
 from m2v.entries.datasets import MemeDataset, VideoDataset
 from m2v.entries.features import RecordedExtractor
@@ -30,7 +30,7 @@ def features(extractor: Extractor, dataset: MemeDataset | VideoDataset, plan: St
     label = dataset.label if of_videos and "text" in modalities else None
     items = schemas.VIDEOS if of_videos else schemas.MEMES
     media = schemas.VIDEO_FEATURES if of_videos else schemas.MEME_IMAGES
-    looks = set(modalities) > {"text"} or "text" not in modalities
+    looks = looks_at_media(extractor, dataset)
     identity = extractor.identity
 
     @table_asset(

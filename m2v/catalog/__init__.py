@@ -248,19 +248,19 @@ def _check_files(dataset: MemeDataset | VideoDataset, source: Source) -> None:
         used |= {part.file for part in parts if part}
     elif dataset.demonstrations:
         used.add(dataset.demonstrations)
-    for name in sorted(used - set(source.files)):
+    _check_named(used, dataset, source)
+
+
+def _check_named(files: Iterable[str], dataset: MemeDataset | VideoDataset, source: Source) -> None:
+    for name in sorted(set(files) - set(source.files)):
         raise UnknownName(f"file of source {source.name!r} (named by {dataset.name})", name, source.files)
 
 
 def _check_recorded_features(dataset: MemeDataset | VideoDataset, catalog: Catalog) -> None:
     for name, features in dataset.features.items():
-        source = _known(
-            catalog.sources, f"source (of `features: {name}` of {dataset.name})", features.source or dataset.source
-        )
-        if features.recorded not in source.files:
-            raise UnknownName(
-                f"file of source {source.name!r} (named by {dataset.name})", features.recorded, source.files
-            )
+        kind = f"source (of `features: {name}` of {dataset.name})"
+        source = _known(catalog.sources, kind, features.source or dataset.source)
+        _check_named([features.recorded], dataset, source)
 
 
 def _check_variants(plan: StudyPlan) -> None:

@@ -163,7 +163,7 @@ def recorded_features(
 
 
 def looks_at_media(extractor: Extractor, dataset: MemeDataset | VideoDataset) -> bool:
-    """Return whether an extractor sees anything of a dataset's items but their texts, and nobody did so before."""
+    """Return whether an extractor sees anything of a dataset's items but their texts."""
     if isinstance(extractor, RecordedExtractor):
         return False
     return extractor.modalities(of_videos=isinstance(dataset, VideoDataset)) not in {(), ("text",)}

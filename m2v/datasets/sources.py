@@ -16,6 +16,7 @@ from m2v.datasets import sample
 from m2v.entries.datasets import Dataset, Source
 from m2v.errors import BadInput, ChecksumMismatch, MissingSource, StoreError
 from m2v.files import storage
+from m2v.files.digests import file_sha256
 
 TIMEOUT_S = 60
 
@@ -120,8 +121,7 @@ def sha256(path: Path) -> str:
         BadInput: It cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise BadInput(path, f"cannot be read: {error.strerror}.") from error
 

@@ -7,9 +7,8 @@ in ``m2v/detectors/__init__.py``.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, get_args
 
-import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, SerializeAsAny
 
@@ -19,6 +18,9 @@ from m2v.entries.features import RecordedExtractor, SoundStatistics
 from m2v.entries.pretrained import Base, Encoder, Perceiver
 from m2v.entries.prompts import Prompt
 from m2v.programs.progress import Report
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Whose features a detector can look at.
 Extractor: TypeAlias = Encoder | Perceiver | SoundStatistics | RecordedExtractor
@@ -161,7 +163,7 @@ class FamilyProgram(Protocol):
         """
         ...
 
-    def score(self, task: Task, *, checkpoint: Path, items: pl.DataFrame, report: Report) -> np.ndarray:
+    def score(self, task: Task, *, checkpoint: Path, items: pl.DataFrame, report: Report) -> "np.ndarray":
         """Return the positive label's probability of each item, (items,), float64, in their order.
 
         Args:

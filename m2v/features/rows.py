@@ -15,12 +15,10 @@ PARTS = {
     **{name: schemas.FEATURES.columns[name] for name in ("role", "item_id", "split", "modality", "part", "time_s")},
     **dict.fromkeys(("sha256", "text", "path"), pl.String),
 }
+ORDER = [name for name in schemas.FEATURES.key if name in PARTS]
 # The columns of what a program makes of them, and the file that it is in.
 FILE = "vectors.parquet"
-VECTORS = {
-    **{name: schemas.FEATURES.columns[name] for name in ("modality", "sha256", "token", "vector")},
-}
-N_EXAMPLES = 3
+VECTORS = {name: schemas.FEATURES.columns[name] for name in ("modality", "sha256", "token", "vector")}
 
 
 def of_texts(items: pl.DataFrame, *, item_id: str, label: LabelDefinition | None) -> pl.DataFrame:
@@ -64,8 +62,7 @@ def of_pictures(memes: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
         Columns of ``PARTS``.
     """
     known = images.select("meme_id", sha256="pixels_sha256", path="path")
-    joined = memes.select("meme_id", "split").join(known, on="meme_id", how="left")
-    return _parts(joined.rename({"meme_id": "item_id"}).with_columns(role=pl.lit("item"), modality=pl.lit("picture")))
+    return _of_files(memes, known, item_id="meme_id", modality="picture")
 
 
 def of_frames(videos: pl.DataFrame, features: pl.DataFrame) -> pl.DataFrame:
@@ -85,8 +82,7 @@ def of_frames(videos: pl.DataFrame, features: pl.DataFrame) -> pl.DataFrame:
         sha256="frame_sha256",
         path="frames",
     ).explode("part", "time_s", "sha256", "path")
-    joined = videos.select("video_id", "split").join(numbered, on="video_id", how="left")
-    return _parts(joined.rename({"video_id": "item_id"}).with_columns(role=pl.lit("item"), modality=pl.lit("frames")))
+    return _of_files(videos, numbered, item_id="video_id", modality="frames")
 
 
 def of_sounds(videos: pl.DataFrame, features: pl.DataFrame) -> pl.DataFrame:
@@ -100,8 +96,7 @@ def of_sounds(videos: pl.DataFrame, features: pl.DataFrame) -> pl.DataFrame:
         Columns of ``PARTS``; paths are below the dataset's media folder.
     """
     known = features.select("video_id", sha256="sound_sha256", path="sound")
-    joined = videos.select("video_id", "split").join(known, on="video_id", how="left")
-    return _parts(joined.rename({"video_id": "item_id"}).with_columns(role=pl.lit("item"), modality=pl.lit("sound")))
+    return _of_files(videos, known, item_id="video_id", modality="sound")
 
 
 def of_modalities(
@@ -227,12 +222,14 @@ def pooled(items: pl.DataFrame, *, features: pl.DataFrame, modality: str) -> tup
     return means, has_any
 
 
+def _of_files(items: pl.DataFrame, files: pl.DataFrame, *, item_id: str, modality: str) -> pl.DataFrame:
+    """Return the items with their files; of an item without any, that it has none."""
+    joined = items.select("split", item_id).join(files, on=item_id, how="left").rename({item_id: "item_id"})
+    return _parts(joined.with_columns(role=pl.lit("item"), modality=pl.lit(modality)))
+
+
 def _parts(rows: pl.DataFrame) -> pl.DataFrame:
     """Return rows with the columns of ``PARTS``, those that are missing as nulls."""
     more = [pl.lit(None).alias(name) for name in PARTS if name not in rows.columns]
     whole = rows.with_columns(more).with_columns(pl.col("part").fill_null(0))
-    return whole.select(pl.col(name).cast(dtype) for name, dtype in PARTS.items()).sort(_order(PARTS))
-
-
-def _order(columns: Sequence[str] | dict[str, pl.DataType]) -> list[str]:
-    return [name for name in schemas.FEATURES.key if name in columns]
+    return whole.select(pl.col(name).cast(dtype) for name, dtype in PARTS.items()).sort(ORDER)

@@ -8,7 +8,12 @@ from typing import Any
 
 def text_sha256(text: str) -> str:
     """Return the sha256 of a text in UTF-8."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return bytes_sha256(text.encode())
+
+
+def bytes_sha256(content: bytes) -> str:
+    """Return the sha256 of bytes."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -5,7 +5,6 @@ which a killed program leaves to the next.
 """
 
 import fcntl
-import hashlib
 import io
 import json
 import os
@@ -18,7 +17,7 @@ from typing import Any, Protocol, TextIO
 import polars as pl
 
 from m2v.errors import StoreError
-from m2v.files.digests import data_sha256
+from m2v.files.digests import bytes_sha256, data_sha256
 from m2v.files.whole import write
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
@@ -59,7 +58,7 @@ def append(folder: Path, rows: pl.DataFrame, schema: Schema) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     rows.select(list(schema)).write_parquet(content)
-    write(folder / f"{hashlib.sha256(content.getvalue()).hexdigest()}.parquet", content.getvalue())
+    write(folder / f"{bytes_sha256(content.getvalue())}.parquet", content.getvalue())
 
 
 @contextmanager
@@ -133,6 +132,6 @@ def _lines(file: TextIO) -> list[dict[str, Any]]:
 
 def _shard(path: Path) -> pl.DataFrame:
     content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != path.stem:
+    if bytes_sha256(content) != path.stem:
         raise StoreError(f"{path} is damaged: its sha256 is not its name. Delete it; what it held is then made again.")
     return pl.read_parquet(io.BytesIO(content))

@@ -1,11 +1,11 @@
 """Where models' weights are on this machine: of an encoder checked against the sha256 that the catalog pins."""
 
-import hashlib
 import importlib.util
 from pathlib import Path
 
 from m2v.entries.pretrained import Encoder, Pretrained
 from m2v.errors import ChecksumMismatch, MissingSource
+from m2v.files.digests import file_sha256
 from m2v.models import snapshots
 
 WEIGHTS = "model.safetensors"
@@ -24,8 +24,7 @@ def folder(encoder: Encoder) -> Path:
         ChecksumMismatch: The weights are not the pinned ones.
     """
     found = _in_package(encoder) or _on_hub(encoder)
-    with (found / WEIGHTS).open("rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    actual = file_sha256(found / WEIGHTS)
     if actual != encoder.weights_sha256:
         raise ChecksumMismatch(found / WEIGHTS, expected=encoder.weights_sha256, actual=actual)
     return found

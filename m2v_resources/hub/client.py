@@ -1,6 +1,5 @@
 """The one door to the Hugging Face Hub: a signed-in client with explicit time-outs, and what a repository holds."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from m2v.errors import NotSignedIn, VersionConflict
+from m2v.files.digests import bytes_sha256
 from m2v_resources.hub.hub_errors import translated
 
 # Written last into every release: what it holds, so that a version can be judged from the Hub alone.
@@ -148,7 +148,7 @@ class Hub:
         for file in files:
             # Of a file that is not in large storage the tree has git's hash, which is a SHA-1.
             content = b"" if file.lfs else self.read(repo, file.path, kind=kind, revision=revision)
-            found[file.path] = file.lfs.sha256 if file.lfs else hashlib.sha256(content or b"").hexdigest()
+            found[file.path] = file.lfs.sha256 if file.lfs else bytes_sha256(content or b"")
         return found
 
     def user(self) -> str:

@@ -1,6 +1,5 @@
 """The graph's door to releases: the folder that is uploaded, what it would change, and the rows that record it."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from m2v.errors import HubError, NotSignedIn
 from m2v.files import documents
-from m2v.files.digests import file_sha256
+from m2v.files.digests import bytes_sha256, file_sha256
 from m2v.publishing import folder
 from m2v.publishing.adapter import AdapterRelease
 from m2v.publishing.hub_rules import check_repository
@@ -245,7 +244,7 @@ def _rows(files: Iterable[tuple[bytes, str, str]]) -> pl.DataFrame:
 
 
 def _parquet(content: bytes, digest: str, *, where: str) -> pl.DataFrame:
-    if hashlib.sha256(content).hexdigest() != digest:
+    if bytes_sha256(content) != digest:
         raise HubError(f"{where} is damaged: its sha256 is not the one that was published.")
     try:
         return pl.read_parquet(BytesIO(content))
