@@ -16,6 +16,8 @@ from m2v.schemas import Table
 OWNERS = ["team:m2v"]
 # The pool of runs whose programs use an accelerator where there is one.
 ACCELERATOR = "accelerator"
+# Raised when checks find something else in the same rows, or say it otherwise.
+CHECKS = "1"
 TABLE_KINDS = frozenset({"polars", "parquet"})
 
 
@@ -62,7 +64,7 @@ def table_asset(
         owners=about.owners,
         kinds=set(kinds),
         tags={"m2v/stage": stage, **(tags or {})},
-        code_version=code,
+        code_version=about.code_version,
         check_specs=[dg.AssetCheckSpec(check, asset=about.key) for check in checks],
         pool=pool,
     )
@@ -87,7 +89,7 @@ def spec(
         owners=OWNERS,
         kinds=set(kinds),
         tags={"m2v/stage": stage, **(tags or {})},
-        code_version=code,
+        code_version=f"{code}+checks{CHECKS}" if table.is_checked else code,
     )
 
 

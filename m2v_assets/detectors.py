@@ -12,8 +12,9 @@ from m2v import schemas
 from m2v.catalog.plan import Run
 from m2v.datasets import integrity
 from m2v.detectors import examples, program
-from m2v.detectors.family import Extractor, Task
+from m2v.detectors.family import Task
 from m2v.entries.datasets import MemeDataset, VideoDataset
+from m2v.entries.features import Extractor
 from m2v.entries.pretrained import Vlm
 from m2v.entries.study import Study
 from m2v.entries.variants import TrainingSet, variant

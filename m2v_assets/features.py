@@ -7,9 +7,8 @@ import polars as pl
 
 from m2v import schemas
 from m2v.catalog.plan import StudyPlan, looks_at_media, recorded_features
-from m2v.detectors.family import Extractor
 from m2v.entries.datasets import MemeDataset, VideoDataset
-from m2v.entries.features import RecordedExtractor
+from m2v.entries.features import Extractor
 from m2v.entries.variants import variant
 from m2v.features import recorded, rows
 from m2v_assets.describe import ACCELERATOR, TABLE_KINDS, code_version, file_key, fingerprint, key, table_asset
@@ -22,7 +21,7 @@ CHECK = "modalities_complete"
 
 def features(extractor: Extractor, dataset: MemeDataset | VideoDataset, plan: StudyPlan) -> dg.AssetsDefinition:
     """Return what the extractor sees of the dataset's items, or what was recorded of them."""
-    if isinstance(extractor, RecordedExtractor):
+    if extractor.is_recorded:
         return _recorded(extractor, dataset, plan)
     of_videos = isinstance(dataset, VideoDataset)
     name, source = variant(extractor.name, dataset.name), plan.source(dataset)
@@ -77,9 +76,7 @@ def features(extractor: Extractor, dataset: MemeDataset | VideoDataset, plan: St
     return asset
 
 
-def _recorded(
-    extractor: RecordedExtractor, dataset: MemeDataset | VideoDataset, plan: StudyPlan
-) -> dg.AssetsDefinition:
+def _recorded(extractor: Extractor, dataset: MemeDataset | VideoDataset, plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(extractor.name, dataset.name)
     source, about = recorded_features(extractor, dataset, {each.name: each for each in plan.sources})
     items, item_id = (schemas.VIDEOS, "video_id") if isinstance(dataset, VideoDataset) else (schemas.MEMES, "meme_id")

@@ -9,9 +9,8 @@ import dagster as dg
 import polars as pl
 
 from m2v import schemas
-from m2v.annotation import agreement, routing, voting
+from m2v.annotation import voting
 from m2v.catalog.plan import Run, StudyPlan
-from m2v.datasets import integrity
 from m2v.entries.base import Licence
 from m2v.entries.study import PublishPlan
 from m2v.entries.variants import Alignment, variant
@@ -23,6 +22,7 @@ from m2v.publishing.release import DatasetRelease, Part, allowed, describe, labe
 from m2v.schemas import Table
 from m2v_assets.describe import code_version, key, table_asset
 from m2v_resources.hub.releases import Releases, recorded
+from m2v_resources.store import findings
 from m2v_resources.store.tables import Tables
 from m2v_resources.store.versions import TableStore, Version
 
@@ -120,9 +120,19 @@ def dataset_release(
             columns=settings.columns if settings else None,
             dataset=alignment.memes.name,
         )
-        said = {"predictions": predictions, "conflicts": conflicts, "answers": answers, "votes": votes}
-        found = _findings(alignment, memes=memes, **said)
-        parts.append(describe(alignment, plan, rows=released, **said, findings=found))
+        checked = [(each.table, each.variant) for each in latest if schemas.table(each.table).is_checked]
+        parts.append(
+            describe(
+                alignment,
+                plan,
+                rows=released,
+                predictions=predictions,
+                conflicts=conflicts,
+                answers=answers,
+                votes=votes,
+                findings=findings.recorded(store, *checked),
+            )
+        )
         rows.append(released)
         inputs |= _inputs(latest)
     gated, contact = (settings.gated, settings.contact) if settings else ("manual", None)
@@ -193,35 +203,9 @@ def _refuse_stale(
         )
 
 
-def _findings(
-    alignment: Alignment,
-    *,
-    memes: pl.DataFrame,
-    predictions: pl.DataFrame,
-    conflicts: pl.DataFrame,
-    answers: pl.DataFrame,
-    votes: pl.DataFrame,
-) -> list[Finding]:
-    name = alignment.name
-    return [
-        *integrity.meme_findings(memes, variant=variant(alignment.memes.name)),
-        *agreement.prediction_findings(predictions, variant=name),
-        *agreement.answer_findings(answers, conflicts, variant=name),
-        *voting.voting_findings(votes, predictions, answers, variant=name, published=None),
-        routing.agreed_error(conflicts, answers, variant=name),
-    ]
-
-
 def _training_findings(run: Run, store: TableStore) -> list[Finding]:
-    target = variant(run.target.name)
-    videos = store.read(schemas.VIDEOS.name, target)
-    found = integrity.video_findings(videos, variant=target)
-    if run.target.demonstrations:
-        examples = store.read(schemas.TRAINING_EXAMPLES.name, run.training_set.name)
-        demonstrations = store.read(schemas.DEMONSTRATIONS.name, target)
-        name = run.training_set.name
-        found += integrity.training_findings(examples, demonstrations, target=run.target.name, variant=name)
-    return found
+    places = [(schemas.VIDEOS, variant(run.target.name)), (schemas.TRAINING_EXAMPLES, run.training_set.name)]
+    return findings.recorded(store, *((table.name, name) for table, name in places))
 
 
 def _published_votes(run: Run, examples: Version, store: TableStore) -> tuple[str, ...]:

@@ -4,15 +4,15 @@ import dagster as dg
 import polars as pl
 
 from m2v import schemas
-from m2v.annotation import agreement, routing, voting
+from m2v.annotation import agreement
 from m2v.catalog.plan import StudyPlan
-from m2v.datasets import integrity, readers
+from m2v.datasets import integrity
 from m2v.entries.variants import Alignment, variant
 from m2v.evaluation import report as reporting
 from m2v.lineage.findings import Finding, LabelFlow
 from m2v_assets.describe import OWNERS, code_version, key
+from m2v_resources.store import findings
 from m2v_resources.store.reports import Reports
-from m2v_resources.store.sources import Sources
 from m2v_resources.store.tables import Tables
 
 N_EXAMPLES = 5
@@ -29,10 +29,10 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"html"},
         tags={"m2v/stage": "evaluation"},
-        code_version=code_version("2", plan.study.title),
+        code_version=code_version("3", plan.study.title),
         deps=[key(table, each) for table, each in rests_on],
     )
-    def asset(tables: Tables, sources: Sources, reports: Reports) -> dg.MaterializeResult:
+    def asset(tables: Tables, reports: Reports) -> dg.MaterializeResult:
         """One self-contained page."""
         latest = [tables.version(table, each) for table, each in rests_on]
         page = reporting.StudyReport(
@@ -40,7 +40,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
             title=plan.study.title,
             results=tables.read(schemas.RESULTS, name) if plan.runs else schemas.RESULTS.empty(),
             comparisons=tables.read(schemas.COMPARISONS, name) if plan.runs else schemas.COMPARISONS.empty(),
-            findings=tuple(_findings(plan, tables, sources)),
+            findings=tuple(_findings(plan, tables)),
             label_flows=tuple(_flow(alignment, tables) for alignment in plan.alignments),
             examples=tuple(example for alignment in plan.alignments for example in _examples(alignment, tables)),
             rejects=_rejects(plan, tables),
@@ -63,6 +63,7 @@ def _tables(plan: StudyPlan) -> list[tuple[schemas.Table, str]]:
     if plan.shows_pictures:
         found += [(schemas.MEME_IMAGES, variant(memes.name)) for memes in plan.memes]
         found += [(schemas.VIDEO_FEATURES, variant(target.name)) for target in plan.targets]
+    found += [(schemas.FEATURES, variant(model.name, dataset.name)) for model, dataset in plan.extractions]
     for alignment in plan.alignments:
         found += [(table, alignment.name) for table in ALIGNED]
     for training_set in plan.training_sets:
@@ -73,54 +74,16 @@ def _tables(plan: StudyPlan) -> list[tuple[schemas.Table, str]]:
 ALIGNED = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS, schemas.VOTED_LABELS)
 
 
-def _findings(plan: StudyPlan, tables: Tables, sources: Sources) -> list[Finding]:
-    """Every check of the study, computed by the functions that the asset checks call."""
-    found: list[Finding] = []
-    for dataset in plan.memes:
-        name = variant(dataset.name)
-        found += integrity.meme_findings(tables.read(schemas.MEMES, name), variant=name)
-    for target in plan.targets:
-        name = variant(target.name)
-        videos = tables.read(schemas.VIDEOS, name)
-        found += integrity.video_findings(videos, variant=name)
-        if target.demonstrations:
-            demonstrations = tables.read(schemas.DEMONSTRATIONS, name)
-            found += integrity.demonstration_findings(demonstrations, videos, variant=name)
-            for training_set in (each for each in plan.training_sets if each.target == target):
-                examples = tables.read(schemas.TRAINING_EXAMPLES, training_set.name)
-                found += integrity.training_findings(
-                    examples, demonstrations, target=target.name, variant=training_set.name
-                )
-    if plan.shows_pictures:
-        found += _media_findings(plan, tables)
-    for alignment in plan.alignments:
-        found += _alignment_findings(plan, alignment, tables, sources)
+def _findings(plan: StudyPlan, tables: Tables) -> list[Finding]:
+    """Return what every check of the study found, and what only a look at all of its datasets shows."""
+    checked = [(table.name, name) for table, name in _tables(plan) if table.is_checked]
+    found = findings.recorded(tables.store, *checked)
+    if plan.shows_pictures and len(plan.memes) > 1:
+        images = {memes.name: tables.read(schemas.MEME_IMAGES, variant(memes.name)) for memes in plan.memes}
+        shared = integrity.shared_pictures(images)
+        findings.record(tables.store, ("reports", variant(plan.study.name)), [shared])
+        found.append(shared)
     return found
-
-
-def _media_findings(plan: StudyPlan, tables: Tables) -> list[Finding]:
-    found: list[Finding] = []
-    images = {memes.name: tables.read(schemas.MEME_IMAGES, variant(memes.name)) for memes in plan.memes}
-    for name, rows in images.items():
-        memes = tables.read(schemas.MEMES, variant(name)).select("meme_id", "split")
-        found += integrity.picture_findings(rows, memes, variant=variant(name))
-    for target in plan.targets:
-        features = tables.read(schemas.VIDEO_FEATURES, variant(target.name))
-        found += integrity.feature_findings(features, variant=variant(target.name))
-    return found + ([integrity.shared_pictures(images)] if len(images) > 1 else [])
-
-
-def _alignment_findings(plan: StudyPlan, alignment: Alignment, tables: Tables, sources: Sources) -> list[Finding]:
-    predictions, conflicts, answers, votes = (tables.read(table, alignment.name) for table in ALIGNED)
-    published = None
-    if alignment.recorded.votes:
-        published = readers.recorded_votes(alignment, files=sources.find(plan.source(alignment.memes)))
-    return [
-        *agreement.prediction_findings(predictions, variant=alignment.name),
-        *agreement.answer_findings(answers, conflicts, variant=alignment.name),
-        *voting.voting_findings(votes, predictions, answers, variant=alignment.name, published=published),
-        routing.agreed_error(conflicts, answers, variant=alignment.name),
-    ]
 
 
 def _flow(alignment: Alignment, tables: Tables) -> LabelFlow:

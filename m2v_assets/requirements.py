@@ -4,12 +4,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from m2v import schemas
 from m2v.catalog.plan import StudyPlan
 from m2v.datasets import mediapaths, sources
 from m2v.entries.datasets import MemeDataset
-from m2v.entries.pretrained import Perceiver, Pretrained
 from m2v.entries.variants import variant
 from m2v.errors import MissingSource
 from m2v.models import snapshots
@@ -86,16 +86,16 @@ def _missing(plan: StudyPlan, *, home: Path) -> Iterator[tuple[str, str]]:
             )
 
 
-def _models(plan: StudyPlan) -> Iterator[tuple[str, Pretrained, float]]:
+def _models(plan: StudyPlan) -> Iterator[tuple[str, Any, float]]:
     """Every asset that loads a model, the model, and about how many GiB its weights take there."""
     if plan.asking and not plan.asking.plan.server:
         for alignment in plan.alignments:
             yield f"predictions/{alignment.name}", plan.asking.model, plan.asking.model.loaded_gib
     if whisper := plan.whisper:
-        yield from ((f"video_features/{variant(each.name)}", whisper, whisper.memory_gib) for each in plan.targets)
+        yield from ((f"video_features/{variant(each.name)}", whisper, whisper.loaded_gib) for each in plan.targets)
     for extractor, dataset in plan.extractions:
-        if isinstance(extractor, Perceiver):
-            yield f"features/{variant(extractor.name, dataset.name)}", extractor, extractor.memory_gib
+        if extractor.is_downloaded:
+            yield f"features/{variant(extractor.name, dataset.name)}", extractor, extractor.loaded_gib
     for run in plan.runs:
-        if isinstance(run.base, Pretrained):
+        if run.base and run.base.is_downloaded:
             yield f"checkpoints/{run.name}", run.base, run.model.memory_gib(run.base)

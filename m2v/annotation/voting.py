@@ -43,6 +43,12 @@ def majority(predictions: pl.DataFrame, answers: pl.DataFrame, *, min_answers: i
             f"human_labels: {unknown.height} answered memes have no prediction, for example "
             f"{unknown['meme_id'].min()!r}. Answers and predictions must be of the same alignment."
         )
+    votes = _counted(predictions, counts, min_answers=min_answers)
+    return votes if rulings is None else _ruled(votes, rulings)
+
+
+def _counted(predictions: pl.DataFrame, counts: pl.DataFrame, *, min_answers: int) -> pl.DataFrame:
+    """Return what the votes decide, before any adjudicator; rows of ``voted_labels``."""
     is_conflict = pl.col("original").ne_missing(pl.col("predicted"))
     counted = pl.col("n_humans") >= min_answers
     n_humans = pl.when(counted).then("n_humans").otherwise(0)
@@ -63,7 +69,7 @@ def majority(predictions: pl.DataFrame, answers: pl.DataFrame, *, min_answers: i
         .otherwise(pl.lit("majority"))
         .cast(schemas.VOTED_LABELS.columns["decided_by"])
     )
-    votes = (
+    return (
         predictions.select("meme_id", "original", "predicted")
         .join(counts, on="meme_id", how="left")
         .with_columns(pl.col("n_humans", "n_yes").fill_null(0))
@@ -77,7 +83,6 @@ def majority(predictions: pl.DataFrame, answers: pl.DataFrame, *, min_answers: i
         )
         .sort("meme_id")
     )
-    return votes if rulings is None else _ruled(votes, rulings)
 
 
 def _rulings(answers: pl.DataFrame) -> pl.DataFrame:

@@ -15,10 +15,10 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from m2v.catalog.plan import Asking, Run, StudyPlan, recorded_features
 from m2v.detectors import DETECTORS
-from m2v.detectors.family import Detector, Extractor
+from m2v.detectors.family import Detector
 from m2v.entries.base import Entry
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
-from m2v.entries.features import RecordedExtractor, SoundStatistics
+from m2v.entries.features import Extractor, RecordedExtractor, SoundStatistics
 from m2v.entries.pretrained import Encoder, Perceiver, Vlm
 from m2v.entries.prompts import Prompt
 from m2v.entries.study import PredictionPlan, Strategy, Study, TrainingPlan
@@ -127,7 +127,7 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
 def _recorded(runs: Iterable[Run], catalog: Catalog) -> Iterator[Source]:
     """Yield the sources of recorded features that runs look at."""
     for run in runs:
-        recorded = [each for each in run.extractors if isinstance(each, RecordedExtractor)]
+        recorded = [extractor for extractor in run.extractors if extractor.is_recorded]
         for extractor in recorded:
             for dataset in run.datasets:
                 yield recorded_features(extractor, dataset, catalog.sources)[0]
@@ -139,11 +139,11 @@ def _extractor(name: str, model: Detector, catalog: Catalog, study: Study) -> Ex
         brought = {each for dataset in _datasets(study, catalog) for each in dataset.features}
         if name not in brought:
             raise UnknownName(f"extractor (of {model.name})", name, sorted({*brought, *catalog.models}))
-        return RecordedExtractor(name)
-    found = catalog.models[name]
-    if isinstance(found, Encoder | SoundStatistics) or (isinstance(found, Perceiver) and found.kind == "clip"):
-        return found
-    raise InvalidCatalog(model.name, f"`features:` names {name!r}, which is of kind {found.kind} and extracts none.")
+        return RecordedExtractor(name=name)
+    named = catalog.models[name]
+    if isinstance(named, Extractor) and named.modalities(of_videos=True):
+        return named
+    raise InvalidCatalog(model.name, f"`features:` names {name!r}, which is of kind {named.kind} and extracts none.")
 
 
 def _datasets(study: Study, catalog: Catalog) -> list[MemeDataset | VideoDataset]:
@@ -209,7 +209,7 @@ def _runs(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[Run]:
 def _check_features(run: Run) -> None:
     for extractor in run.extractors:
         for dataset in run.datasets:
-            if isinstance(extractor, RecordedExtractor) and extractor.name not in dataset.features:
+            if extractor.is_recorded and extractor.name not in dataset.features:
                 raise UnknownName(
                     f"recorded feature of {dataset.name} (named by {run.model.name})", extractor.name, dataset.features
                 )

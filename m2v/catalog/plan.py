@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from m2v.detectors.family import Detector, Extractor, Inputs
+from m2v.detectors.family import Detector, Inputs
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
-from m2v.entries.features import RecordedExtractor, RecordedFeatures
+from m2v.entries.features import Extractor, RecordedFeatures
 from m2v.entries.pretrained import Base, Perceiver, Vlm
 from m2v.entries.prompts import Prompt
 from m2v.entries.study import PredictionPlan, Study
@@ -155,7 +155,7 @@ class StudyPlan:
 
 
 def recorded_features(
-    extractor: RecordedExtractor, dataset: MemeDataset | VideoDataset, sources: Mapping[str, Source]
+    extractor: Extractor, dataset: MemeDataset | VideoDataset, sources: Mapping[str, Source]
 ) -> tuple[Source, RecordedFeatures]:
     """Return a dataset's recorded features, and whose file they are in."""
     features = dataset.features[extractor.name]
@@ -164,8 +164,6 @@ def recorded_features(
 
 def looks_at_media(extractor: Extractor, dataset: MemeDataset | VideoDataset) -> bool:
     """Return whether an extractor sees anything of a dataset's items but their texts."""
-    if isinstance(extractor, RecordedExtractor):
-        return False
     return extractor.modalities(of_videos=isinstance(dataset, VideoDataset)) not in {(), ("text",)}
 
 

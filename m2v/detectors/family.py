@@ -7,23 +7,20 @@ in ``m2v/detectors/__init__.py``.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, get_args
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, SerializeAsAny
 
 from m2v.entries.base import Entry
 from m2v.entries.datasets import LabelDefinition
-from m2v.entries.features import RecordedExtractor, SoundStatistics
-from m2v.entries.pretrained import Base, Encoder, Perceiver
+from m2v.entries.features import Extractor
+from m2v.entries.pretrained import Base
 from m2v.entries.prompts import Prompt
 from m2v.programs.progress import Report
 
 if TYPE_CHECKING:
     import numpy as np
-
-# Whose features a detector can look at.
-Extractor: TypeAlias = Encoder | Perceiver | SoundStatistics | RecordedExtractor
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What every catalog entry is: frozen, unknown keys refused, names checked against each other."""
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -34,6 +34,9 @@ class Entry(BaseModel):
     """A YAML file of the catalog; its name is the file's name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Whether weights of gigabytes come with it, which a machine has or has not.
+    is_downloaded: ClassVar[bool] = False
 
     name: Name
     title: str

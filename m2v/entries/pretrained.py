@@ -1,11 +1,11 @@
 """What the catalog says of pretrained models: encoders, vision-language models, perceivers."""
 
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
 from m2v.entries.base import Entry, Sha256
-from m2v.entries.features import Modality
+from m2v.entries.features import Extractor, Modality
 
 Quantisation: TypeAlias = Literal["none", "8bit", "4bit"]
 # Of the weights' size in bfloat16: int8 with its scales, nf4 with its.
@@ -23,6 +23,8 @@ class Pretrained(Entry):
         memory_gib: About what its weights take on an accelerator; for people who plan.
         gpus: What a copy of it takes on a cluster; a fraction lets several share one. Decides nothing else.
     """
+
+    is_downloaded: ClassVar[bool] = True
 
     hub: str | None = None
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
@@ -53,12 +55,17 @@ class Pretrained(Entry):
         return self.model_dump(mode="json", include={"hub", "revision", "built", "seed", "width"})
 
     @property
+    def loaded_gib(self) -> float:
+        """About what its weights take on an accelerator."""
+        return self.memory_gib
+
+    @property
     def weights_sha256(self) -> str | None:
         """Of the weights' file, where the entry pins it."""
         return None
 
 
-class Encoder(Entry):
+class Encoder(Extractor):
     """A frozen text encoder.
 
     Attributes:
@@ -144,7 +151,7 @@ class Vlm(Pretrained):
         return self.model_copy(update={"quantisation": quantisation})
 
 
-class Perceiver(Pretrained):
+class Perceiver(Pretrained, Extractor):
     """A model whose view of pictures, texts or sound is a feature: CLIP for pictures and texts, Whisper for speech.
 
     Attributes:
@@ -164,8 +171,8 @@ class Perceiver(Pretrained):
         return {"kind": self.kind, **self.weights} | ({"level": self.level} if self.level != "pooled" else {})
 
     def modalities(self, *, of_videos: bool) -> tuple[Modality, ...]:
-        """Return what it looks at: texts, and pictures or frames."""
-        return ("text", "frames" if of_videos else "picture")
+        """Return what it looks at: texts, and pictures or frames; Whisper writes down what it hears instead."""
+        return ("text", "frames" if of_videos else "picture") if self.kind == "clip" else ()
 
 
 # What a detector can stand on.

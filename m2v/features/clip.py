@@ -27,7 +27,7 @@ TEXTS = {
 
 
 def vectors(
-    model: Perceiver, parts: pl.DataFrame, *, home: Path, report: Report
+    model: Perceiver, parts: pl.DataFrame, *, home: Path, report: Report, **_: object
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Return the vectors of pictures, frames and texts, computed unless they are known, and counts.
 

@@ -6,6 +6,7 @@ below). The folder gets ``vectors.parquet`` with ``modality``, ``sha256``, ``tok
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,12 @@ from m2v.files import storage
 from m2v.programs import contract, progress
 from m2v.programs.progress import Report
 
+# What computes the vectors of each kind of extractor.
+KINDS: dict[str, Callable[..., tuple[pl.DataFrame, dict[str, int]]]] = {
+    "encoder": texts.vectors,
+    "clip": clip.vectors,
+    "sound": sound.vectors,
+}
 EXTRACTOR: TypeAdapter[Encoder | Perceiver | SoundStatistics] = TypeAdapter(
     Annotated[Encoder | Perceiver | SoundStatistics, Field(discriminator="kind")]
 )
@@ -47,17 +54,10 @@ def main() -> None:
 
 def vectors(spec: dict[str, Any], parts: pl.DataFrame, *, report: Report) -> tuple[pl.DataFrame, dict[str, int]]:
     """Return the parts' vectors, and counts."""
-    extractor, home = EXTRACTOR.validate_python(spec["extractor"]), Path(spec["home"])
-    match extractor:
-        case Encoder():
-            found, counts = texts.vectors(extractor, parts, home=home, report=report)
-            return found.with_columns(modality=pl.lit("text").cast(parts.schema["modality"])), counts
-        case SoundStatistics():
-            media = storage.given(spec["media"])
-            found, counts = sound.vectors(extractor, parts, media=media, home=home, report=report)
-            return found.with_columns(modality=pl.lit("sound").cast(parts.schema["modality"])), counts
-        case Perceiver():
-            return clip.vectors(extractor, parts, home=home, report=report)
+    extractor = EXTRACTOR.validate_python(spec["extractor"])
+    media = storage.given(spec["media"]) if spec["media"] else None
+    rows_of, counts = KINDS[extractor.kind](extractor, parts, media=media, home=Path(spec["home"]), report=report)
+    return rows_of.with_columns(pl.col("modality").cast(parts.schema["modality"])), counts
 
 
 if __name__ == "__main__":

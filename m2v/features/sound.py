@@ -15,7 +15,7 @@ STATISTICS = {"sound_sha256": pl.String, "vector": pl.List(pl.Float32)}
 
 
 def vectors(
-    extractor: SoundStatistics, parts: pl.DataFrame, *, media: storage.Place, home: Path, report: Report
+    extractor: SoundStatistics, parts: pl.DataFrame, *, media: storage.Place | None, home: Path, report: Report
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Return statistics of each sound, computed unless they are known, and counts.
 
@@ -25,9 +25,10 @@ def vectors(
         home: The platform's.
 
     Returns:
-        Columns ``sha256``, ``token`` (0), ``vector``: means and standard deviations of log-mel energies, then of the
-        cepstrum; (106,).
+        Columns ``modality``, ``sha256``, ``token`` (0), ``vector``: means and standard deviations of log-mel
+        energies, then of the cepstrum; (106,).
     """
+    assert media is not None
     folder = row_cache.folder(home / "media" / "sounds", extractor.name, extractor.identity)
     unknown = parts.filter(~pl.col("sha256").is_in(list(row_cache.known(folder, STATISTICS)))).sort("sha256")
     with row_cache.journal(folder, STATISTICS) as keep:
@@ -38,7 +39,7 @@ def vectors(
             report.step(n_done, unknown.height, unit="sounds")
     known = row_cache.read(folder, STATISTICS).select(sha256="sound_sha256", vector="vector")
     rows = parts.select("sha256").join(known, on="sha256")
-    return rows.select("sha256", token=pl.lit(0, pl.UInt32), vector="vector"), {
+    return rows.select(pl.lit("sound").alias("modality"), "sha256", token=pl.lit(0, pl.UInt32), vector="vector"), {
         "n_computed": unknown.height,
         "n_cut": 0,
     }

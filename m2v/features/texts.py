@@ -26,7 +26,7 @@ SHARD_TEXTS = 512
 
 
 def vectors(
-    encoder: Encoder, texts: pl.DataFrame, *, home: Path, report: Report
+    encoder: Encoder, texts: pl.DataFrame, *, home: Path, report: Report, **_: object
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Return each text's embedding, encoded unless it is known, and counts.
 
@@ -35,7 +35,7 @@ def vectors(
         home: The platform's.
 
     Returns:
-        Columns ``sha256``, ``token`` (0), ``vector``.
+        Columns ``modality``, ``sha256``, ``token`` (0), ``vector``.
     """
     folder = row_cache.folder(home / "encodings", encoder.name, encoder.identity)
     named = texts.select(text_sha256="sha256", text="text")
@@ -43,7 +43,7 @@ def vectors(
     # Only now torch is imported: a run that finds everything known takes no second.
     n_cut = encode(unknown, encoder=encoder, folder=folder, report=report) if unknown.height else 0
     found = named.select("text_sha256").join(row_cache.read(folder, EMBEDDINGS), on="text_sha256")
-    rows = found.select(sha256="text_sha256", token=pl.lit(0, pl.UInt32), vector="embedding")
+    rows = found.select(modality=pl.lit("text"), sha256="text_sha256", token=pl.lit(0, pl.UInt32), vector="embedding")
     return rows, {"n_computed": unknown.height, "n_cut": n_cut}
 
 

@@ -4,7 +4,6 @@ They lie in files named by their content, whole or not there at all. Rows that c
 which a killed program leaves to the next.
 """
 
-import fcntl
 import io
 import json
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 import polars as pl
+from filelock import lock_descriptor
 
 from m2v.errors import StoreError
 from m2v.files.digests import bytes_sha256, data_sha256
@@ -99,9 +99,7 @@ def absorb(folder: Path, schema: Schema) -> None:
 
 def _absorb(path: Path, schema: Schema) -> None:
     with suppress(FileNotFoundError), path.open("r+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock_descriptor(file.fileno(), blocking=False):
             # Somebody writes it.
             return
         if rows := _lines(file):
@@ -113,7 +111,7 @@ def _locked(path: Path) -> TextIO:
     """Return a journal, locked as long as we live: whoever finds one free takes over what a killed program left."""
     while True:
         file = path.open("a+", encoding="utf-8")
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock_descriptor(file.fileno())
         # Before it was locked, another program may have found it free, and taken it away.
         if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
             return file

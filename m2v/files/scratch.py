@@ -1,13 +1,14 @@
 """Scratch files: nobody else's while we live, swept by the next writer when we were killed."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+from filelock import lock_descriptor
 
 
 @contextlib.contextmanager
@@ -19,7 +20,7 @@ def scratch(folder: Path) -> Iterator[tuple[Path, IO[bytes]]]:
     while True:
         path = folder / f".{uuid.uuid4().hex}.tmp"
         with path.open("w+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock_descriptor(file.fileno())
             if not path.exists():
                 continue  # a sweeper took it for a dead writer's before we held the lock
             try:
@@ -32,9 +33,9 @@ def scratch(folder: Path) -> Iterator[tuple[Path, IO[bytes]]]:
 def sweep(folder: Path) -> None:
     """Delete what killed writers left behind."""
     for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            if lock_descriptor(file.fileno(), blocking=False):
+                path.unlink()
 
 
 def flush(file: IO[bytes]) -> None:
@@ -72,11 +73,3 @@ def sweep_folders(folder: Path) -> None:
     for place in folder.glob(".*.folder"):
         if not place.with_suffix(".tmp").exists():
             shutil.rmtree(place, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Alone among all who lock this file, which is made and stays."""
-    with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

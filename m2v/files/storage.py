@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from m2v.errors import StorageError
-from m2v.files import whole
+from m2v.files import locks, whole
 from m2v.files.buckets import SCHEME, Bucket, Facts, bucket
 from m2v.files.checkout import CHECKOUT
 from m2v.files.digests import file_sha256, text_sha256
-from m2v.files.scratch import locked, scratch, scratch_folder, sweep
+from m2v.files.scratch import scratch, scratch_folder, sweep
 
 Place = Path | str
 N_AT_ONCE = 16
@@ -180,7 +180,7 @@ def _downloaded(holder: Bucket, name: str, folder: Path, where: Place) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Alone among the processes of the host that want one of a 256th of all objects.
-        with locked(folder.parent / ".lock"):
+        with locks.waited_for(folder.parent / ".lock"):
             current = holder.facts(name)
             copy = folder / _copy_name(str(where), current[1] if current else "")
             if current and copy.exists():

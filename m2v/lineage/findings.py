@@ -1,6 +1,15 @@
-"""What a check found: the same record becomes an asset check in the UI and a paragraph of the report."""
+"""What a check found: the same record becomes an asset check in the UI, a paragraph of the report, a line of a card.
 
+Whoever makes a table finds it, and stores it as rows of ``findings``; everybody else reads them there.
+"""
+
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+import polars as pl
+
+from m2v import schemas
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,31 @@ class Finding:
     summary: str
     ids: tuple[str, ...] = ()
     figures: dict[str, float | int | None] = field(default_factory=dict)
+
+
+def to_rows(findings: Iterable[Finding]) -> pl.DataFrame:
+    """Return rows of ``findings``, sorted by their key."""
+    rows = [
+        {
+            "check": finding.check,
+            "table": finding.table,
+            "variant": finding.variant,
+            "is_fine": finding.is_fine,
+            "summary": finding.summary,
+            "ids": list(finding.ids),
+            "figures": json.dumps(finding.figures, sort_keys=True),
+        }
+        for finding in findings
+    ]
+    return pl.DataFrame(rows, schema=dict(schemas.FINDINGS.columns)).sort(schemas.FINDINGS.key)
+
+
+def from_rows(rows: pl.DataFrame) -> list[Finding]:
+    """Return the findings that are in rows of ``findings``, in their order."""
+    return [
+        Finding(**{**row, "ids": tuple(row["ids"]), "figures": json.loads(row["figures"])})
+        for row in rows.iter_rows(named=True)
+    ]
 
 
 @dataclass(frozen=True)

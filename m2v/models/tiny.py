@@ -258,14 +258,19 @@ def _qwen3_vl(width: int, layers: int) -> tuple[Any, Any]:
     )
     model = hf.Qwen3VLForConditionalGeneration(config).eval()
     _spread(model)
+    return model, _qwen3_vl_processor(tokenizer)
+
+
+def _qwen3_vl_processor(tokenizer: Any) -> Any:
+    import transformers as hf
+
     patches: dict[str, Any] = {"patch_size": 7, "merge_size": 2, "temporal_patch_size": 2}
     size = {"shortest_edge": 28 * 28, "longest_edge": 56 * 56}
     images = hf.models.qwen2_vl.image_processing_pil_qwen2_vl.Qwen2VLImageProcessorPil(**patches, size=size)
     videos = hf.models.qwen3_vl.video_processing_qwen3_vl.Qwen3VLVideoProcessor(**patches, size=size)
-    processor = hf.Qwen3VLProcessor(
+    return hf.Qwen3VLProcessor(
         image_processor=images, tokenizer=tokenizer, video_processor=videos, chat_template=QWEN_TEMPLATE
     )
-    return model, processor
 
 
 def _clip(width: int, layers: int) -> tuple[Any, Any]:

@@ -108,22 +108,9 @@ def describe(
         M2VError: The run has no adapter.
         StoreError: The checkpoint is not whole.
     """
-    if not (run.model.is_adapter and run.is_trained and run.base):
-        raise M2VError(
-            f"{run.name} has no adapter; only trained runs of LoRA models are published. "
-            "`m2v study list` shows a study's models."
-        )
-    if run.base.hub is None or run.base.revision is None:
-        raise M2VError(
-            f"{run.name} stands on {run.base.name}, which is built on the spot; nobody else has its weights."
-        )
-    manifest = complete(folder)
+    base = _publishable_base(run)
     row, scored = checkpoint.row(0, named=True), metrics.row(0, named=True)
-    if manifest is None or manifest["files"].get(WEIGHTS) != row["weights_sha256"]:
-        raise StoreError(
-            f"{folder} is missing or damaged: its files are not those of its manifest. Make it anew: "
-            f"`m2v run --force --select checkpoints/{run.name}`."
-        )
+    manifest = _manifest(run, folder, weights_sha256=row["weights_sha256"])
     memes = run.training_set.memes
     recipe = {name: manifest[name] for name in ("model", "seed", "n_processes", "zero_stage", "versions")}
     return AdapterRelease(
@@ -131,9 +118,9 @@ def describe(
         run=run.name,
         folder=folder,
         files={name: manifest["files"][name] for name in (WEIGHTS, CONFIG)},
-        base_model=run.base.hub,
-        base_revision=run.base.revision,
-        base_weights_sha256=run.base.weights_sha256,
+        base_model=base[0],
+        base_revision=base[1],
+        base_weights_sha256=run.base.weights_sha256 if run.base else None,
         target=run.target.name,
         target_title=run.target.title,
         label=run.target.label.model_dump(),
@@ -146,11 +133,7 @@ def describe(
         n_train=row["n_train"],
         n_scored=scored["n_scored"],
         coverage_share=scored["coverage_share"],
-        scores={
-            score: (scored[score], scored[f"{score}_low"], scored[f"{score}_high"])
-            for score in schemas.SCORES
-            if scored[score] is not None
-        },
+        scores=_scores(scored),
         selection=json.loads(row["selection"]),
         recipe=recipe,
         training_data=training_data,
@@ -160,3 +143,44 @@ def describe(
         gated=gated,
         contact=contact,
     )
+
+
+def _publishable_base(run: Run) -> tuple[str, str]:
+    """Return repository and revision of what the run's adapter stands on.
+
+    Raises:
+        M2VError: It has no adapter, or one of weights that nobody else has.
+    """
+    if not (run.model.is_adapter and run.is_trained and run.base):
+        raise M2VError(
+            f"{run.name} has no adapter; only trained runs of LoRA models are published. "
+            "`m2v study list` shows a study's models."
+        )
+    if run.base.hub is None or run.base.revision is None:
+        raise M2VError(
+            f"{run.name} stands on {run.base.name}, which is built on the spot; nobody else has its weights."
+        )
+    return run.base.hub, run.base.revision
+
+
+def _manifest(run: Run, folder: Path, *, weights_sha256: str) -> dict[str, Any]:
+    """Return what the checkpoint's program wrote down.
+
+    Raises:
+        StoreError: The checkpoint is not whole, or not the one with these weights.
+    """
+    manifest = complete(folder)
+    if manifest is None or manifest["files"].get(WEIGHTS) != weights_sha256:
+        raise StoreError(
+            f"{folder} is missing or damaged: its files are not those of its manifest. Recompute it: "
+            f"`m2v run --force --select checkpoints/{run.name}`."
+        )
+    return manifest
+
+
+def _scores(scored: Mapping[str, Any]) -> dict[str, tuple[float, float, float]]:
+    return {
+        score: (scored[score], scored[f"{score}_low"], scored[f"{score}_high"])
+        for score in schemas.SCORES
+        if scored[score] is not None
+    }

@@ -6,7 +6,7 @@ from m2v.schemas.datasets import DEMONSTRATIONS, MEMES, VIDEOS
 from m2v.schemas.detectors import CHECKPOINTS, REJECTS, TEST_PREDICTIONS, TRAINING_EXAMPLES
 from m2v.schemas.evaluation import COMPARISONS, METRICS, RESULTS, SCORES
 from m2v.schemas.features import FEATURES
-from m2v.schemas.lineage import FORGOTTEN
+from m2v.schemas.lineage import FINDINGS, FORGOTTEN
 from m2v.schemas.media import MEME_IMAGES, VIDEO_FEATURES
 from m2v.schemas.prediction import PREDICTIONS
 from m2v.schemas.publishing import ADAPTER_RELEASES, DATASET_RELEASES, RELEASED_LABELS
@@ -38,6 +38,7 @@ TABLES: dict[str, Table] = {
         DATASET_RELEASES,
         ADAPTER_RELEASES,
         FORGOTTEN,
+        FINDINGS,
     )
 }
 
@@ -61,6 +62,7 @@ __all__ = [
     "DATASET_RELEASES",
     "DEMONSTRATIONS",
     "FEATURES",
+    "FINDINGS",
     "FORGOTTEN",
     "HUMAN_LABELS",
     "MEMES",

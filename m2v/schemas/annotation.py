@@ -36,6 +36,7 @@ HUMAN_LABELS = Table(
         "comment": pl.String,
     },
     key=("meme_id", "annotator", "round"),
+    is_checked=True,
     # Answers that were recorded elsewhere say who and what, no more.
     nullable=frozenset({"confidence", "duration_s", "answered_at", "guideline_sha256", "config_sha256", "comment"}),
     hidden=frozenset({"comment"}),
@@ -57,6 +58,7 @@ ROUNDS = Table(
         "state": pl.Enum(["open", "complete", "closed"]),  # complete: everything was answered; closed: by hand
     },
     key=("round",),
+    is_checked=True,
 )
 
 SKIPS = Table(
@@ -112,5 +114,6 @@ VOTED_LABELS = Table(
         "margin": pl.Int32,  # votes for the label minus votes against
     },
     key=("meme_id",),
+    is_checked=True,
     nullable=frozenset({"label"}),
 )

@@ -16,6 +16,7 @@ MEMES = Table(
         "text_sha256": pl.String,
     },
     key=("meme_id",),
+    is_checked=True,
     nullable=frozenset({"image"}),
     hidden=frozenset({"text"}),
 )
@@ -34,6 +35,7 @@ VIDEOS = Table(
     },
     # A video may stand in two splits (one does in MultiHateClip): integrity reports it, a policy resolves it.
     key=("video_id", "split"),
+    is_checked=True,
     nullable=frozenset({"video", "audio"}),
     hidden=frozenset({"text"}),
 )
@@ -49,6 +51,7 @@ DEMONSTRATIONS = Table(
         "description": pl.String,
     },
     key=("position",),
+    is_checked=True,
     nullable=frozenset({"description"}),
     hidden=frozenset({"text", "description"}),
 )

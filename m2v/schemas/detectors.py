@@ -17,6 +17,7 @@ TRAINING_EXAMPLES = Table(
         "label_source": pl.Enum(["original", "voted", "video"]),
     },
     key=("dataset", "item_id", "split"),
+    is_checked=True,
     hidden=frozenset({"text"}),
 )
 

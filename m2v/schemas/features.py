@@ -19,5 +19,6 @@ FEATURES = Table(
         "vector": pl.List(pl.Float32),  # (dimensions,); null: the item has nothing to look at
     },
     key=("role", "item_id", "split", "modality", "part", "token"),
+    is_checked=True,
     nullable=frozenset({"split", "time_s", "sha256", "vector"}),
 )

@@ -19,3 +19,18 @@ FORGOTTEN = Table(
     },
     key=("meme_id",),
 )
+
+FINDINGS = Table(
+    name="findings",
+    row="what a check found in a version of a table; the UI, the report and a card say the same",
+    columns={
+        "check": pl.String,
+        "table": pl.String,
+        "variant": pl.String,
+        "is_fine": pl.Boolean,
+        "summary": pl.String,  # one sentence; never an item's text
+        "ids": pl.List(pl.String),  # of every offending item
+        "figures": pl.String,  # JSON: numbers by name; null is "not estimable"
+    },
+    key=("table", "variant", "check"),
+)

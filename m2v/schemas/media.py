@@ -18,6 +18,7 @@ MEME_IMAGES = Table(
         "problem": pl.Enum(["missing", "outside", "unreadable", "too_large"]),
     },
     key=("meme_id",),
+    is_checked=True,
     nullable=frozenset({"path", "width", "height", "pixels_sha256", "perceptual_hash", "is_torn", "problem"}),
 )
 
@@ -41,6 +42,7 @@ VIDEO_FEATURES = Table(
         "transcript_source": pl.Enum(["dataset", "whisper", "none"]),
     },
     key=("video_id",),
+    is_checked=True,
     nullable=frozenset({"duration_s", "width", "height", "problem", "sound", "sound_sha256", "audio_problem"}),
     hidden=frozenset({"transcript"}),
     former=frozenset({"frame_embeddings", "embedding", "mel_mean", "mel_std", "mfcc_mean", "mfcc_std"}),

@@ -16,5 +16,6 @@ PREDICTIONS = Table(
         "request_sha256": pl.String,  # item, prompt, demonstrations, model revision and decoding
     },
     key=("meme_id",),
+    is_checked=True,
     nullable=frozenset({"predicted", "probability"}),
 )

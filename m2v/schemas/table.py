@@ -29,6 +29,7 @@ class Table:
         key: Columns that together identify a row; unique, never null.
         nullable: Columns that may hold nulls.
         hidden: Columns with item texts; previews leave them out unless asked.
+        is_checked: Whether checks look at its rows, so that with each version there are rows of ``findings``.
         former: Columns that versions of earlier code have; whoever has others is newer than we are.
     """
 
@@ -38,6 +39,7 @@ class Table:
     key: tuple[str, ...]
     nullable: frozenset[str] = field(default_factory=frozenset)
     hidden: frozenset[str] = field(default_factory=frozenset)
+    is_checked: bool = False
     former: frozenset[str] = field(default_factory=frozenset)
 
     def empty(self) -> pl.DataFrame:

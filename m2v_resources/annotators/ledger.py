@@ -6,7 +6,6 @@
 """
 
 import contextlib
-import fcntl
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ import polars as pl
 from m2v.annotation.answers import RAW_COLUMNS, Judged, judge, together
 from m2v.annotation.rounds import ITEM_COLUMNS, Round
 from m2v.errors import LabelStudioError, StoreError, UnknownName
+from m2v.files import locks
 from m2v.files.whole import replacing
 
 SEEN_COLUMNS = {"project_id": pl.Int64, "task_id": pl.Int64, "changed_at": pl.Datetime("us", "UTC")}
@@ -54,20 +54,17 @@ class Ledger:
         Raises:
             LabelStudioError: Another process opens or pulls its rounds.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = (self.folder / ".lock").open("ab")
-        except OSError as error:
-            raise StoreError(
-                f"{self.folder} cannot be written: {error.strerror}. Free space, or move M2V_HOME."
-            ) from error
-        with file:
+        busy = (
+            f"Another process is opening or pulling the rounds of {self.alignment}. Wait for it; what it finds is what "
+            "you would find."
+        )
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise LabelStudioError(
-                    f"Another process is opening or pulling the rounds of {self.alignment}. Wait for it; what it finds "
-                    "is what you would find."
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locks.held(self.folder / ".lock", busy=lambda: LabelStudioError(busy)))
+            except OSError as error:
+                raise StoreError(
+                    f"{self.folder} cannot be written: {error.strerror}. Free space, or move M2V_HOME."
                 ) from error
             yield
 

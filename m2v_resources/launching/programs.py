@@ -1,7 +1,6 @@
 """The one door to heavy work: programs with files in and files out, started, watched and taken down."""
 
 import contextlib
-import fcntl
 import json
 import re
 import signal
@@ -15,6 +14,7 @@ import dagster as dg
 import polars as pl
 
 from m2v.errors import InputGone, ProgramFailed, RunInProgress, StoreError
+from m2v.files import locks
 from m2v.files.whole import replacing
 from m2v.programs import kept
 from m2v.programs.contract import complete
@@ -190,9 +190,6 @@ def only_one(folder: Path) -> Iterator[None]:
     Raises:
         RunInProgress: Somebody else does.
     """
-    with (folder / ".lock").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunInProgress(f"Another run works in {folder}. Wait for it, or stop it, then run again.") from error
+    busy = f"Another run works in {folder}. Wait for it, or stop it, then run again."
+    with locks.held(folder / ".lock", busy=lambda: RunInProgress(busy)):
         yield

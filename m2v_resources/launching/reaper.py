@@ -15,7 +15,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from pathlib import Path
+
+import psutil
 
 GRACE_S = 5.0
 POLL_S = 0.1
@@ -50,23 +51,19 @@ def parent_is_gone() -> bool:
 
 def take_down(child: "subprocess.Popen[bytes]") -> None:
     """TERM once, then KILL until all are gone: what the child started, in its own group or in others."""
-    send(child.pid, signal.SIGTERM)
+    send(signal.SIGTERM)
     if not all_gone(child, patience_s=GRACE_S):
         deadline = time.monotonic() + GRACE_S
         while time.monotonic() < deadline and not all_gone(child, patience_s=POLL_S):
             # Again and again, for what is forked meanwhile.
-            send(child.pid, signal.SIGKILL)
+            send(signal.SIGKILL)
 
 
-def send(group: int, number: int) -> None:
-    """Signal every descendant of ours; where there is no ``/proc`` to find them, the child's group."""
-    found = descendants(os.getpid())
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if not found:
-            os.killpg(group, number)
-    for pid in found:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
+def send(number: int) -> None:
+    """Signal every descendant of ours."""
+    for process in descendants():
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(number)
 
 
 def all_gone(child: "subprocess.Popen[bytes]", *, patience_s: float) -> bool:
@@ -74,8 +71,8 @@ def all_gone(child: "subprocess.Popen[bytes]", *, patience_s: float) -> bool:
     deadline = time.monotonic() + patience_s
     while True:
         child.poll()
-        left = descendants(os.getpid())
-        collect(pid for pid in left if pid != child.pid)
+        left = descendants()
+        collect(process.pid for process in left if process.pid != child.pid)
         if child.returncode is not None and not left and group_is_gone(child.pid):
             return True
         if time.monotonic() > deadline:
@@ -99,20 +96,9 @@ def group_is_gone(group: int) -> bool:
     return False
 
 
-def descendants(root: int) -> list[int]:
-    """Every process below ``root``; none where there is no ``/proc``."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            # pid (name) state parent …; the name may hold spaces and brackets.
-            parent = int(stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(stat.parent.name))
-    found, pending = [], [root]
-    while pending:
-        below = children.get(pending.pop(), [])
-        found += below
-        pending += below
-    return found
+def descendants() -> list[psutil.Process]:
+    """Return every process below this one, ended ones among them whose exit code nobody has read."""
+    return psutil.Process().children(recursive=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Where everything that the platform writes lies."""
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from m2v.errors import NewerHome, RunInProgress, StoreError
-from m2v.files import documents
+from m2v.files import documents, locks
 from m2v.files.checkout import CHECKOUT
 from m2v.files.whole import replacing
 
@@ -103,16 +102,15 @@ def only_run(folder: Path) -> Iterator[None]:
         RunInProgress: Somebody else holds it; the message says which process.
     """
     mark(folder)
-    with (folder / "run.lock").open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise RunInProgress(
-                f"Process {file.read().strip() or 'unknown'} is already running `m2v run` in {folder}. Wait for it, "
-                "or stop it; `m2v status` works meanwhile."
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    path = folder / "run.lock"
+
+    def busy() -> RunInProgress:
+        process = path.read_text(encoding="utf-8").strip() or "unknown"
+        return RunInProgress(
+            f"Process {process} is already running `m2v run` in {folder}. Wait for it, or stop it; `m2v status` works "
+            "meanwhile."
+        )
+
+    with locks.held(path, busy=busy):
+        path.write_text(str(os.getpid()), encoding="utf-8")
         yield

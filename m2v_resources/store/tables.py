@@ -12,6 +12,7 @@ from pydantic import PrivateAttr
 
 from m2v.lineage.findings import Finding
 from m2v.schemas import Table
+from m2v_resources.store import findings as findings_store
 from m2v_resources.store.versions import TableStore, Version, open_store
 
 N_PREVIEW_ROWS = 5
@@ -57,9 +58,13 @@ class Tables(dg.ConfigurableResource):
         findings: Sequence[Finding] = (),
         metadata: Mapping[str, Any] | None = None,
     ) -> dg.MaterializeResult:
-        """Store the rows and say what Dagster should know: data version, counts, columns, a preview, checks."""
+        """Store rows and findings, and return what Dagster should know: version, counts, columns, preview, checks."""
         key = dg.AssetKey([table.name, variant])
-        version = self.store.write(frame, table, variant, provenance=self._provenance(key))
+        provenance = self._provenance(key)
+        version = self.store.write(frame, table, variant, provenance=provenance)
+        if table.is_checked:
+            place, run_id = (table.name, variant), provenance["run_id"]
+            findings_store.record(self.store, place, findings, run_id=run_id, of=version)
         return dg.MaterializeResult(
             asset_key=key,
             data_version=dg.DataVersion(version.rows_hash),

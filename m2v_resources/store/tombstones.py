@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -10,15 +10,28 @@ from m2v import schemas
 from m2v.entries.variants import variant as named
 from m2v.errors import TakenDown
 
-if TYPE_CHECKING:
-    from m2v_resources.store.versions import TableStore
-
 HOLDS_IDS = ("meme_id", "item_id")
 # Without these, nobody would know what is on the Hub; they hold no item.
 RECORDS = {schemas.FORGOTTEN.name, schemas.DATASET_RELEASES.name, schemas.ADAPTER_RELEASES.name}
 
 
-def read(store: "TableStore", variant: str) -> pl.DataFrame:
+class Reads(Protocol):
+    """What a table store can be asked."""
+
+    def latest(self, table: str, variant: str) -> object | None:
+        """Return the latest version, if there is one."""
+        ...
+
+    def read(self, table: str, variant: str) -> pl.DataFrame:
+        """Return the rows of the latest version."""
+        ...
+
+    def all_numbers(self, table: str = "") -> Mapping[tuple[str, str], list[int]]:
+        """Return numbers of complete versions by table and variant."""
+        ...
+
+
+def read(store: Reads, variant: str) -> pl.DataFrame:
     """Return the tombstones of a dataset, none where there are none; columns that older code had not are empty."""
     if store.latest(schemas.FORGOTTEN.name, variant) is None:
         return schemas.FORGOTTEN.empty()
@@ -29,7 +42,7 @@ def read(store: "TableStore", variant: str) -> pl.DataFrame:
 
 
 def refuse(
-    store: "TableStore", table: str, variant: str, *, rows: Path, parents: Mapping[str, Mapping[str, Any]] | None
+    store: Reads, table: str, variant: str, *, rows: Path, parents: Mapping[str, Mapping[str, Any]] | None
 ) -> None:
     """Raise where a version would hold or rest on an item that was taken down after its writer had read it.
 

@@ -76,7 +76,7 @@ for run in RUNS:
 GRAPH["results/sample_recorded"] = {"videos/garden", *(f"metrics/{run}" for run in RUNS)}
 GRAPH["comparisons/sample_recorded"] = {"results/sample_recorded", *(f"test_predictions/{run}" for run in RUNS)}
 GRAPH["reports/sample_recorded"] = {
-    *(each for each in GRAPH if each.split("/")[0] not in {"features", "checkpoints", "test_predictions", "metrics"})
+    *(each for each in GRAPH if each.split("/")[0] not in {"checkpoints", "test_predictions", "metrics"})
 }
 
 
