@@ -45,29 +45,29 @@ def machine() -> str:
     )
 
 
-def write(found: dict[str, list[dict]]) -> None:
+def write(measured: dict[str, list[dict]]) -> None:
     """Put the figures, with the machine named, into the page; rows of benchmarks that were not run stay."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     old, _, after = rest.partition(END)
     rows = {name: [line for line in old.splitlines() if line.startswith(f"| {name}:")] for name in NAMES}
-    rows |= {name: [row(each) for each in figures] for name, figures in found.items()}
+    rows |= {name: [row(figure) for figure in figures] for name, figures in measured.items()}
     head = [BEGIN, "", f"Machine: {machine()}.", "", "| what | figure | target | holds |", "|---|---|---|---|"]
     lines = [*head, *(line for name in NAMES for line in rows[name]), "", END]
     PAGE.write_text(before + "\n".join(lines) + after, encoding="utf-8")
 
 
-def row(each: dict) -> str:
+def row(figure: dict) -> str:
     """A line of the table."""
-    holds = "yes" if each["holds"] else "**no**"
-    return f"| {each['benchmark']} | {each['figure']:g} {each['unit']} | {each['target']} | {holds} |"
+    holds = "yes" if figure["holds"] else "**no**"
+    return f"| {figure['benchmark']} | {figure['figure']:g} {figure['unit']} | {figure['target']} | {holds} |"
 
 
 def main() -> None:
     if unknown := set(sys.argv[1:]) - set(NAMES):
         sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}.")
-    found = {name: figures(name) for name in sys.argv[1:] or NAMES}
-    write(found)
-    sys.exit(0 if all(each["holds"] for rows in found.values() for each in rows) else 1)
+    measured = {name: figures(name) for name in sys.argv[1:] or NAMES}
+    write(measured)
+    sys.exit(0 if all(figure["holds"] for rows in measured.values() for figure in rows) else 1)
 
 
 if __name__ == "__main__":

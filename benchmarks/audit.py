@@ -86,7 +86,7 @@ def _fill(store: TableStore) -> None:
     read = {"memes/large": {"version": parent.number, "rows_hash": parent.rows_hash}}
     store.write(large, schemas.CONFLICTS, "large", provenance={"parents": read, "files": {}})
     for seed in range(3, 5):  # two versions more of about that size
-        digits = pl.concat_str(pl.int_range(N_ROWS).hash(seed + each).cast(pl.String) for each in range(3))
+        digits = pl.concat_str(pl.int_range(N_ROWS).hash(seed + offset).cast(pl.String) for offset in range(3))
         store.write(memes.with_columns(text_sha256=digits), schemas.MEMES, "other")
     for number in range(N_VERSIONS - 4):
         store.write(memes.head(number + 1), schemas.MEMES, "small")

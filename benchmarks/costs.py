@@ -118,7 +118,7 @@ def overhead(launcher: str) -> float:
 
 def rates_table() -> list[str]:
     head = ["| rate | value | known | from |", "|---|---|---|---|"]
-    rows = (f"| {name} | {each.value:.4g} {each.unit} | {each.known} | {each.source} |" for name, each in RATES.items())
+    rows = (f"| {name} | {rate.value:.4g} {rate.unit} | {rate.known} | {rate.source} |" for name, rate in RATES.items())
     return [*head, *rows]
 
 
@@ -233,9 +233,9 @@ def filled(page: str) -> str:
     """The page with each table anew between its markers."""
     for name, table in TABLES.items():
         begin, end = f"<!-- {name}: written by benchmarks/costs.py -->", f"<!-- end of {name} -->"
-        before, found, rest = page.partition(begin)
+        before, old, rest = page.partition(begin)
         _, ended, after = rest.partition(end)
-        if not (found and ended):
+        if not (old and ended):
             raise SystemExit(f"{PAGE} has no markers for the table {name!r}.")
         page = "\n".join([before + begin, "", *table(), "", end + after])
     return page

@@ -65,11 +65,11 @@ def whole_file(path: Path, n: int) -> list[np.ndarray]:
         stream.thread_type = "AUTO"
         n_frames = stream.frames
         wanted = set(np.linspace(0, n_frames - 1, n).astype(int).tolist())
-        found = []
+        chosen = []
         for place, frame in enumerate(container.decode(stream)):
             if place in wanted:
-                found.append(np.asarray(frame.to_image().resize((SIDE, SIDE * frame.height // frame.width))))
-    return found
+                chosen.append(np.asarray(frame.to_image().resize((SIDE, SIDE * frame.height // frame.width))))
+    return chosen
 
 
 def _timed(work: Callable[[], object]) -> float:

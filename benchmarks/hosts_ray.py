@@ -52,9 +52,9 @@ class Work:
         for kept in ("requests", "cache", "out"):
             shutil.rmtree(self.folder / kept, ignore_errors=True)
         with cores(1 if way == "one core" else 2):
-            seconds, found = self.run(n, self.by_ray if way == "ray" else {})
-        assert len(found) == n
-        assert np.abs(found - self.said.setdefault(n, found)).max() < 1e-6
+            seconds, vectors = self.run(n, self.by_ray if way == "ray" else {})
+        assert len(vectors) == n
+        assert np.abs(vectors - self.said.setdefault(n, vectors)).max() < 1e-6
         return seconds
 
     def run(self, n: int, environment: Any) -> tuple[float, np.ndarray]:
@@ -99,9 +99,9 @@ class Encoding(Work):
         path.write_text(json.dumps(spec), encoding="utf-8")
         program = [sys.executable, "-m", "m2v.features.program", "--spec", str(path), "--out", str(out)]
         subprocess.run(program, check=True, capture_output=True, env=os.environ | environment)
-        found = pl.read_parquet(out / "vectors.parquet").sort("sha256")["vector"]
+        vectors = pl.read_parquet(out / "vectors.parquet").sort("sha256")["vector"]
         manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-        return manifest["seconds"], np.stack(found.to_list())
+        return manifest["seconds"], np.stack(vectors.to_list())
 
 
 @contextmanager
@@ -135,14 +135,14 @@ def compare(work: Work) -> None:
     # Builds the model, and has every library in the disk's cache.
     for way in WAYS:
         work(way, N_FEW)
-    found = {(way, n): work(way, n) for n in (N_FEW, work.n) for way in WAYS}
-    for (way, n), seconds in found.items():
+    measured = {(way, n): work(way, n) for n in (N_FEW, work.n) for way in WAYS}
+    for (way, n), seconds in measured.items():
         sys.stderr.write(f"{n} {work.name}, {way}: {seconds:.1f} s\n")
-    one, both, ray = (found[way, work.n] for way in WAYS)
+    one, both, ray = (measured[way, work.n] for way in WAYS)
     title = f"hosts: {work.n:,} {work.name} by Ray with two workers, over"
     report(f"{title} one core", one / ray, unit="× as fast", target=f"≥ {TARGET}", holds=one / ray >= TARGET)
     report(f"{title} both cores in one program", both / ray, unit="× as fast", target="–", holds=True)
-    more = found["ray", N_FEW] - found["one core", N_FEW]
+    more = measured["ray", N_FEW] - measured["one core", N_FEW]
     report(f"hosts: {N_FEW} {work.name} by Ray, more than on one core", more, unit="s", target="–", holds=True)
 
 
@@ -155,7 +155,7 @@ def limit() -> float:
 def products(n: int) -> list[int]:
     """How many each of so many programs does in some seconds."""
     started = [subprocess.Popen([sys.executable, "-c", PRODUCTS], stdout=subprocess.PIPE) for _ in range(n)]
-    return [int(each.communicate()[0]) for each in started]
+    return [int(process.communicate()[0]) for process in started]
 
 
 PRODUCTS = """

@@ -47,13 +47,13 @@ def seconds(call: Callable[[], object]) -> float:
 
 def measured(stores: dict[str, TableStore], folder: Path) -> dict[tuple[str, str], float]:
     """Seconds of each action on each disk, the fastest of all rounds."""
-    found: dict[tuple[str, str], list[float]] = {}
+    measurements: dict[tuple[str, str], list[float]] = {}
     for number in range(REPEATS):
         frame = votes(number)
         for name, store in stores.items():
 
             def note(action: str, call: Callable[[], object], name: str = name) -> None:
-                found.setdefault((name, action), []).append(seconds(call))
+                measurements.setdefault((name, action), []).append(seconds(call))
 
             def read(store: TableStore = store) -> None:
                 store.read(schemas.VOTED_LABELS.name, "garden")
@@ -64,7 +64,7 @@ def measured(stores: dict[str, TableStore], folder: Path) -> dict[tuple[str, str
             note("first read", read)
             note("later read", read)
             note("small claim", lambda store=store: store.latest(schemas.VOTED_LABELS.name, "garden"))
-    return {key: min(each) for key, each in found.items()}
+    return {key: min(repeats) for key, repeats in measurements.items()}
 
 
 def main() -> None:
@@ -76,17 +76,19 @@ def main() -> None:
         folder = Path(scratch)
         os.environ.update(server.environment, M2V_CACHE=str(folder / "cache"))
         stores = {"disk": TableStore(folder / "tables"), "objects": TableStore(f"{server.new()}/tables")}
-        found = measured(stores, folder)
+        seconds = measured(stores, folder)
     rows = f"{N_ROWS // 1_000_000} M rows of votes"
     for action, title in (
         ("write", f"write {rows} to"),
         ("first read", f"read {rows}, not in the cache, from"),
         ("later read", f"read {rows}, in the cache, from"),
     ):
-        share = found["objects", action] / found["disk", action]
-        sys.stderr.write(f"{action}: disk {found['disk', action]:.3f} s, objects {found['objects', action]:.3f} s\n")
+        share = seconds["objects", action] / seconds["disk", action]
+        sys.stderr.write(
+            f"{action}: disk {seconds['disk', action]:.3f} s, objects {seconds['objects', action]:.3f} s\n"
+        )
         report(f"hosts: {title} object storage, over local disk", share, unit="×", target="–", holds=True)
-    claim = 1000 * found["objects", "small claim"]
+    claim = 1000 * seconds["objects", "small claim"]
     report("hosts: which version of a table is the latest, in object storage", claim, unit="ms", target="–", holds=True)
 
 

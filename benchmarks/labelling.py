@@ -32,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=scratch_folder()) as folder:
         for architecture in vlms.ARCHITECTURES:
             loaded = models.load(vlms.entry(architecture), home=Path(folder))
-            n_parameters = sum(each.numel() for each in loaded.model.parameters())
+            n_parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
             examples = [
                 Demonstration(predict.shown(row), row["label"])
                 for row in vlms.items(Path(folder), N_DEMONSTRATIONS, seed=1)
@@ -47,13 +47,13 @@ def main() -> None:
                 plain_s, ours_s = plain(loaded, asked[:N_PLAIN]), ours(loaded, asked)
                 ratios.append(plain_s / ours_s)
                 print(f"{architecture}, {n_parameters / 1e6:.0f} M: {plain_s:.2f} s an item, ours {ours_s:.3f} s")
-            found = median(ratios)
+            ratio = median(ratios)
             report(
                 f"labelling: {architecture}, 8 demonstrations, over one at a time",
-                found,
+                ratio,
                 unit="× as fast",
                 target=f"≥ {TARGET:g}",
-                holds=found >= TARGET,
+                holds=ratio >= TARGET,
             )
         changed(Path(folder))
 
@@ -65,17 +65,17 @@ def changed(folder: Path) -> None:
     model = vlms.entry("mllama").model_copy(update={"width": 32})
     asked(folder, "first", items, examples, model=model)
     items[N_MEMES // 2]["text"] += " again"
-    said = asked(folder, "second", items, examples, model=model)
+    answers = asked(folder, "second", items, examples, model=model)
     report(
         f"labelling: requests for {N_MEMES:,} labelled memes of which one has changed",
-        said["n_asked"],
+        answers["n_asked"],
         unit="requests",
         target="= 1",
-        holds=said["n_asked"] == 1,
+        holds=answers["n_asked"] == 1,
     )
     report(
         f"labelling: {N_MEMES:,} labelled memes of which one has changed",
-        said["seconds"],
+        answers["seconds"],
         unit="s",
         target="–",
         holds=True,
@@ -108,7 +108,7 @@ def asked(folder: Path, name: str, items: list[dict], examples: list[dict], *, m
 def ours(loaded: Loaded, asked: list[Asked]) -> float:
     """Seconds an item."""
     began = time.perf_counter()
-    named = [(str(place), each, str(place)) for place, each in enumerate(asked)]
+    named = [(str(place), question, str(place)) for place, question in enumerate(asked)]
     questions = scoring.questions(named, loaded=loaded)
     words = scoring.words(questions[0], asked[0], label=vlms.LABEL, loaded=loaded)
     assert len(list(scoring.Scorer(loaded, words=words).probabilities(questions))) == len(asked)
@@ -119,9 +119,9 @@ def ours(loaded: Loaded, asked: list[Asked]) -> float:
 def plain(loaded: Loaded, asked: list[Asked]) -> float:
     """Seconds an item, the released scripts' way."""
     began = time.perf_counter()
-    for each in asked:
-        text = loaded.processor.apply_chat_template(each.messages, add_generation_prompt=True)
-        inputs = processing.inputs([text], [tuple(each.pictures)], loaded=loaded)
+    for question in asked:
+        text = loaded.processor.apply_chat_template(question.messages, add_generation_prompt=True)
+        inputs = processing.inputs([text], [tuple(question.pictures)], loaded=loaded)
         # A trained model stops at its word's end; one that knows nothing would go on, as a talkative one does.
         loaded.model.generate(
             **inputs, do_sample=False, max_new_tokens=25, min_new_tokens=25, pad_token_id=loaded.tokenizer.pad_token_id

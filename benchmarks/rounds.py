@@ -46,9 +46,9 @@ def seconds(call) -> float:
 
 def answered(home: Path, name: str, n_items: int) -> Rounds:
     """A round whose tasks all hold answers: the opened tasks are replaced by the same ones with annotations inside."""
-    found = Rounds(home, name, AnnotationServer(address(home)))
-    (this,) = found.open(PLAN, question(n_items))
-    (project,) = found.server.projects(this.uid)
+    live = Rounds(home, name, AnnotationServer(address(home)))
+    (opened,) = live.open(PLAN, question(n_items))
+    (project,) = live.server.projects(opened.uid)
     http = httpx.Client(
         base_url=address(home).url, headers={"Authorization": f"Token {address(home).token}"}, timeout=300
     )
@@ -56,11 +56,11 @@ def answered(home: Path, name: str, n_items: int) -> Rounds:
     http.post(path, json={"selectedItems": {"all": True, "excluded": []}}).raise_for_status()
     result = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": ["positive"]}}]
     annotations = [{"result": result, "completed_by": person, "lead_time": 5} for person in people(http)]
-    keys = found.ledger.items(this)["item_key"]
+    keys = live.ledger.items(opened)["item_key"]
     data = [{"data": {"item_key": key, "text": "t", "definition": "d"}, "annotations": annotations} for key in keys]
     for start in range(0, len(data), 500):
         http.post(f"/api/projects/{project.project_id}/import", json=data[start : start + 500]).raise_for_status()
-    return found
+    return live
 
 
 def people(http: httpx.Client) -> list[int]:
@@ -83,7 +83,9 @@ def one_more(home: Path, project_id: int) -> None:
 
 def plain_pull(home: Path, project_id: int) -> int:
     sdk = LabelStudio(base_url=address(home).url, api_key=address(home).token, timeout=300)
-    rows = [each for task in sdk.tasks.list(project=project_id, fields="all") for each in task.annotations or ()]
+    rows = [
+        annotation for task in sdk.tasks.list(project=project_id, fields="all") for annotation in task.annotations or ()
+    ]
     return len(rows)
 
 
@@ -95,12 +97,12 @@ def memory(home: Path, name: str, way: str) -> float:
 
 
 def pull_in_process(home: Path, name: str, way: str) -> None:
-    found = Rounds(home, name, AnnotationServer(address(home)))
+    live = Rounds(home, name, AnnotationServer(address(home)))
     if way == "ours":
-        found.pull(full=True)
+        live.pull(full=True)
     else:
-        (this,) = found.ledger.rounds()
-        plain_pull(home, found.server.projects(this.uid)[0].project_id)
+        (opened,) = live.ledger.rounds()
+        plain_pull(home, live.server.projects(opened.uid)[0].project_id)
     # Not ru_maxrss, which a process inherits from the one that started it.
     (peak,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     print(json.dumps({"mib": int(peak.split()[1]) / 1024}))
@@ -108,13 +110,13 @@ def pull_in_process(home: Path, name: str, way: str) -> None:
 
 def opening(home: Path) -> None:
     sdk = LabelStudio(base_url=address(home).url, api_key=address(home).token, timeout=300)
-    found = Rounds(home, "opening", AnnotationServer(address(home)))
-    ours = seconds(lambda: found.open(PLAN, question(N_ITEMS)))
-    (this,) = found.ledger.rounds()
-    data = [{"data": item} for item in found._data(this, question(N_ITEMS))]
+    live = Rounds(home, "opening", AnnotationServer(address(home)))
+    ours = seconds(lambda: live.open(PLAN, question(N_ITEMS)))
+    (opened,) = live.ledger.rounds()
+    data = [{"data": item} for item in live._data(opened, question(N_ITEMS))]
 
     def plainly() -> None:
-        project = sdk.projects.create(title="plain", label_config=this.config)
+        project = sdk.projects.create(title="plain", label_config=opened.config)
         sdk.projects.import_tasks(project.id, request=data)  # pyright: ignore[reportArgumentType]
 
     plain = seconds(plainly)
@@ -126,16 +128,16 @@ def opening(home: Path) -> None:
 
 
 def pulling(home: Path) -> None:
-    found = answered(home, "pulling", N_ITEMS)
-    (this,) = found.ledger.rounds()
-    project_id = found.server.projects(this.uid)[0].project_id
-    ours = seconds(found.pull)
-    n_answers = found.ledger.judged(this).answers.height
+    live = answered(home, "pulling", N_ITEMS)
+    (opened,) = live.ledger.rounds()
+    project_id = live.server.projects(opened.uid)[0].project_id
+    ours = seconds(live.pull)
+    n_answers = live.ledger.judged(opened).answers.height
     assert n_answers == N_ITEMS * N_PEOPLE, n_answers
     plain = seconds(lambda: plain_pull(home, project_id))
     one_more(home, project_id)
-    assert found.pull() == 1
-    nothing = seconds(found.pull)
+    assert live.pull() == 1
+    nothing = seconds(live.pull)
     sys.stderr.write(f"pull {ours:.1f} s, plainly {plain:.1f} s, nothing new {nothing:.2f} s\n")
     report("rounds: 9,000 answers pulled", ours, unit="s", target="≤ 15", holds=ours <= 15)
     report(

@@ -24,9 +24,9 @@ from figure import report, scratch_folder
 def part(name: str, folder: Path) -> dict[str, Any]:
     """What a part measures of itself, in a process of its own."""
     done = subprocess.run([sys.executable, __file__, name, str(folder)], check=True, stdout=subprocess.PIPE, text=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    sys.stderr.write(f"{name}: {found}\n")
-    return found
+    measured = json.loads(done.stdout.splitlines()[-1])
+    sys.stderr.write(f"{name}: {measured}\n")
+    return measured
 
 
 def say(title: str, figure: float, unit: str, most: float | None = None) -> None:
@@ -35,44 +35,44 @@ def say(title: str, figure: float, unit: str, most: float | None = None) -> None
 
 
 def votes(folder: Path) -> None:
-    found = {way: part(f"votes {way}", folder) for way in scale_votes.WAYS}
-    store, plain, alone = (found[way] for way in ("store", "plain", "votes alone"))
+    measured = {way: part(f"votes {way}", folder) for way in scale_votes.WAYS}
+    store, plain, alone = (measured[way] for way in ("store", "plain", "votes alone"))
     say("100 M votes, size of their frame", alone["frame_mib"], "MiB")
     say("100 M votes, voted and nothing written", alone["seconds"], "s")
     say("100 M votes, voted and written in parts", store["seconds"], "s")
     say("100 M votes, over a plain streaming sink and sha256", store["seconds"] / plain["seconds"], "×", 1.5)
     say("100 M votes, peak memory of the write", store["peak_mib"], "MiB", 1024)
     say("100 M votes, peak memory of the plain sink", plain["peak_mib"], "MiB")
-    say("100 M votes, verified and counted by a scan", found["scan"]["seconds"], "s", 30)
-    say("100 M votes, peak memory of the scan", found["scan"]["peak_mib"], "MiB", 1024)
+    say("100 M votes, verified and counted by a scan", measured["scan"]["seconds"], "s", 30)
+    say("100 M votes, peak memory of the scan", measured["scan"]["peak_mib"], "MiB", 1024)
 
 
 def plan(folder: Path) -> None:
-    found = part("plan planned", folder)
-    say(f"{found['n_assets']:,} assets built", found["building"], "s", 30)
-    say(f"{found['n_assets']:,} assets planned, cold", found["cold"], "s", 5)
-    say(f"{found['n_assets']:,} assets planned, warm", found["warm"], "s", 5)
-    say(f"{found['n_assets']:,} assets, a process readied for its first run", found["readying"], "s")
-    say(f"{found['n_assets']:,} assets, peak memory", found["peak_mib"], "MiB", 1024)
+    measured = part("plan planned", folder)
+    say(f"{measured['n_assets']:,} assets built", measured["building"], "s", 30)
+    say(f"{measured['n_assets']:,} assets planned, cold", measured["cold"], "s", 5)
+    say(f"{measured['n_assets']:,} assets planned, warm", measured["warm"], "s", 5)
+    say(f"{measured['n_assets']:,} assets, a process readied for its first run", measured["readying"], "s")
+    say(f"{measured['n_assets']:,} assets, peak memory", measured["peak_mib"], "MiB", 1024)
     log = part("plan logged", folder / "home")
     say("event-log rows per asset made", log["rows"], "rows")
     say("event-log bytes per asset made", log["bytes"] / 1000, "kB")
 
 
 def ledger(folder: Path) -> None:
-    found = {step: part(f"ledger {step}", folder) for step in scale_ledger.STEPS}
+    measured = {step: part(f"ledger {step}", folder) for step in scale_ledger.STEPS}
     for step, title in scale_ledger.STEPS.items():
-        say(f"1 M tasks, {title}", found[step]["seconds"], "s", 60)
+        say(f"1 M tasks, {title}", measured[step]["seconds"], "s", 60)
     place = next(folder.glob("rounds/*/*"))
     say("1 M tasks, bytes of an item", (place / "items.parquet").stat().st_size / scale_ledger.N_ITEMS, "bytes")
     n_answers = scale_ledger.N_ITEMS * scale_ledger.N_PEOPLE
     say("1 M tasks, bytes of an answer", (place / "annotations.parquet").stat().st_size / n_answers, "bytes")
-    say("1 M tasks, highest peak memory of a step", max(each["peak_mib"] for each in found.values()), "MiB", 4096)
+    say("1 M tasks, highest peak memory of a step", max(step["peak_mib"] for step in measured.values()), "MiB", 4096)
 
 
 def rates(folder: Path) -> None:
-    found = {what: part(f"rates {what}", folder / what) for what in scale_rates.WHATS}
-    kept, asked, walked, known, written, decoded, voted = (found[what] for what in scale_rates.WHATS)
+    measured = {what: part(f"rates {what}", folder / what) for what in scale_rates.WHATS}
+    kept, asked, walked, known, written, decoded, voted = (measured[what] for what in scale_rates.WHATS)
     say("1 M kept answers of a model read", kept["seconds"], "s")
     say("1 M kept answers of a model, on disk", kept["bytes"] / 2**20, "MiB")
     say("1 M kept answers of a model, memory to read them", kept["grown_mib"], "MiB")
@@ -100,9 +100,9 @@ def measured(name: str, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    for each in (votes, plan, ledger, rates):
+    for case in (votes, plan, ledger, rates):
         with tempfile.TemporaryDirectory(dir=scratch_folder()) as folder:
-            each(Path(folder))
+            case(Path(folder))
 
 
 if __name__ == "__main__":

@@ -35,33 +35,33 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 def measured(step: str, folder: Path) -> dict[str, Any]:
     """Seconds of a step and the highest resident size of this process, its input included."""
-    found = Rounds(folder, "carrots", AnnotationServer(LabelStudioAddress("http://127.0.0.1:9", "no token", "salt")))
-    call = globals()[step](found)
+    live = Rounds(folder, "carrots", AnnotationServer(LabelStudioAddress("http://127.0.0.1:9", "no token", "salt")))
+    call = globals()[step](live)
     began = time.perf_counter()
     call()
     return {"seconds": time.perf_counter() - began, "peak_mib": peak_mib()}
 
 
-def intend(found: Rounds):
+def intend(live: Rounds):
     """What is to be asked, worked out and written down."""
     asked = question()
-    return lambda: found._intend(PLAN, asked)
+    return lambda: live._intend(PLAN, asked)
 
 
-def send(found: Rounds):
+def send(live: Rounds):
     """The round's items as they are sent."""
-    (this,), asked = found.ledger.rounds(), question()
+    (opened,), asked = live.ledger.rounds(), question()
 
     def call() -> None:
-        assert len(found._data(this, asked)) == N_ITEMS
+        assert len(live._data(opened, asked)) == N_ITEMS
 
     return call
 
 
-def record(found: Rounds):
+def record(live: Rounds):
     """A first pull of everything, merged and written down."""
-    (this,) = found.ledger.rounds()
-    pulled = pl.concat([answered(found.ledger.items(this), this, person) for person in range(N_PEOPLE)])
+    (opened,) = live.ledger.rounds()
+    pulled = pl.concat([answered(live.ledger.items(opened), opened, person) for person in range(N_PEOPLE)])
     seen = pl.DataFrame({"task_id": pl.int_range(N_ITEMS, eager=True)}).select(
         pl.lit(1, pl.Int64).alias("project_id"),
         "task_id",
@@ -69,53 +69,53 @@ def record(found: Rounds):
     )
 
     def call() -> None:
-        rows = answers.merged(found.ledger.annotations(this), pulled)
-        found.ledger.record(this, Pulled(until=AT), annotations=rows, seen=seen)
+        rows = answers.merged(live.ledger.annotations(opened), pulled)
+        live.ledger.record(opened, Pulled(until=AT), annotations=rows, seen=seen)
 
     return call
 
 
-def one_more(found: Rounds):
+def one_more(live: Rounds):
     """One changed answer among three million."""
-    (this,) = found.ledger.rounds()
+    (opened,) = live.ledger.rounds()
 
     def call() -> None:
-        known = found.ledger.annotations(this)
+        known = live.ledger.annotations(opened)
         changed = known.tail(1).with_columns(pl.col("updated_at") + pl.duration(days=1))
-        found.ledger.record(this, Pulled(until=AT), annotations=answers.merged(known, changed))
+        live.ledger.record(opened, Pulled(until=AT), annotations=answers.merged(known, changed))
 
     return call
 
 
-def judge(found: Rounds):
+def judge(live: Rounds):
     """Every answer sorted into what counts and what does not."""
 
     def call() -> None:
-        assert found.ledger.all_judged().answers.height == N_ITEMS * N_PEOPLE
+        assert live.ledger.all_judged().answers.height == N_ITEMS * N_PEOPLE
 
     return call
 
 
-def cover(found: Rounds):
+def cover(live: Rounds):
     """Whether the round is done; then it is, for the next step."""
-    (this,) = found.ledger.rounds()
+    (opened,) = live.ledger.rounds()
 
     def call() -> None:
-        judged = found.ledger.judged(this)
-        done = rounds.coverage(found.ledger.items(this), answers=judged.answers, skips=judged.skips, this=this)
+        judged = live.ledger.judged(opened)
+        done = rounds.coverage(live.ledger.items(opened), answers=judged.answers, skips=judged.skips, asked=opened)
         assert done["is_done"].all()
-        found.ledger.record(this, Pulled(until=AT, state="complete"))
+        live.ledger.record(opened, Pulled(until=AT, state="complete"))
 
     return call
 
 
-def ask_again(found: Rounds):
+def ask_again(live: Rounds):
     """The same question again: all of it was answered, so nothing is asked."""
     asked = question()
 
     def call() -> None:
-        found._intend(PLAN, asked)
-        assert len(found.ledger.rounds()) == 1
+        live._intend(PLAN, asked)
+        assert len(live.ledger.rounds()) == 1
 
     return call
 
@@ -134,7 +134,7 @@ def question() -> RoundQuestion:
     )
 
 
-def answered(items: pl.DataFrame, this: rounds.Round, person: int) -> pl.DataFrame:
+def answered(items: pl.DataFrame, opened: rounds.Round, person: int) -> pl.DataFrame:
     """One person's answers to every item, as they are pulled."""
     return items.with_row_index("n").select(
         project_id=pl.lit(1, pl.Int64),
@@ -150,5 +150,5 @@ def answered(items: pl.DataFrame, this: rounds.Round, person: int) -> pl.DataFra
         skips=pl.lit([], pl.List(pl.String)),
         confidence=pl.lit(2, pl.UInt8),
         comment=pl.lit(None, pl.String),
-        seen_config_sha256=pl.lit(this.definition.config_sha256),
+        seen_config_sha256=pl.lit(opened.definition.config_sha256),
     )  # fmt: skip

@@ -79,5 +79,5 @@ def size(folder: Path) -> dict[str, int]:
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
     began = time.perf_counter()
-    found = call()
-    return time.perf_counter() - began, found
+    result = call()
+    return time.perf_counter() - began, result

@@ -39,8 +39,8 @@ def measured(what: str, folder: Path) -> dict[str, Any]:
     call = globals()[what](folder)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # what preparing took is not counted
     before, began = peak_mib(), time.perf_counter()
-    found = call() or {}
-    return {"seconds": time.perf_counter() - began, "grown_mib": peak_mib() - before, **found}
+    counts = call() or {}
+    return {"seconds": time.perf_counter() - began, "grown_mib": peak_mib() - before, **counts}
 
 
 def answers_kept(folder: Path):
@@ -155,7 +155,7 @@ def voted_whole(folder: Path):
 
 def _write_alignment(folder: Path) -> None:
     predictions, answers = scale_votes.alignment(0)
-    digests = pl.Series([hashlib.sha256(each.encode()).hexdigest() for each in predictions["meme_id"]])
+    digests = pl.Series([hashlib.sha256(meme_id.encode()).hexdigest() for meme_id in predictions["meme_id"]])
     answered = predictions.with_columns(
         probability=pl.lit(0.5), model=pl.lit("llama-3.2-11b-vision"), request_sha256=digests
     )

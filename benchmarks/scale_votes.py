@@ -29,8 +29,8 @@ def measured(way: str, folder: Path) -> dict[str, Any]:
     """Seconds and highest resident size of this process; of the votes alone, also the size of their frame."""
     ways = {"votes alone": alone, "plain": plain, "store": store, "scan": scan}
     began = time.perf_counter()
-    found = ways[way](folder)
-    return {"seconds": time.perf_counter() - began, "peak_mib": peak_mib(), **found}
+    result = ways[way](folder)
+    return {"seconds": time.perf_counter() - began, "peak_mib": peak_mib(), **result}
 
 
 def alone(_: Path) -> dict[str, Any]:

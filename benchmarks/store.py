@@ -98,7 +98,7 @@ def ratio(name: str) -> float:
 
 def resident_bytes(line: str) -> int:
     status = Path("/proc/self/status").read_text(encoding="ascii")
-    return next(int(each.split()[1]) * 1024 for each in status.splitlines() if each.startswith(line))
+    return next(int(row.split()[1]) * 1024 for row in status.splitlines() if row.startswith(line))
 
 
 def memory_share(name: str, action: str, folder: Path) -> float:
@@ -133,9 +133,9 @@ def main() -> None:
             build().write_parquet(Path(scratch) / "rows.parquet")
             for action in ("write", "read"):
                 command = [sys.executable, __file__, name, action, scratch]
-                found = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+                seconds = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
                 title = f"store: peak memory of a {action} of {name}, over the frame"
-                report(title, found, unit="×", target="≤ 2", holds=found <= 2)
+                report(title, seconds, unit="×", target="≤ 2", holds=seconds <= 2)
 
 
 if __name__ == "__main__":

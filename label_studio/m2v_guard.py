@@ -55,7 +55,7 @@ class Guard:
                 return rule.judge(ask) or view(request, **kwargs)
         refusal = rule.judge(ask)
         if refusal is None and rule.blind:
-            request.m2v_blind = lambda found: rule.blind(found, user)
+            request.m2v_blind = lambda answer: rule.blind(answer, user)
         return refusal
 
 
@@ -92,16 +92,16 @@ def _users(request):
     from jwt_auth.auth import TokenAuthenticationPhaseout
     from rest_framework.exceptions import APIException
 
-    found = []
+    users = []
     try:
         by_token = TokenAuthenticationPhaseout().authenticate(request)
     except APIException:
         by_token = None  # the view says so
     session = getattr(request, "user", None)
     for user in (by_token and by_token[0], session):
-        if user and user.is_authenticated and user.id not in {each.id for each in found}:
-            found.append(user)
-    return found
+        if user and user.is_authenticated and user.id not in {owner.id for owner in users}:
+            users.append(user)
+    return users
 
 
 def _is_owner(user):
@@ -121,7 +121,7 @@ def _data(request, view):
         return {}
     try:
         request.body  # noqa: B018 (kept, so that the view can read it once more)
-        data = Request(request, parsers=[each() for each in parsers]).data
+        data = Request(request, parsers=[parser() for parser in parsers]).data
     except (APIException, RawPostDataException):
         return None
     if hasattr(data, "lists"):
@@ -228,8 +228,8 @@ def _unsorted(ask):
     if set(asked) & {"query", "filters", "ordering", "only_annotated", "selectedItems"}:
         return _no("Lists of annotators are neither filtered nor sorted.")
     views = [*asked.getlist("view"), *ask.data.get("view", [])]
-    for each in View.objects.filter(id__in=[view for view in views if str(view).isdigit()]):
-        if (each.filter_group_id and each.filter_group.filters.exists()) or each.ordering or _chooses(each.data):
+    for view in View.objects.filter(id__in=[view for view in views if str(view).isdigit()]):
+        if (view.filter_group_id and view.filter_group.filters.exists()) or view.ordering or _chooses(view.data):
             return _no("Lists of annotators are neither filtered nor sorted.")
     if any(_chooses({name: value}) for name, values in ask.data.items() for value in values):
         return _no("Lists of annotators are neither filtered nor sorted.")

@@ -43,13 +43,13 @@ def items(data, user):
 
 
 def blinded_item(row, user):
-    found = {name: value for name, value in row.items() if name in TASK_FIELDS}
+    shown = {name: value for name, value in row.items() if name in TASK_FIELDS}
     for name in ("annotations", "drafts"):
-        found[name] = own(row[name], user) if isinstance(row.get(name), list) else []
-    found |= {"predictions": [], "total_annotations": len(found["annotations"]), "total_predictions": 0}
-    if isinstance(found.get("data"), dict):
-        found["data"] = addressed(row["id"], found["data"])
-    return found
+        shown[name] = own(row[name], user) if isinstance(row.get(name), list) else []
+    shown |= {"predictions": [], "total_annotations": len(shown["annotations"]), "total_predictions": 0}
+    if isinstance(shown.get("data"), dict):
+        shown["data"] = addressed(row["id"], shown["data"])
+    return shown
 
 
 def addressed(task_id, data):

@@ -22,8 +22,8 @@ class UnknownName(M2VError):
         shown = ", ".join(sorted(known)[:N_KNOWN]) or "none"
         more = f" and {len(known) - N_KNOWN:,} more" if len(known) > N_KNOWN else ""
         hint = f"Did you mean {', '.join(near)}?" if near else f"Known: {shown}{more}."
-        said = name if len(name) <= N_LETTERS else f"{name[:N_LETTERS]}…"
-        super().__init__(f"No {kind} is called {said!r}. {hint}")
+        called = name if len(name) <= N_LETTERS else f"{name[:N_LETTERS]}…"
+        super().__init__(f"No {kind} is called {called!r}. {hint}")
 
 
 class InvalidCatalog(M2VError):

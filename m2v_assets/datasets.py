@@ -50,9 +50,9 @@ def forgotten(dataset: MemeDataset) -> dg.AssetsDefinition:
 
     @observed(f"forgotten__{variant(dataset.name)}", [about])
     def asset(tables: Tables) -> Iterator[dg.ObserveResult]:
-        found = tables.store.latest(*about.key.path)
-        if found:
-            yield dg.ObserveResult(asset_key=about.key, data_version=dg.DataVersion(found.rows_hash))
+        latest = tables.store.latest(*about.key.path)
+        if latest:
+            yield dg.ObserveResult(asset_key=about.key, data_version=dg.DataVersion(latest.rows_hash))
 
     return asset
 

@@ -33,7 +33,7 @@ def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefin
     memes = key(schemas.MEMES, variant(training_set.memes.name)) if training_set.memes else None
     votes = key(schemas.VOTED_LABELS, training_set.alignment.name) if training_set.alignment else None
     demonstrations = key(schemas.DEMONSTRATIONS, target) if training_set.target.demonstrations else None
-    deps = [each for each in (key(schemas.VIDEOS, target), memes, votes, demonstrations) if each]
+    deps = [dep for dep in (key(schemas.VIDEOS, target), memes, votes, demonstrations) if dep]
     drops_leaks = study.leaks == "drop_from_train" and not training_set.paper_mode
     about = {
         "stage": "detectors",
@@ -167,8 +167,8 @@ def test_predictions(run: Run) -> dg.AssetsDefinition:
             },
             spreads=run.model.spreads,
         )
-        found = pl.read_parquet(out / program.PROBABILITIES).rename({"item_id": "video_id"})
-        rows = videos.select("video_id", "label").join(found, on="video_id").sort("video_id")
+        probabilities = pl.read_parquet(out / program.PROBABILITIES).rename({"item_id": "video_id"})
+        rows = videos.select("video_id", "label").join(probabilities, on="video_id").sort("video_id")
         return tables.write(rows, schemas.TEST_PREDICTIONS, run.name)
 
     return asset
@@ -223,7 +223,9 @@ def _task(tables: Tables, programs: Programs, run: Run, datasets: Sequence[Datas
 
 def _seen(run: Run, datasets: Sequence[Dataset]) -> list[dg.AssetKey]:
     """Return the tables with what the run sees of the datasets' items besides their texts."""
-    media = [schemas.VIDEO_FEATURES if isinstance(each, VideoDataset) else schemas.MEME_IMAGES for each in datasets]
+    media = [
+        schemas.VIDEO_FEATURES if isinstance(dataset, VideoDataset) else schemas.MEME_IMAGES for dataset in datasets
+    ]
     return [
         *(
             key(schemas.FEATURES, _variant(extractor, dataset))
@@ -331,7 +333,7 @@ def _checkpoint(tables: Tables, run: Run, *, manifest: dict, folder: Path, home:
         "run": run.name,
         "folder": str(folder.relative_to(home)),
         "weights_sha256": next(
-            (each for name, each in manifest["files"].items() if name.endswith(".safetensors")), None
+            (digest for name, digest in manifest["files"].items() if name.endswith(".safetensors")), None
         ),
         "threshold": manifest["threshold"],
         "selection": json.dumps(manifest["selection"], sort_keys=True),

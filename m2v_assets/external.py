@@ -59,7 +59,7 @@ def media(plan: StudyPlan, *, home: Path) -> Seen:
 def forgotten(plan: StudyPlan, *, home: Path) -> Seen:
     """Return the version of what was taken out of each of the study's meme datasets, where anything was."""
     store = open_store(home)
-    tables = [key(schemas.FORGOTTEN, variant(each.name)) for each in plan.memes]
+    tables = [key(schemas.FORGOTTEN, variant(memes.name)) for memes in plan.memes]
     latest = {asset: store.latest(*asset.path) for asset in tables}
     return Seen({asset: version.rows_hash for asset, version in latest.items() if version})
 
@@ -69,7 +69,7 @@ def answers(plan: StudyPlan, *, home: Path) -> Seen:
     if plan.study.answers != "live":
         return Seen()
     people = Annotators(home=str(home))
-    return Seen({key("answers", each.name): people.version(each.name) for each in plan.alignments})
+    return Seen({key("answers", alignment.name): people.version(alignment.name) for alignment in plan.alignments})
 
 
 # Whoever adds a kind of external thing adds it here, and it is observed wherever the others are.
@@ -79,8 +79,8 @@ KINDS: tuple[Callable[..., Seen], ...] = (files, media, forgotten, answers)
 def versions(plan: StudyPlan, *, home: Path) -> tuple[dict[dg.AssetKey, str], dict[str, M2VError]]:
     """Return the version of everything that is there, and sources that cannot be had, with the reason."""
     seen = [kind(plan, home=home) for kind in KINDS]
-    found, problems = {}, {}
-    for each in seen:
-        found |= each.versions
-        problems |= each.problems
-    return found, problems
+    by_asset, problems = {}, {}
+    for kind in seen:
+        by_asset |= kind.versions
+        problems |= kind.problems
+    return by_asset, problems

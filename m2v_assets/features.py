@@ -68,17 +68,17 @@ def features(extractor: Extractor, dataset: MemeDataset | VideoDataset, plan: St
             gpus=extractor.gpus,
             spreads=True,
         )
-        found = rows.joined(parts, pl.read_parquet(out / rows.FILE))
-        counts = {each: manifest[each] for each in ("n_parts", "n_computed", "n_known", "n_cut")}
-        findings = [rows.finding(found, variant=name)]
-        return tables.write(found, schemas.FEATURES, name, findings=findings, metadata=counts)
+        vectors = rows.joined(parts, pl.read_parquet(out / rows.FILE))
+        counts = {count: manifest[count] for count in ("n_parts", "n_computed", "n_known", "n_cut")}
+        findings = [rows.finding(vectors, variant=name)]
+        return tables.write(vectors, schemas.FEATURES, name, findings=findings, metadata=counts)
 
     return asset
 
 
 def _recorded(extractor: Extractor, dataset: MemeDataset | VideoDataset, plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(extractor.name, dataset.name)
-    source, about = recorded_features(extractor, dataset, {each.name: each for each in plan.sources})
+    source, about = recorded_features(extractor, dataset, {entry.name: entry for entry in plan.sources})
     items, item_id = (schemas.VIDEOS, "video_id") if isinstance(dataset, VideoDataset) else (schemas.MEMES, "meme_id")
 
     @table_asset(
@@ -94,7 +94,7 @@ def _recorded(extractor: Extractor, dataset: MemeDataset | VideoDataset, plan: S
     def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:
         """Write a recorded vector for each item, or a null."""
         read = tables.read(items, variant(dataset.name)).select("split", item_id=item_id)
-        found = recorded.read(about, Path(sources.find(source)[about.recorded]), items=read)
-        return tables.write(found, schemas.FEATURES, name, findings=[rows.finding(found, variant=name)])
+        vectors = recorded.read(about, Path(sources.find(source)[about.recorded]), items=read)
+        return tables.write(vectors, schemas.FEATURES, name, findings=[rows.finding(vectors, variant=name)])
 
     return asset

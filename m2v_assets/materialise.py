@@ -62,8 +62,8 @@ def pending(
     made = list(assets(plan))
     graph = staleness.AssetGraph(made)
     wanted = graph.ancestors(select(graph, made, selection))
-    found = staleness.stale(graph, staleness.recall(graph, instance))
-    return {asset: why for asset, why in found.items() if asset in wanted}
+    stale = staleness.stale(graph, staleness.recall(graph, instance))
+    return {asset: why for asset, why in stale.items() if asset in wanted}
 
 
 def select(graph: staleness.AssetGraph, made: Sequence[dg.AssetsDefinition], selection: str | None) -> set[dg.AssetKey]:
@@ -81,9 +81,9 @@ def select(graph: staleness.AssetGraph, made: Sequence[dg.AssetsDefinition], sel
     if asset in graph.specs:
         return {asset}
     with suppress(dg.DagsterError, ValueError):
-        found = dg.AssetSelection.from_string(selection).resolve(made) & graph.specs.keys()
-        if found:
-            return set(found)
+        chosen = dg.AssetSelection.from_string(selection).resolve(made) & graph.specs.keys()
+        if chosen:
+            return set(chosen)
     raise UnknownName("asset or table", selection, [*tables, *(asset.to_user_string() for asset in graph.specs)])
 
 
@@ -166,7 +166,7 @@ def _is_ours(error: Any) -> bool:
     return error.message.partition(": ")[0].strip().rpartition(".")[2] in KNOWN_ERRORS
 
 
-KNOWN_ERRORS = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, M2VError)}
+KNOWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, M2VError)}
 
 
 def _logger(listen: Listener) -> dg.LoggerDefinition:

@@ -55,15 +55,15 @@ def media_version(folder: storage.Place) -> str:
 
     Of objects their tags stand for the times.
     """
-    found = [[name, *facts] for name, facts in storage.files(folder).items()] if isinstance(folder, str) else []
+    facts_by_name = [[name, *facts] for name, facts in storage.files(folder).items()] if isinstance(folder, str) else []
     for place, folders, names in os.walk(folder) if isinstance(folder, Path) else ():
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        for name in sorted(each for each in names if not each.startswith(".")):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(name for name in names if not name.startswith(".")):
             path = Path(place, name)
             with suppress(OSError):
                 about = path.stat()
-                found.append([str(path.relative_to(folder)), about.st_size, about.st_mtime_ns])
-    return data_sha256(found)
+                facts_by_name.append([str(path.relative_to(folder)), about.st_size, about.st_mtime_ns])
+    return data_sha256(facts_by_name)
 
 
 def meme_images(dataset: MemeDataset, plan: StudyPlan) -> dg.AssetsDefinition:
@@ -155,7 +155,7 @@ def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinitio
             rows, title=dataset.title, what="videos", names=videos["video"], listing=listing, share=share
         )
         findings = integrity.feature_findings(rows, variant=name)
-        counts = {each: manifest[each] for each in ("n_videos", "n_unusable", "n_silent")}
+        counts = {count: manifest[count] for count in ("n_videos", "n_unusable", "n_silent")}
         return tables.write(rows, schemas.VIDEO_FEATURES, name, findings=findings, metadata=counts)
 
     return asset

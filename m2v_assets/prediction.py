@@ -89,7 +89,7 @@ def asked_predictions(alignment: Alignment, asking: Asking) -> dg.AssetsDefiniti
             mode=asking.plan.mode,
             server=asking.plan.server,
         )
-        rows = said(asked, answers, model=asking.model.name)
+        rows = labelled(asked, answers, model=asking.model.name)
         findings = agreement.prediction_findings(rows, variant=alignment.name)
         counts = {name: manifest[name] for name in ("n_items", "n_asked", "n_known")}
         n_blind = items.filter(pl.col("pictures").list.len() == 0).height if shows else 0
@@ -126,7 +126,7 @@ def drawn_demonstrations(target: VideoDataset, asking: Asking) -> dg.AssetsDefin
     return asset
 
 
-def said(memes: pl.DataFrame, answers: pl.DataFrame, *, model: str) -> pl.DataFrame:
+def labelled(memes: pl.DataFrame, answers: pl.DataFrame, *, model: str) -> pl.DataFrame:
     """Rows of ``predictions``: what was neither of the two words is no label."""
     label = pl.when(pl.col("outcome") == "positive").then(True).when(pl.col("outcome") == "negative").then(False)
     joined = memes.join(answers, left_on="meme_id", right_on="item_id").sort("meme_id")

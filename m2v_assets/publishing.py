@@ -111,7 +111,7 @@ def dataset_release(
             store.version(schemas.MEMES.name, variant(alignment.memes.name)),
             *(store.version(table.name, alignment.name) for table in ALIGNED),
         ]
-        memes, *aligned = (store.read(each.table, each.variant, number=each.number) for each in latest)
+        memes, *aligned = (store.read(version.table, version.variant, number=version.number) for version in latest)
         predictions, conflicts, answers, votes = aligned
         _refuse_stale(alignment, plan, memes=memes, predictions=predictions, answers=answers, votes=votes)
         released = allowed(
@@ -120,7 +120,7 @@ def dataset_release(
             columns=settings.columns if settings else None,
             dataset=alignment.memes.name,
         )
-        checked = [(each.table, each.variant) for each in latest if schemas.table(each.table).is_checked]
+        checked = [(version.table, version.variant) for version in latest if schemas.table(version.table).is_checked]
         parts.append(
             describe(
                 alignment,
@@ -166,7 +166,7 @@ def adapter_release(run: Run, plan: StudyPlan, store: TableStore, *, repo: str, 
         licence=licence_trained_on(run, plan),
         inputs=_inputs([checkpoint, metrics, examples]),
         training_data=f"training_examples/{run.training_set.name}, rows hash {examples.rows_hash}",
-        defects=tuple(each.summary for each in _training_findings(run, store) if not each.is_fine),
+        defects=tuple(finding.summary for finding in _training_findings(run, store) if not finding.is_fine),
         datasets=_published_votes(run, examples, store),
         gated=settings.gated if settings else "manual",
         contact=settings.contact if settings else None,
@@ -221,4 +221,7 @@ def _published_votes(run: Run, examples: Version, store: TableStore) -> tuple[st
 
 
 def _inputs(versions: Iterable[Version]) -> dict[str, dict[str, Any]]:
-    return {f"{each.table}/{each.variant}": {"version": each.number, "rows_hash": each.rows_hash} for each in versions}
+    return {
+        f"{version.table}/{version.variant}": {"version": version.number, "rows_hash": version.rows_hash}
+        for version in versions
+    }

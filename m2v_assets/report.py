@@ -30,11 +30,11 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
         kinds={"html"},
         tags={"m2v/stage": "evaluation"},
         code_version=code_version("3", plan.study.title),
-        deps=[key(table, each) for table, each in rests_on],
+        deps=[key(table, name) for table, name in rests_on],
     )
     def asset(tables: Tables, reports: Reports) -> dg.MaterializeResult:
         """One self-contained page."""
-        latest = [tables.version(table, each) for table, each in rests_on]
+        latest = [tables.version(table, name) for table, name in rests_on]
         page = reporting.StudyReport(
             study=plan.study.name,
             title=plan.study.title,
@@ -45,7 +45,8 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
             examples=tuple(example for alignment in plan.alignments for example in _examples(alignment, tables)),
             rejects=_rejects(plan, tables),
             versions=tuple(
-                reporting.ShownVersion(each.table, each.variant, each.number, each.rows_hash) for each in latest
+                reporting.ShownVersion(version.table, version.variant, version.number, version.rows_hash)
+                for version in latest
             ),
         )
         return reports.write(reporting.render(page), plan.study.name)
@@ -56,19 +57,19 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
 def _tables(plan: StudyPlan) -> list[tuple[schemas.Table, str]]:
     """Every table version that the report reads."""
     name = variant(plan.study.name)
-    found = [(schemas.MEMES, variant(memes.name)) for memes in plan.memes]
+    read = [(schemas.MEMES, variant(memes.name)) for memes in plan.memes]
     for target in plan.targets:
-        found.append((schemas.VIDEOS, variant(target.name)))
-        found += [(schemas.DEMONSTRATIONS, variant(target.name))] if target.demonstrations else []
+        read.append((schemas.VIDEOS, variant(target.name)))
+        read += [(schemas.DEMONSTRATIONS, variant(target.name))] if target.demonstrations else []
     if plan.shows_pictures:
-        found += [(schemas.MEME_IMAGES, variant(memes.name)) for memes in plan.memes]
-        found += [(schemas.VIDEO_FEATURES, variant(target.name)) for target in plan.targets]
-    found += [(schemas.FEATURES, variant(model.name, dataset.name)) for model, dataset in plan.extractions]
+        read += [(schemas.MEME_IMAGES, variant(memes.name)) for memes in plan.memes]
+        read += [(schemas.VIDEO_FEATURES, variant(target.name)) for target in plan.targets]
+    read += [(schemas.FEATURES, variant(model.name, dataset.name)) for model, dataset in plan.extractions]
     for alignment in plan.alignments:
-        found += [(table, alignment.name) for table in ALIGNED]
+        read += [(table, alignment.name) for table in ALIGNED]
     for training_set in plan.training_sets:
-        found += [(table, training_set.name) for table in (schemas.TRAINING_EXAMPLES, schemas.REJECTS)]
-    return found + ([(schemas.RESULTS, name), (schemas.COMPARISONS, name)] if plan.runs else [])
+        read += [(table, training_set.name) for table in (schemas.TRAINING_EXAMPLES, schemas.REJECTS)]
+    return read + ([(schemas.RESULTS, name), (schemas.COMPARISONS, name)] if plan.runs else [])
 
 
 ALIGNED = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS, schemas.VOTED_LABELS)
@@ -77,13 +78,13 @@ ALIGNED = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS, schemas
 def _findings(plan: StudyPlan, tables: Tables) -> list[Finding]:
     """Return what every check of the study found, and what only a look at all of its datasets shows."""
     checked = [(table.name, name) for table, name in _tables(plan) if table.is_checked]
-    found = findings.recorded(tables.store, *checked)
+    all_findings = findings.recorded(tables.store, *checked)
     if plan.shows_pictures and len(plan.memes) > 1:
         images = {memes.name: tables.read(schemas.MEME_IMAGES, variant(memes.name)) for memes in plan.memes}
         shared = integrity.shared_pictures(images)
         findings.record(tables.store, ("reports", variant(plan.study.name)), [shared])
-        found.append(shared)
-    return found
+        all_findings.append(shared)
+    return all_findings
 
 
 def _flow(alignment: Alignment, tables: Tables) -> LabelFlow:
@@ -107,7 +108,10 @@ def _examples(alignment: Alignment, tables: Tables) -> list[reporting.Example]:
 
 def _rejects(plan: StudyPlan, tables: Tables) -> pl.DataFrame:
     """How many distinct items were kept out of training, by dataset and reason."""
-    rows = [schemas.REJECTS.empty(), *(tables.read(schemas.REJECTS, each.name) for each in plan.training_sets)]
+    rows = [
+        schemas.REJECTS.empty(),
+        *(tables.read(schemas.REJECTS, training_set.name) for training_set in plan.training_sets),
+    ]
     return (
         pl.concat(rows)
         .group_by("dataset", pl.col("reason").cast(pl.String))

@@ -21,10 +21,10 @@ CPU_GIB = 4.0
 
 def missing(plan: StudyPlan, *, home: Path) -> dict[str, list[str]]:
     """Return the assets that wait for something, by what is missing and how to get it."""
-    found: dict[str, list[str]] = {}
+    waiting: dict[str, list[str]] = {}
     for asset, problem in _missing(plan, home=home):
-        found.setdefault(problem, []).append(asset)
-    return found
+        waiting.setdefault(problem, []).append(asset)
+    return waiting
 
 
 def lost(plan: StudyPlan, *, home: Path) -> list[str]:
@@ -40,9 +40,9 @@ def lost(plan: StudyPlan, *, home: Path) -> list[str]:
             continue
         rows = store.scan(table.name, variant(dataset.name)).select("problem").collect()
         if reasons := mediapaths.lost(rows):
-            said = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+            counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
             n_lost = sum(reasons.values())
-            lines.append(f"{n_lost:,} of {rows.height:,} {what} of {dataset.name} cannot be used: {said}.")
+            lines.append(f"{n_lost:,} of {rows.height:,} {what} of {dataset.name} cannot be used: {counts}.")
     return lines
 
 
@@ -62,8 +62,8 @@ def _accelerators_gib() -> list[float]:
     if command is None:
         return []
     asked = [command, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=20).stdout
-    return [float(line) / 1024 for line in said.splitlines() if line.strip().isdigit()]
+    listed = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=20).stdout
+    return [float(line) / 1024 for line in listed.splitlines() if line.strip().isdigit()]
 
 
 def _missing(plan: StudyPlan, *, home: Path) -> Iterator[tuple[str, str]]:
@@ -92,7 +92,7 @@ def _models(plan: StudyPlan) -> Iterator[tuple[str, Any, float]]:
         for alignment in plan.alignments:
             yield f"predictions/{alignment.name}", plan.asking.model, plan.asking.model.loaded_gib
     if whisper := plan.whisper:
-        yield from ((f"video_features/{variant(each.name)}", whisper, whisper.loaded_gib) for each in plan.targets)
+        yield from ((f"video_features/{variant(target.name)}", whisper, whisper.loaded_gib) for target in plan.targets)
     for extractor, dataset in plan.extractions:
         if extractor.is_downloaded:
             yield f"features/{variant(extractor.name, dataset.name)}", extractor, extractor.loaded_gib

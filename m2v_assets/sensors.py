@@ -36,8 +36,8 @@ def poll_rounds(plan: StudyPlan) -> dg.SensorDefinition:
         asset_selection=dg.AssetSelection.groups("rounds", "human_labels"),
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        found = Annotators(home=str(home()))
-        n_new = sum(found.pull(alignment.name) for alignment in plan.alignments if found.has_rounds(alignment.name))
+        people = Annotators(home=str(home()))
+        n_new = sum(people.pull(alignment.name) for alignment in plan.alignments if people.has_rounds(alignment.name))
         events = staleness.observe(external.answers(plan, home=Path(home())).versions, context.instance)
         return dg.SensorResult(asset_events=events) if events else dg.SkipReason(f"{n_new} new annotations count.")
 
@@ -55,10 +55,10 @@ def observe_files(plan: StudyPlan) -> dg.SensorDefinition:
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         versions, problems = external.versions(plan, home=Path(home()))
-        found = staleness.observe(versions, context.instance)
-        if not found:
+        observed = staleness.observe(versions, context.instance)
+        if not observed:
             return dg.SkipReason("; ".join(map(str, problems.values())) or "No file changed.")
-        return dg.SensorResult(asset_events=found)
+        return dg.SensorResult(asset_events=observed)
 
     return sensor
 

@@ -68,22 +68,22 @@ class AssetGraph:
 
     def ancestors(self, targets: set[dg.AssetKey]) -> set[dg.AssetKey]:
         """Return the targets and everything above them that can be made."""
-        found: set[dg.AssetKey] = set()
+        reached: set[dg.AssetKey] = set()
         pending = list(targets)
         while pending:
             asset = pending.pop()
-            if asset in self.specs and asset not in found:
-                found.add(asset)
+            if asset in self.specs and asset not in reached:
+                reached.add(asset)
                 pending.extend(self.parents[asset])
-        return found
+        return reached
 
     def descendants(self, sources: Iterable[dg.AssetKey]) -> set[dg.AssetKey]:
         """Return the sources and everything below them."""
-        found = set(sources)
+        reached = set(sources)
         for asset in self.order:
-            if self.parents[asset] & found:
-                found |= self.together[asset]
-        return found
+            if self.parents[asset] & reached:
+                reached |= self.together[asset]
+        return reached
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def recall(graph: AssetGraph, instance: dg.DagsterInstance) -> VersionRecord:
             asset = record.asset_entry.asset_key
             tags[asset] = event.asset_materialization.tags or {}
             made_at[asset] = event.timestamp
-    versions = {asset: each.get(DATA) for asset, each in tags.items()}
+    versions = {asset: tags_of.get(DATA) for asset, tags_of in tags.items()}
     versions |= {asset: _observed(asset, instance) for asset in graph.external}
     return VersionRecord(tags, made_at, versions)
 

@@ -69,12 +69,12 @@ def pairwise_kappa(answers: pl.DataFrame) -> float | None:
     by_annotator = {
         name: rows for (name,), rows in shared.sort("annotator").partition_by("annotator", as_dict=True).items()
     }
-    found = []
+    kappas = []
     for one, other in combinations(sorted(by_annotator), 2):
         both = by_annotator[one].join(by_annotator[other], on="meme_id")
         kappa = cohen_kappa(both["label"], both["label_right"])
-        found += [] if kappa is None else [kappa]
-    return float(np.mean(found)) if found else None
+        kappas += [] if kappa is None else [kappa]
+    return float(np.mean(kappas)) if kappas else None
 
 
 def dawid_skene(answers: pl.DataFrame) -> pl.DataFrame | None:
@@ -166,7 +166,7 @@ def prediction_findings(predictions: pl.DataFrame, *, variant: str) -> list[Find
     n_conflicts = labelled.filter(pl.col("original") != pl.col("predicted")).height
     n_unanswered = predictions.height - labelled.height
     unanswered = f" The model gave no label to {n_unanswered} others." if n_unanswered else ""
-    said = "not estimable" if kappa is None else f"{kappa:.3f}"
+    shown = "not estimable" if kappa is None else f"{kappa:.3f}"
     return [
         Finding(
             "agreement_with_original",
@@ -174,7 +174,7 @@ def prediction_findings(predictions: pl.DataFrame, *, variant: str) -> list[Find
             variant,
             is_fine=kappa is not None and kappa >= SLIGHT_KAPPA,
             summary=(
-                f"Cohen's κ between original and predicted labels is {said}; they differ on {n_conflicts} of "
+                f"Cohen's κ between original and predicted labels is {shown}; they differ on {n_conflicts} of "
                 f"{labelled.height} memes.{unanswered}"
             ),
             figures={
@@ -244,14 +244,14 @@ def _annotator_agreement(answers: pl.DataFrame, variant: str) -> Finding:
     else:
         figures |= {f"dawid_skene_accuracy_{name}": accuracy for name, accuracy in skill.iter_rows()}
     why = f"{n_annotators} annotators, {n_shared} memes with two answers or more"
-    said = f"not estimable ({why})" if alpha is None else f"{alpha:.3f} ({why})"
+    shown = f"not estimable ({why})" if alpha is None else f"{alpha:.3f} ({why})"
     return Finding(
         "annotator_agreement",
         "human_labels",
         variant,
         # Krippendorff (2004, p. 241): below .667 not even tentative conclusions.
         is_fine=alpha is not None and alpha >= 0.667,
-        summary=f"Krippendorff's α among annotators is {said}.",
+        summary=f"Krippendorff's α among annotators is {shown}.",
         figures=figures,
     )
 

@@ -87,15 +87,15 @@ def findings(report: pl.DataFrame, plan: RoundPlan, *, variant: str) -> list[Fin
     ]
 
 
-def _finding(check: str, found: pl.DataFrame, report: pl.DataFrame, variant: str, what: str) -> Finding:
+def _finding(check: str, alarming: pl.DataFrame, report: pl.DataFrame, variant: str, what: str) -> Finding:
     return Finding(
         check,
         "rounds",
         variant,
-        is_fine=found.is_empty(),
-        summary=f"{found.height} of {report.height} annotators are {what}.",
-        ids=tuple(found["annotator"]),
-        figures={"n_annotators": report.height, "n_alarms": found.height},
+        is_fine=alarming.is_empty(),
+        summary=f"{alarming.height} of {report.height} annotators are {what}.",
+        ids=tuple(alarming["annotator"]),
+        figures={"n_annotators": report.height, "n_alarms": alarming.height},
     )
 
 

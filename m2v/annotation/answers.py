@@ -55,20 +55,20 @@ class Judged:
 
 def parsed(result: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Labels, skips, confidence and comment of an annotation's ``result``; what is of no such shape is left out."""
-    found: dict[str, Any] = {"labels": [], "skips": [], "confidence": None, "comment": None}
+    parts: dict[str, Any] = {"labels": [], "skips": [], "confidence": None, "comment": None}
     for region in result:
         value = region.get("value") or {}
         choices = [str(choice) for choice in value.get("choices") or ()]
         name = region.get("from_name")
         if name == "label":
-            found["labels"] += choices
+            parts["labels"] += choices
         elif name == "skip":
-            found["skips"] += choices
+            parts["skips"] += choices
         elif name == "confidence" and choices:
-            found["confidence"] = CONFIDENCES.get(choices[0])
+            parts["confidence"] = CONFIDENCES.get(choices[0])
         elif name == "comment" and value.get("text"):
-            found["comment"] = "\n".join(str(line) for line in value["text"])
-    return found
+            parts["comment"] = "\n".join(str(line) for line in value["text"])
+    return parts
 
 
 def merged(before: pl.DataFrame, pulled: pl.DataFrame) -> pl.DataFrame:
@@ -84,7 +84,7 @@ def merged(before: pl.DataFrame, pulled: pl.DataFrame) -> pl.DataFrame:
     return newest.unique(RAW_KEY, keep="last", maintain_order=True)
 
 
-def judge(raw: pl.DataFrame, items: pl.DataFrame, this: Round) -> Judged:
+def judge(raw: pl.DataFrame, items: pl.DataFrame, asked: Round) -> Judged:
     """Sort a round's annotations into answers, skips and quarantine.
 
     An annotator's latest word about an item counts. Of an item's answers the first ``n_annotators`` people's count,
@@ -95,7 +95,7 @@ def judge(raw: pl.DataFrame, items: pl.DataFrame, this: Round) -> Judged:
         items: Columns of ``ITEM_COLUMNS``, see ``rounds``.
     """
     rows = raw.join(items.select("item_key", "meme_id"), on="item_key", how="left")
-    rows = rows.with_columns(reason=_reason(this)).sort("item_key", "annotator", "updated_at", "annotation_id")
+    rows = rows.with_columns(reason=_reason(asked)).sort("item_key", "annotator", "updated_at", "annotation_id")
     fine = rows.filter(pl.col("reason").is_null())
     first_said = pl.col("created_at").min().over("item_key", "annotator")
     latest = fine.with_columns(first_said=first_said).unique(
@@ -103,23 +103,23 @@ def judge(raw: pl.DataFrame, items: pl.DataFrame, this: Round) -> Judged:
     )
     is_skip = pl.col("was_cancelled") | (pl.col("skips").list.len() > 0)
     # Sorting and counting: ranking within each item takes five times as long.
-    said = latest.filter(~is_skip).sort("item_key", "first_said", "annotation_id", maintain_order=True)
-    said = said.with_columns(is_beyond=pl.int_range(pl.len()).over("item_key") >= this.n_annotators)
-    beyond = said.filter("is_beyond").with_columns(reason=pl.lit("beyond_overlap"))
+    answered = latest.filter(~is_skip).sort("item_key", "first_said", "annotation_id", maintain_order=True)
+    answered = answered.with_columns(is_beyond=pl.int_range(pl.len()).over("item_key") >= asked.n_annotators)
+    beyond = answered.filter("is_beyond").with_columns(reason=pl.lit("beyond_overlap"))
     out = pl.concat([rows.filter(pl.col("reason").is_not_null()), beyond.select(rows.columns)])
     return Judged(
-        answers=_as_answers(said.filter(~pl.col("is_beyond")), this).sort(schemas.HUMAN_LABELS.key),
-        skips=_as_skips(latest.filter(is_skip), this).sort(schemas.SKIPS.key),
-        quarantined=_as_quarantined(out, this).sort(schemas.QUARANTINED_ANSWERS.key),
+        answers=_as_answers(answered.filter(~pl.col("is_beyond")), asked).sort(schemas.HUMAN_LABELS.key),
+        skips=_as_skips(latest.filter(is_skip), asked).sort(schemas.SKIPS.key),
+        quarantined=_as_quarantined(out, asked).sort(schemas.QUARANTINED_ANSWERS.key),
     )
 
 
 def together(parts: Iterable[Judged]) -> Judged:
     """Several rounds' answers, skips and quarantine, each sorted by its table's key."""
-    found = list(parts)
-    answers = [schemas.HUMAN_LABELS.empty(), *(part.answers for part in found)]
-    skips = [schemas.SKIPS.empty(), *(part.skips for part in found)]
-    quarantined = [schemas.QUARANTINED_ANSWERS.empty(), *(part.quarantined for part in found)]
+    judged = list(parts)
+    answers = [schemas.HUMAN_LABELS.empty(), *(part.answers for part in judged)]
+    skips = [schemas.SKIPS.empty(), *(part.skips for part in judged)]
+    quarantined = [schemas.QUARANTINED_ANSWERS.empty(), *(part.quarantined for part in judged)]
     return Judged(
         answers=pl.concat(answers).sort(schemas.HUMAN_LABELS.key),
         skips=pl.concat(skips).sort(schemas.SKIPS.key),
@@ -127,7 +127,7 @@ def together(parts: Iterable[Judged]) -> Judged:
     )
 
 
-def _reason(this: Round) -> pl.Expr:
+def _reason(asked: Round) -> pl.Expr:
     """Why an annotation is none that counts; null where it is."""
     n_labels, n_skips = pl.col("labels").list.len(), pl.col("skips").list.len()
     known = (
@@ -135,12 +135,12 @@ def _reason(this: Round) -> pl.Expr:
         & pl.col("skips").list.eval(pl.element().is_in(list(SKIPS))).list.all()
     )
     chain = pl.when(pl.col("meme_id").is_null()).then(pl.lit("unknown_item"))
-    chain = chain.when(pl.col("seen_config_sha256") != this.definition.config_sha256).then(pl.lit("other_config"))
-    if not this.accept_imports:
+    chain = chain.when(pl.col("seen_config_sha256") != asked.definition.config_sha256).then(pl.lit("other_config"))
+    if not asked.accept_imports:
         chain = chain.when(pl.col("author").is_null()).then(pl.lit("imported"))
     chain = chain.when(pl.col("author") != pl.col("annotator")).then(pl.lit("other_author"))
-    if this.annotators:
-        chain = chain.when(~pl.col("annotator").is_in(list(this.annotators))).then(pl.lit("not_in_round"))
+    if asked.annotators:
+        chain = chain.when(~pl.col("annotator").is_in(list(asked.annotators))).then(pl.lit("not_in_round"))
     return (
         chain.when("was_cancelled")
         .then(None)
@@ -153,16 +153,16 @@ def _reason(this: Round) -> pl.Expr:
     )
 
 
-def _as_answers(rows: pl.DataFrame, this: Round) -> pl.DataFrame:
-    definition = this.definition
+def _as_answers(rows: pl.DataFrame, asked: Round) -> pl.DataFrame:
+    definition = asked.definition
     columns = schemas.HUMAN_LABELS.columns
     return rows.select(
         "meme_id",
         "annotator",
         label=pl.col("labels").list.first().replace_strict(LABELS, return_dtype=pl.Boolean),
-        round=pl.lit(this.name),
-        role=pl.lit(this.role).cast(columns["role"]),
-        mode=pl.lit(this.mode).cast(columns["mode"]),
+        round=pl.lit(asked.name),
+        role=pl.lit(asked.role).cast(columns["role"]),
+        mode=pl.lit(asked.mode).cast(columns["mode"]),
         confidence="confidence",
         duration_s="duration_s",
         answered_at="updated_at",
@@ -172,20 +172,20 @@ def _as_answers(rows: pl.DataFrame, this: Round) -> pl.DataFrame:
     )
 
 
-def _as_skips(rows: pl.DataFrame, this: Round) -> pl.DataFrame:
+def _as_skips(rows: pl.DataFrame, asked: Round) -> pl.DataFrame:
     reason = pl.coalesce(pl.col("skips").list.first(), pl.lit("unstated"))
     return rows.select(
         "meme_id",
         "annotator",
-        round=pl.lit(this.name),
+        round=pl.lit(asked.name),
         reason=reason.cast(schemas.SKIPS.columns["reason"]),
         skipped_at="updated_at",
     )
 
 
-def _as_quarantined(rows: pl.DataFrame, this: Round) -> pl.DataFrame:
+def _as_quarantined(rows: pl.DataFrame, asked: Round) -> pl.DataFrame:
     return rows.select(
-        round=pl.lit(this.name),
+        round=pl.lit(asked.name),
         project_id="project_id",
         annotation_id="annotation_id",
         meme_id="meme_id",

@@ -154,7 +154,7 @@ def keyed(items: pl.DataFrame, *, uid: str) -> pl.DataFrame:
     return items.with_columns(item_key=pl.Series(keys, dtype=pl.String)).select(list(ITEM_COLUMNS)).sort("item_key")
 
 
-def coverage(items: pl.DataFrame, *, answers: pl.DataFrame, skips: pl.DataFrame, this: Round) -> pl.DataFrame:
+def coverage(items: pl.DataFrame, *, answers: pl.DataFrame, skips: pl.DataFrame, asked: Round) -> pl.DataFrame:
     """How far each item is.
 
     Args:
@@ -166,16 +166,16 @@ def coverage(items: pl.DataFrame, *, answers: pl.DataFrame, skips: pl.DataFrame,
         Columns ``item_key``, ``meme_id``, ``n_answers``, ``n_skips`` (u32) and ``is_done``: enough people answered, or
         everybody who might has answered or skipped; sorted by ``item_key``.
     """
-    answered = answers.filter(round=this.name).group_by("meme_id").agg(n_answers=pl.len())
-    skipped = skips.filter(round=this.name).group_by("meme_id").agg(n_skips=pl.len())
-    n_people = len(this.annotators)
+    answered = answers.filter(round=asked.name).group_by("meme_id").agg(n_answers=pl.len())
+    skipped = skips.filter(round=asked.name).group_by("meme_id").agg(n_skips=pl.len())
+    n_people = len(asked.annotators)
     is_exhausted = pl.lit(False) if not n_people else pl.col("n_answers") + pl.col("n_skips") >= n_people
     return (
         items.select("item_key", "meme_id")
         .join(answered, on="meme_id", how="left")
         .join(skipped, on="meme_id", how="left")
         .with_columns(pl.col("n_answers", "n_skips").fill_null(0))
-        .with_columns(is_done=(pl.col("n_answers") >= this.n_annotators) | is_exhausted)
+        .with_columns(is_done=(pl.col("n_answers") >= asked.n_annotators) | is_exhausted)
         .sort("item_key")
     )
 

@@ -131,8 +131,8 @@ def voting_findings(
         voted, predictions, answers: Rows of ``voted_labels``, ``predictions`` and ``human_labels``.
         published: Columns ``meme_id``, ``label``: final labels that somebody published, to compare ours with.
     """
-    found = [_decided_alone(voted, predictions, variant), _undecided(voted, variant)]
-    return found if published is None else [*found, _equals_published(voted, published, variant)]
+    findings = [_decided_alone(voted, predictions, variant), _undecided(voted, variant)]
+    return findings if published is None else [*findings, _equals_published(voted, published, variant)]
 
 
 def _decided_alone(voted: pl.DataFrame, predictions: pl.DataFrame, variant: str) -> Finding:

@@ -66,12 +66,12 @@ def load(beside: Path | None = None) -> Catalog:
         "prompts": TypeAdapter(Prompt),
         "studies": TypeAdapter(Study),
     }
-    found: dict[str, dict[str, Entry]] = {kind: {} for kind in kinds}
+    entries: dict[str, dict[str, Entry]] = {kind: {} for kind in kinds}
     for folder, relative_to in folders:
         for kind, adapter in kinds.items():
             for path in sorted((folder / kind).glob("*.yaml")):
-                found[kind][path.stem] = _entry(path, adapter, relative_to)
-    return Catalog(**found)  # pyright: ignore[reportArgumentType]
+                entries[kind][path.stem] = _entry(path, adapter, relative_to)
+    return Catalog(**entries)  # pyright: ignore[reportArgumentType]
 
 
 def open_study(name_or_path: str) -> StudyPlan:
@@ -104,7 +104,7 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
         _check_files(dataset, _known(catalog.sources, f"source (of {dataset.name})", dataset.source))
         _check_recorded_features(dataset, catalog)
     runs = tuple(dict.fromkeys(run for plan in study.training for run in _runs(plan, study, catalog)))
-    named = [each.source for each in (*memes, *targets)] + [each.name for each in _recorded(runs, catalog)]
+    named = [dataset.source for dataset in (*memes, *targets)] + [source.name for source in _recorded(runs, catalog)]
     sources = tuple(catalog.sources[name] for name in dict.fromkeys(named))
     asking = _asking(study.predictions, study, catalog) if isinstance(study.predictions, PredictionPlan) else None
     for dataset in () if asking else memes:
@@ -136,7 +136,7 @@ def _recorded(runs: Iterable[Run], catalog: Catalog) -> Iterator[Source]:
 def _extractor(name: str, model: Detector, catalog: Catalog, study: Study) -> Extractor:
     """Return the extractor of that name: a model, or features that datasets bring along."""
     if name not in catalog.models:
-        brought = {each for dataset in _datasets(study, catalog) for each in dataset.features}
+        brought = {name for dataset in _datasets(study, catalog) for name in dataset.features}
         if name not in brought:
             raise UnknownName(f"extractor (of {model.name})", name, sorted({*brought, *catalog.models}))
         return RecordedExtractor(name=name)
@@ -179,7 +179,7 @@ def _check_recorded(dataset: MemeDataset) -> None:
 def _runs(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[Run]:
     model = _known(catalog.models, "model", plan.model)
     if not isinstance(model, Detector):
-        kinds = sorted(kind for each in DETECTORS for kind in each.kinds())
+        kinds = sorted(kind for family in DETECTORS for kind in family.kinds())
         raise InvalidCatalog(
             study.name, f"model {model.name!r} is of kind {model.kind}; trained are {', '.join(kinds)}."
         )
@@ -242,8 +242,8 @@ def _check_files(dataset: MemeDataset | VideoDataset, source: Source) -> None:
     if isinstance(dataset, MemeDataset):
         parts = [
             part
-            for each in dataset.recorded.values()
-            for part in (each.predictions, each.answers, each.votes, each.gold)
+            for recorded in dataset.recorded.values()
+            for part in (recorded.predictions, recorded.answers, recorded.votes, recorded.gold)
         ]
         used |= {part.file for part in parts if part}
     elif dataset.demonstrations:
@@ -264,8 +264,8 @@ def _check_recorded_features(dataset: MemeDataset | VideoDataset, catalog: Catal
 
 
 def _check_variants(plan: StudyPlan) -> None:
-    datasets = [each.name for each in (*plan.memes, *plan.targets)]
-    for names in (datasets, [each.name for each in plan.alignments], [each.name for each in plan.runs]):
+    datasets = [dataset.name for dataset in (*plan.memes, *plan.targets)]
+    for names in (datasets, [alignment.name for alignment in plan.alignments], [run.name for run in plan.runs]):
         flat = [variant(name) for name in names]
         for name in flat:
             if flat.count(name) > 1:
@@ -297,8 +297,8 @@ def _entry(path: Path, adapter: TypeAdapter[EntryT], folder: Path) -> EntryT:
     try:
         entry = adapter.validate_python({"name": path.stem, **data})
     except ValidationError as error:
-        said = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        problems = [" ".join(problem.split()) for problem in said]
+        messages = (f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
+        problems = [" ".join(problem.split()) for problem in messages]
         more = f"; and {len(problems) - N_PROBLEMS:,} more" if len(problems) > N_PROBLEMS else ""
         raise InvalidCatalog(path, "; ".join(problems[:N_PROBLEMS]) + more) from error
     entry._folder = folder

@@ -54,18 +54,18 @@ class FolderReport:
     @property
     def release(self) -> str | None:
         """The known release, or all of them where several datasets lie there; None if one is unknown."""
-        names = [each.release for each in self.datasets if each.release]
+        names = [dataset.release for dataset in self.datasets if dataset.release]
         return " + ".join(names) if len(names) == len(self.datasets) else None
 
     def summary(self) -> dict[str, Any]:
         """Return what was found in plain data."""
         counts: dict[str, dict[str, int]] = {}
-        for each in self.datasets:
-            for split, numbers in counted(each.rows).items():
+        for dataset in self.datasets:
+            for split, numbers in counted(dataset.rows).items():
                 there = counts.setdefault(split, {"0": 0, "1": 0})
                 counts[split] = {"0": there["0"] + numbers[0], "1": there["1"] + numbers[1]}
-        n_items = sum(each.rows.height for each in self.datasets)
-        n_found = sum(each.n_media_found for each in self.datasets)
+        n_items = sum(dataset.rows.height for dataset in self.datasets)
+        n_found = sum(dataset.n_media_found for dataset in self.datasets)
         return {
             "layout": self.layout,
             "release": self.release,
@@ -76,7 +76,7 @@ class FolderReport:
             # No layout reads these yet.
             "n_facets": 0,
             "n_segments": 0,
-            "findings": [asdict(finding) for each in self.datasets for finding in each.findings],
+            "findings": [asdict(finding) for dataset in self.datasets for finding in dataset.findings],
         }
 
 
@@ -98,20 +98,20 @@ def check(root: Path, *, layout: str | None = None) -> FolderReport:
     problems = {}
     for name in [layout] if layout else folders.FINDERS:
         try:
-            fitting[name] = [(found, *_read(folder, found, name)) for found in folders.FINDERS[name](folder)]
+            fitting[name] = [(match, *_read(folder, match, name)) for match in folders.FINDERS[name](folder)]
         except M2VError as error:
             if layout:
                 raise M2VError(f"{root} is not in layout {layout}: {error}") from error
             problems[name] = str(error).replace(f"{root}/", "")
     if not fitting:
-        said = " ".join(f"{name}: {problem}" for name, problem in problems.items())
-        raise M2VError(f"No layout fits {root}, where {len(listing):,} files lie. {said} See docs/datasets.md.")
+        reasons = " ".join(f"{name}: {problem}" for name, problem in problems.items())
+        raise M2VError(f"No layout fits {root}, where {len(listing):,} files lie. {reasons} See docs/datasets.md.")
     if len(fitting) > 1:
         raise M2VError(f"Several layouts fit {root}: {', '.join(fitting)}. Choose one with --layout.")
     [(name, parts)] = fitting.items()
     checked = tuple(_checked(folder, listing, *part) for part in parts)
-    found = [(each.dataset, part[0]) for each, part in zip(checked, parts, strict=True)]
-    return FolderReport(name, checked, proposal.documents(name, found=found))
+    named = [(dataset.dataset, part[0]) for dataset, part in zip(checked, parts, strict=True)]
+    return FolderReport(name, checked, proposal.documents(name, datasets=named))
 
 
 def counted(rows: pl.DataFrame) -> dict[str, tuple[int, int]]:
@@ -128,47 +128,47 @@ def counted(rows: pl.DataFrame) -> dict[str, tuple[int, int]]:
     return counts
 
 
-def _read(folder: Folder, found: Found, layout: str) -> tuple[MemeDataset | VideoDataset, pl.DataFrame]:
+def _read(folder: Folder, match: Found, layout: str) -> tuple[MemeDataset | VideoDataset, pl.DataFrame]:
     given: dict[str, Any] = {
-        "name": found.name,
-        "title": found.name,
+        "name": match.name,
+        "title": match.name,
         "source": f"my-{layout}",
         "layout": layout,
-        "files": found.files,
+        "files": match.files,
         "media": ".",
     }
-    files = {name: folder.root / name for name in found.files}
-    if not found.is_video:
+    files = {name: folder.root / name for name in match.files}
+    if not match.is_video:
         dataset = MemeDataset.model_validate(given)
         return dataset, readers.memes(dataset, files=files)
     known = catalog.load().videos
-    like = DEFINED_BY.get(layout, found.name)
+    like = DEFINED_BY.get(layout, match.name)
     given["label"] = known[like if like in known else "hatemm"].label
-    given["demonstrations"] = found.demonstrations
+    given["demonstrations"] = match.demonstrations
     given["split_shares"] = SHARES if layout == "hatemm" else None
     dataset = VideoDataset.model_validate(given)
     return dataset, readers.videos(dataset, files=files)
 
 
 def _checked(
-    folder: Folder, listing: Listing, found: Found, dataset: MemeDataset | VideoDataset, rows: pl.DataFrame
+    folder: Folder, listing: Listing, match: Found, dataset: MemeDataset | VideoDataset, rows: pl.DataFrame
 ) -> Checked:
-    release, said = releases.recognised(_parts(folder, dataset, rows), layout=dataset.layout)
-    table = "videos" if found.is_video else "memes"
-    findings = [Finding("release_known", table, dataset.name, is_fine=release is not None, summary=said)]
-    if found.left_out:
-        said = "; ".join(f"{name}: {why}" for name, why in found.left_out.items())
-        summary = f"Left out: {said}."
+    release, known_as = releases.recognised(_parts(folder, dataset, rows), layout=dataset.layout)
+    table = "videos" if match.is_video else "memes"
+    findings = [Finding("release_known", table, dataset.name, is_fine=release is not None, summary=known_as)]
+    if match.left_out:
+        left_out = "; ".join(f"{name}: {why}" for name, why in match.left_out.items())
+        summary = f"Left out: {left_out}."
         findings.append(Finding("files_used", table, dataset.name, is_fine=False, summary=summary))
     if isinstance(dataset, VideoDataset):
         findings += [_splits_present(rows, dataset.name), *integrity.video_findings(rows, variant=dataset.name)]
         dataset, told = _demonstrated(folder, dataset, rows)
         findings += told
     else:
-        findings += [*_tables_agree(folder, found, dataset, rows), *integrity.meme_findings(rows, variant=dataset.name)]
+        findings += [*_tables_agree(folder, match, dataset, rows), *integrity.meme_findings(rows, variant=dataset.name)]
     media, missing = _media(folder, listing, dataset, rows)
     n_found = rows.height - len(missing)
-    summary = f"{n_found:,} of {rows.height:,} {'videos' if found.is_video else 'pictures'} lie there."
+    summary = f"{n_found:,} of {rows.height:,} {'videos' if match.is_video else 'pictures'} lie there."
     ids = tuple(sorted(set(missing)))
     findings.append(Finding("media_found", table, dataset.name, is_fine=not missing, summary=summary, ids=ids))
     named = {"title": release.title, "languages": (release.language,)} if release else {}
@@ -190,9 +190,9 @@ def _parts(folder: Folder, dataset: MemeDataset | VideoDataset, rows: pl.DataFra
     return counted(rows)
 
 
-def _tables_agree(folder: Folder, found: Found, dataset: MemeDataset, rows: pl.DataFrame) -> list[Finding]:
+def _tables_agree(folder: Folder, match: Found, dataset: MemeDataset, rows: pl.DataFrame) -> list[Finding]:
     """Return whether tables of the same memes under several targets hold the same memes, where there are several."""
-    others = [name for name in found.aligned.values() if name not in dataset.files]
+    others = [name for name in match.aligned.values() if name not in dataset.files]
     differing = []
     for name in others:
         other = readers.memes(dataset.model_copy(update={"files": (name,)}), files={name: folder.root / name})
@@ -249,4 +249,4 @@ def _media(
         named = mediapaths.resolved(rows, dataset, there, item_id=kind[0], media=kind[1])
         missing = [item for item, name in named.select(kind).iter_rows() if name is None or there.find([name]) is None]
         tried.append((below, missing))
-    return min(tried, key=lambda each: len(each[1]))
+    return min(tried, key=lambda attempt: len(attempt[1]))

@@ -34,8 +34,13 @@ def copy_study(
     """
     if folder.exists() and any(folder.iterdir()):
         raise M2VError(f"{folder} is not empty. Name a folder that does not exist yet.")
-    _write(folder / "memes", [_shown(each, media.get(each.name), plan=plan, folder=folder) for each in plan.memes])
-    _write(folder / "videos", [_shown(each, media.get(each.name), plan=plan, folder=folder) for each in plan.targets])
+    _write(
+        folder / "memes", [_shown(dataset, media.get(dataset.name), plan=plan, folder=folder) for dataset in plan.memes]
+    )
+    _write(
+        folder / "videos",
+        [_shown(dataset, media.get(dataset.name), plan=plan, folder=folder) for dataset in plan.targets],
+    )
     for source in plan.sources:
         tables = folder / "tables" / source.name
         tables.mkdir(parents=True)

@@ -120,7 +120,7 @@ class StudyPlan:
     @cached_property
     def shows_pictures(self) -> bool:
         """Whether any model looks at media, so that they must be there."""
-        if self.whisper or any(looks_at_media(*each) for each in self.extractions):
+        if self.whisper or any(looks_at_media(*extraction) for extraction in self.extractions):
             return True
         return bool(self.asking and self.asking.plan.pictures) or any(run.inputs.shows_media for run in self.runs)
 
@@ -168,7 +168,7 @@ def looks_at_media(extractor: Extractor, dataset: MemeDataset | VideoDataset) ->
 
 
 def _named(name: str, entries: Sequence[NamedT], kind: str) -> NamedT:
-    found = {each.name: each for each in entries}
-    if name not in found:
-        raise UnknownName(kind, name, found)
-    return found[name]
+    known = {entry.name: entry for entry in entries}
+    if name not in known:
+        raise UnknownName(kind, name, known)
+    return known[name]

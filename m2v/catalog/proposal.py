@@ -14,7 +14,7 @@ LICENCE = "as the dataset's authors state it; write it here before you publish a
 PROBE = "minilm-probe"
 
 
-def documents(layout: str, *, found: Sequence[tuple[MemeDataset | VideoDataset, Found]]) -> dict[str, str]:
+def documents(layout: str, *, datasets: Sequence[tuple[MemeDataset | VideoDataset, Found]]) -> dict[str, str]:
     """Return source, datasets and study as YAML, by its path below the folder.
 
     The study trains a probe on texts by every strategy for which the folder holds what it needs.
@@ -22,9 +22,9 @@ def documents(layout: str, *, found: Sequence[tuple[MemeDataset | VideoDataset, 
     Args:
         found: The folder's datasets, and which of its files each is.
     """
-    targets = [dataset.name for dataset, _ in found if isinstance(dataset, VideoDataset)] or [STAND_IN]
+    targets = [dataset.name for dataset, _ in datasets if isinstance(dataset, VideoDataset)] or [STAND_IN]
     memes, videos, training = [], [], []
-    for dataset, files in found:
+    for dataset, files in datasets:
         if isinstance(dataset, VideoDataset):
             videos.append(dataset)
             continue
@@ -35,19 +35,19 @@ def documents(layout: str, *, found: Sequence[tuple[MemeDataset | VideoDataset, 
     study = Study.model_validate(
         {
             "name": f"my-{layout}",
-            "title": "; ".join(dataset.title for dataset, _ in found),
-            "memes": [each.name for each in memes],
+            "title": "; ".join(dataset.title for dataset, _ in datasets),
+            "memes": [dataset.name for dataset in memes],
             "targets": targets,
             "training": [_training("no_ft", *(["om_ft"] if memes else []), "vid_ft"), *training],
         }
     )
-    demonstrations = [each.demonstrations for each in videos if each.demonstrations]
-    used = [name for _, files in found for name in (*files.files, *files.aligned.values())]
+    demonstrations = [dataset.demonstrations for dataset in videos if dataset.demonstrations]
+    used = [name for _, files in datasets for name in (*files.files, *files.aligned.values())]
     entry = source(layout, files=list(dict.fromkeys([*used, *demonstrations])))
     written = {f"sources/{entry.name}.yaml": entry, "study.yaml": study}
-    written |= {f"memes/{each.name}.yaml": each for each in memes}
-    written |= {f"videos/{each.name}.yaml": each for each in videos}
-    return {path: copy_study.text(each) for path, each in sorted(written.items())}
+    written |= {f"memes/{dataset.name}.yaml": dataset for dataset in memes}
+    written |= {f"videos/{dataset.name}.yaml": dataset for dataset in videos}
+    return {path: copy_study.text(entry) for path, entry in sorted(written.items())}
 
 
 def source(layout: str, *, files: Sequence[str]) -> Source:

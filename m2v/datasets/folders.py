@@ -42,7 +42,7 @@ class Folder:
 
     def named(self, *patterns: str) -> list[str]:
         """Return the files that are called like one of the patterns, wherever they lie below."""
-        return [name for name in self.names if any(fnmatch.fnmatchcase(_last(name), each) for each in patterns)]
+        return [name for name in self.names if any(fnmatch.fnmatchcase(_last(name), pattern) for pattern in patterns)]
 
     def tables(self, columns: Sequence[str], *, dialect: Dialect = COMMAS, called: str = "") -> list[str]:
         """Return the tables that have these columns; if none has, those that have most of them or are called so.
@@ -70,19 +70,19 @@ def published(folder: Folder) -> list[Found]:
     if not memes and not videos:
         raise M2VError("no CSV with its columns (model_prediction, human_annotation, … or video, frames, audio, …).")
     taken: set[str] = set()
-    found = []
+    matches = []
     for name in videos:
         demonstrations = str(PurePosixPath(name).with_name(f"{_stem(name)}_demo_description.csv"))
         demonstrations = demonstrations if demonstrations in folder.names else None
-        found.append(Found(_called(_stem(name), name, taken), True, (name,), demonstrations=demonstrations))
+        matches.append(Found(_called(_stem(name), name, taken), True, (name,), demonstrations=demonstrations))
     targets = frozenset(taken)
     for (_, stem), names in memes.items():
         under = {name: _slug(_stem(name).partition(ALIGNED)[2]) for name in names}
         aligned = {target: name for name, target in under.items() if target in targets}
         why = "its predictions and answers, because it is not called …_aligned_with_TARGET after videos that lie here"
         left_out = {name: why for name, target in under.items() if target not in targets}
-        found.append(Found(_called(stem, names[0], taken), False, (names[0],), aligned=aligned, left_out=left_out))
-    return found
+        matches.append(Found(_called(stem, names[0], taken), False, (names[0],), aligned=aligned, left_out=left_out))
+    return matches
 
 
 def hateful_memes(folder: Folder) -> list[Found]:
@@ -124,7 +124,7 @@ def hatemm(folder: Folder) -> list[Found]:
     names = folder.tables(layouts.HATEMM_COLUMNS, called="HateMM_annotation.csv")
     name = _only(names, "HateMM_annotation.csv with video_file_name, label, hate_snippet and target")
     beside = [str(PurePosixPath(name).with_name(f"transcripts.{ending}")) for ending in ("csv", "json")]
-    return [Found("hatemm", True, (name, *[each for each in beside if each in folder.names][:1]))]
+    return [Found("hatemm", True, (name, *[name for name in beside if name in folder.names][:1]))]
 
 
 def multihateclip(folder: Folder) -> list[Found]:
@@ -173,7 +173,9 @@ def _split(name: str) -> str:
 
 def _called(stem: str, name: str, taken: set[str]) -> str:
     """Return a name for a catalog's entry: of the file's, and where that is taken, of its whole path."""
-    called = next(each for each in (_slug(stem), _slug(name), f"{_slug(name)}-{len(taken)}") if each not in taken)
+    called = next(
+        candidate for candidate in (_slug(stem), _slug(name), f"{_slug(name)}-{len(taken)}") if candidate not in taken
+    )
     taken.add(called)
     return called
 

@@ -23,7 +23,7 @@ def video_findings(videos: pl.DataFrame, *, variant: str) -> list[Finding]:
     n_texts = repeated_texts["text_sha256"].n_unique()
     empty = videos.filter(IS_EMPTY)
     silent = videos.filter(pl.col("audio").is_null())
-    found = [
+    outcomes = [
         (
             "ids_in_one_split",
             repeated_ids,
@@ -47,7 +47,7 @@ def video_findings(videos: pl.DataFrame, *, variant: str) -> list[Finding]:
             ids=tuple(rows["video_id"].unique().sort()),
             figures={"n_rows": rows.height, **({"n_texts": n_texts} if check == "texts_in_one_split" else {})},
         )
-        for check, rows, summary in found
+        for check, rows, summary in outcomes
     ]
 
 
@@ -138,14 +138,14 @@ def picture_findings(images: pl.DataFrame, memes: pl.DataFrame, *, variant: str)
     split = dict(memes.select("meme_id", pl.col("split").cast(pl.String)).iter_rows())
     across = [pair for pair in pairs if split[pair[0]] != split[pair[1]]]
     alike = sorted({item for pair in pairs for item in pair})
-    said = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
     return [
         Finding(
             "pictures_usable",
             "meme_images",
             variant,
             is_fine=unusable.is_empty(),
-            summary=f"{unusable.height} of {images.height} pictures cannot be used{f': {said}' if said else ''}.",
+            summary=f"{unusable.height} of {images.height} pictures cannot be used{f': {counts}' if counts else ''}.",
             ids=tuple(unusable["meme_id"].sort()),
             figures={"n_pictures": images.height, **{f"n_{reason}": count for reason, count in reasons.items()}},
         ),
@@ -206,18 +206,18 @@ def near_duplicates(hashes: Mapping[str, str], *, bits: int = 6) -> list[tuple[s
         hashes: 16 hexadecimal digits by id.
         bits: At most 7.
     """
-    values = {item: int(each, 16) for item, each in sorted(hashes.items())}
-    found = set()
+    values = {item: int(digest, 16) for item, digest in sorted(hashes.items())}
+    pairs = set()
     for shift in range(0, 64, 8):
         buckets: dict[int, list[str]] = {}
         for item, value in values.items():
             buckets.setdefault(value >> shift & 0xFF, []).append(item)
         for items in buckets.values():
             for place, one in enumerate(items):
-                found.update(
+                pairs.update(
                     (one, other) for other in items[place + 1 :] if (values[one] ^ values[other]).bit_count() <= bits
                 )
-    return sorted(found)
+    return sorted(pairs)
 
 
 def feature_findings(features: pl.DataFrame, *, variant: str) -> list[Finding]:
@@ -229,14 +229,14 @@ def feature_findings(features: pl.DataFrame, *, variant: str) -> list[Finding]:
     unusable = features.filter(pl.col("problem").is_not_null())
     reasons = sorted(set(unusable["problem"]))
     n_silent = features["audio_problem"].is_not_null().sum()
-    said = f" ({', '.join(reasons)})" if reasons else ""
+    why = f" ({', '.join(reasons)})" if reasons else ""
     return [
         Finding(
             "videos_usable",
             "video_features",
             variant,
             is_fine=unusable.is_empty(),
-            summary=f"{unusable.height} of {features.height} videos have no frame{said}; {n_silent} have no sound.",
+            summary=f"{unusable.height} of {features.height} videos have no frame{why}; {n_silent} have no sound.",
             ids=tuple(unusable["video_id"].sort()),
             figures={"n_videos": features.height, "n_without_frames": unusable.height, "n_silent": int(n_silent)},
         )

@@ -102,8 +102,8 @@ class Listing:
     def find(self, candidates: Iterable[str]) -> str | None:
         """Return the first candidate that lies there, as it is written there; None where none does."""
         for candidate in candidates:
-            if found := self._names.get(_normal(candidate)):
-                return found
+            if name := self._names.get(_normal(candidate)):
+                return name
             if self._is_behind_a_link(candidate):
                 return candidate
         return None
@@ -162,9 +162,9 @@ def check_usable(
         return
     wanted = next((name for name in names if name and not listing.find([name])), None)
     looked = f"; not there is, for example, {wanted[:MAX_SHOWN_CHARACTERS]!r}" if wanted else ""
-    said = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+    counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
     raise Unusable(
-        f"{n_lost:,} of {problems.height:,} {what} of {title!r} cannot be used ({said}); the study wants at least "
+        f"{n_lost:,} of {problems.height:,} {what} of {title!r} cannot be used ({counts}); the study wants at least "
         f"{share:.0%} usable. Looked below {listing.root}: {listing.summary()}{looked}. Point M2V_MEDIA (or the "
         "dataset's `media:`) to the folder with the media, or, if fewer are enough, lower `usable_media_share`."
     )
@@ -189,7 +189,7 @@ def _names(root: storage.Place) -> Iterator[str]:
         yield from storage.files(root)
         return
     for place, folders, files in os.walk(root):
-        folders[:] = [each for each in folders if not each.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".")]
         below = os.path.relpath(place, root)
         for name in files:
             if not name.startswith("."):

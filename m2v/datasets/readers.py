@@ -105,14 +105,14 @@ def recorded_answers(alignment: Alignment, *, files: Mapping[str, Path]) -> pl.D
     unnamed = f"{alignment.memes.name}-recorded-1"
     names = [row["row"].filled(columns.annotator) if columns.annotator else unnamed for row in answers]
     check_unique(((row["meme_id"], name), row["row"]) for row, name in zip(answers, names, strict=True))
-    said = {
+    given = {
         "meme_id": [row["meme_id"] for row in answers],
         "annotator": names,
         "label": [row["label"] for row in answers],
     }
-    unsaid = {"round": "recorded", "role": "annotator", "mode": "unrecorded"}
+    constant = {"round": "recorded", "role": "annotator", "mode": "unrecorded"}
     columns = schemas.HUMAN_LABELS.columns
-    data = {column: said.get(column, [unsaid.get(column)] * len(answers)) for column in columns}
+    data = {column: given.get(column, [constant.get(column)] * len(answers)) for column in columns}
     return pl.DataFrame(data, schema=dict(columns)).sort("meme_id", "annotator")
 
 
@@ -151,10 +151,10 @@ def texts(path: Path, *, id_column: str, text_column: str, layout: str | None = 
         problem = f"ends in none of {', '.join(known)}, and the ending says how it is read; or name its --layout."
         raise BadInput(path, problem)
     try:
-        found = known[path.suffix]()
+        read = known[path.suffix]()
     except MissingColumn as error:
         raise M2VError(f"{error} Name yours with --id and --text-column, or the file's --layout.") from None
-    rows = [(row[id_column], row[text_column]) for row in found]
+    rows = [(row[id_column], row[text_column]) for row in read]
     return pl.DataFrame(rows, schema={"meme_id": pl.String, "text": pl.String}, orient="row")
 
 

@@ -53,11 +53,11 @@ def recognised(counts: Counts, *, layout: str) -> tuple[Release | None, str]:
             return release, f"It is {release.title}{without}."
     nearest = min(candidates, key=lambda release: _distance(release, counts))
     parts = [part for part in (*nearest.parts, *counts) if _differs(nearest.parts.get(part), counts.get(part))]
-    said = "; ".join(
+    differences = "; ".join(
         f"{part} has {_shown(nearest.parts.get(part))} there, {_shown(counts.get(part))} here"
         for part in dict.fromkeys(parts)
     )
-    return None, f"No known release has these counts. The nearest is {nearest.title}: {said}."
+    return None, f"No known release has these counts. The nearest is {nearest.title}: {differences}."
 
 
 def _differs(expected: tuple[int, int] | int | None, actual: tuple[int, int] | None) -> bool:

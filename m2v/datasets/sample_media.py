@@ -121,4 +121,4 @@ def _sound(text: str, path: Path) -> None:
 
 
 def _colour(draw: Random, lightness: float) -> tuple[int, ...]:
-    return tuple(round(255 * each) for each in colorsys.hls_to_rgb(draw.random(), lightness, 0.5))
+    return tuple(round(255 * channel) for channel in colorsys.hls_to_rgb(draw.random(), lightness, 0.5))

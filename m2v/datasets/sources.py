@@ -132,12 +132,12 @@ def _missing(source: Source, folder: Path) -> list[str]:
 
 
 def _checked(source: Source, folder: Path) -> dict[str, Path]:
-    found = {name: folder / name for name in source.files}
-    for name, path in found.items():
+    paths = {name: folder / name for name in source.files}
+    for name, path in paths.items():
         expected = source.files[name].sha256
         if expected and (actual := sha256(path)) != expected:
             raise ChecksumMismatch(path, expected=expected, actual=actual)
-    return found
+    return paths
 
 
 def _pin(source: Source) -> str:

@@ -68,8 +68,8 @@ def _train(task: Task, *, out: Path, report: Report) -> None:
 def _score(task: Task, *, checkpoint: Path, items: Path, out: Path, report: Report) -> None:
     began = time.monotonic()
     rows = pl.read_parquet(items)
-    found = _program(task.model).score(task, checkpoint=checkpoint, items=rows, report=report)
-    scored = rows.select("item_id", probability=pl.Series(found, dtype=pl.Float64))
+    probabilities = _program(task.model).score(task, checkpoint=checkpoint, items=rows, report=report)
+    scored = rows.select("item_id", probability=pl.Series(probabilities, dtype=pl.Float64))
     scored.write_parquet(out / PROBABILITIES)
     contract.finish(
         out,
@@ -83,7 +83,7 @@ def _score(task: Task, *, checkpoint: Path, items: Path, out: Path, report: Repo
 
 
 def _family(kind: str) -> type[Detector]:
-    families = {each: family for family in DETECTORS for each in family.kinds()}
+    families = {kind: family for family in DETECTORS for kind in family.kinds()}
     if kind not in families:
         raise UnknownName("kind of detector", kind, families)
     return families[kind]

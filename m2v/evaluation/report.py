@@ -101,8 +101,10 @@ def render(report: StudyReport) -> str:
         significance=headline.SIGNIFICANCE,
         results=list(_by_target(_ranked(report.results))),
         comparisons=list(_by_target(_named(report.comparisons, report.results))),
-        findings=sorted(report.findings, key=lambda each: (each.is_fine, each.table, each.variant, each.check)),
-        versions=sorted(report.versions, key=lambda each: (each.table, each.variant)),
+        findings=sorted(
+            report.findings, key=lambda finding: (finding.is_fine, finding.table, finding.variant, finding.check)
+        ),
+        versions=sorted(report.versions, key=lambda version: (version.table, version.variant)),
         paper_mode=wording.PAPER_MODE,
         themes=THEMES,
     )

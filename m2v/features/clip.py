@@ -40,7 +40,7 @@ def vectors(
     """
     texts = parts.filter(modality="text")
     pictures = parts.filter(pl.col("modality") != "text")
-    found, n_computed = [], 0
+    vectors_by_kind, n_computed = [], 0
     for rows, root, schemas, look in (
         (pictures, home / "media" / "embeddings", PICTURES, _look),
         (texts, home / "encodings", TEXTS, _read),
@@ -56,8 +56,8 @@ def vectors(
                 look(new, keep, model=model, home=home, report=report)
         key, value = schema
         seen = row_cache.read(folder, schema).select(sha256=key, vector=value)
-        found.append(_by_token(rows.select("modality", "sha256").join(seen, on="sha256"), level=model.level))
-    return pl.concat(found), {"n_computed": n_computed, "n_cut": 0}
+        vectors_by_kind.append(_by_token(rows.select("modality", "sha256").join(seen, on="sha256"), level=model.level))
+    return pl.concat(vectors_by_kind), {"n_computed": n_computed, "n_cut": 0}
 
 
 def _by_token(rows: pl.DataFrame, *, level: str) -> pl.DataFrame:
@@ -80,7 +80,7 @@ def _look(rows: pl.DataFrame, keep: row_cache.Keep, *, model: Perceiver, home: P
     clip = loading.pretrained(hf.CLIPVisionModelWithProjection, path, besides=[loading.TEXT_TOWER]).eval().to(device)
 
     def see(batch: Sequence[Mapping[str, Any]]) -> "list[torch.Tensor]":
-        pictures = [Image.open(storage.local(storage.place(home, each["path"]))).convert("RGB") for each in batch]
+        pictures = [Image.open(storage.local(storage.place(home, part["path"]))).convert("RGB") for part in batch]
         given = processor(pictures, return_tensors="pt").to(device)
         if model.level == "pooled":
             return list(clip(**given).image_embeds)
@@ -97,14 +97,14 @@ def _read(rows: pl.DataFrame, keep: row_cache.Keep, *, model: Perceiver, home: P
     longest = clip.config.max_position_embeddings
 
     def see(batch: Sequence[Mapping[str, Any]]) -> "list[torch.Tensor]":
-        texts = [each["text"] for each in batch]
+        texts = [part["text"] for part in batch]
         # Longer texts are cut on the right, as CLIP was trained.
         given = tokenizer(texts, padding=True, truncation=True, max_length=longest, return_tensors="pt").to(device)
         if model.level == "pooled":
             return list(clip(**given).text_embeds)
         states = clip.text_projection(clip.text_model(**given).last_hidden_state)
         lengths = given["attention_mask"].sum(1).tolist()
-        return [each[:length] for each, length in zip(states, lengths, strict=True)]
+        return [state[:length] for state, length in zip(states, lengths, strict=True)]
 
     _in_batches(rows, see, keep, key="text_sha256", level=model.level, unit="texts", report=report, torch=torch)
 
@@ -135,7 +135,7 @@ def _in_batches(
     with torch.inference_mode():
         for start in range(0, rows.height, BATCH):
             batch = rows.slice(start, BATCH).to_dicts()
-            for each, seen in zip(batch, see(batch), strict=True):
-                found = seen.float()
-                keep(**{key: each["sha256"], column: (found / found.norm(dim=-1, keepdim=True)).cpu().tolist()})
+            for part, seen in zip(batch, see(batch), strict=True):
+                vector = seen.float()
+                keep(**{key: part["sha256"], column: (vector / vector.norm(dim=-1, keepdim=True)).cpu().tolist()})
             report.step(start + len(batch), rows.height, unit=f"{unit} embedded")

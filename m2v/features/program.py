@@ -38,8 +38,8 @@ def main() -> None:
     began = time.monotonic()
     parts = pl.read_parquet(spec["parts"])
     with progress.reporting() as report:
-        found, counts = vectors(spec, parts, report=report)
-    found.select(list(rows.VECTORS)).sort("modality", "sha256", "token").write_parquet(out / rows.FILE)
+        rows_of, counts = vectors(spec, parts, report=report)
+    rows_of.select(list(rows.VECTORS)).sort("modality", "sha256", "token").write_parquet(out / rows.FILE)
     contract.finish(
         out,
         files=[rows.FILE],

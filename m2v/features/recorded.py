@@ -24,11 +24,11 @@ def read(features: RecordedFeatures, path: Path, *, items: pl.DataFrame) -> pl.D
     """
     vectors = _vectors(features, path)
     _check(vectors, path)
-    found = items.select("item_id", "split").join(vectors, on="item_id", how="left", maintain_order="left")
-    if not found["vector"].count():
+    joined = items.select("item_id", "split").join(vectors, on="item_id", how="left", maintain_order="left")
+    if not joined["vector"].count():
         raise BadInput(path, f"it has none of the {items.height:,} items' ids. Is `item_id: {features.item_id}` right?")
     columns = schemas.FEATURES.columns
-    return found.select(
+    return joined.select(
         role=pl.lit("item").cast(columns["role"]),
         item_id="item_id",
         split="split",
@@ -71,10 +71,10 @@ def _from_safetensors(path: Path) -> pl.DataFrame:
         tensors: Mapping[str, np.ndarray] = load_file(path)
     except (SafetensorError, OSError) as error:
         raise BadInput(path, f"it is no safetensors file that can be read: {error}") from error
-    wrong = next((name for name, each in tensors.items() if each.ndim != 1), None)
+    wrong = next((name for name, tensor in tensors.items() if tensor.ndim != 1), None)
     if wrong is not None:
         raise BadInput(path, f"its tensor {wrong!r} has {tensors[wrong].ndim} dimensions; each item's is one vector.")
-    rows = {"item_id": list(tensors), "vector": [each.astype(np.float32).tolist() for each in tensors.values()]}
+    rows = {"item_id": list(tensors), "vector": [tensor.astype(np.float32).tolist() for tensor in tensors.values()]}
     return pl.DataFrame(rows, schema={"item_id": pl.String, "vector": pl.List(pl.Float32)})
 
 

@@ -137,8 +137,8 @@ def joined(parts: pl.DataFrame, vectors: pl.DataFrame) -> pl.DataFrame:
         parts: Columns of ``PARTS``.
         vectors: Columns of ``VECTORS``: one row for each thing that was looked at, or for each of its tokens.
     """
-    found = parts.join(vectors.cast(VECTORS), on=["modality", "sha256"], how="left", maintain_order="left")  # pyright: ignore[reportArgumentType]
-    rows = found.with_columns(pl.col("token").fill_null(0)).select(list(schemas.FEATURES.columns))
+    joined_rows = parts.join(vectors.cast(VECTORS), on=["modality", "sha256"], how="left", maintain_order="left")  # pyright: ignore[reportArgumentType]
+    rows = joined_rows.with_columns(pl.col("token").fill_null(0)).select(list(schemas.FEATURES.columns))
     return rows.sort(schemas.FEATURES.key)
 
 
@@ -154,13 +154,13 @@ def finding(rows: pl.DataFrame, *, variant: str) -> Finding:
     )
     counts = dict(lacking.group_by("modality").len().sort("modality").iter_rows())
     n_items = items["item_id"].n_unique()
-    said = ", ".join(f"{count:,} of {n_items:,} items have no {modality}" for modality, count in counts.items())
+    lacks = ", ".join(f"{count:,} of {n_items:,} items have no {modality}" for modality, count in counts.items())
     return Finding(
         "modalities_complete",
         "features",
         variant,
         is_fine=not counts,
-        summary=f"{said}." if counts else f"Each of {n_items:,} items has everything that is looked at.",
+        summary=f"{lacks}." if counts else f"Each of {n_items:,} items has everything that is looked at.",
         ids=tuple(lacking["item_id"].unique().sort()),
         figures={f"n_without_{modality}": count for modality, count in counts.items()},
     )
@@ -178,10 +178,10 @@ def matrix(items: pl.DataFrame, *, features: pl.DataFrame) -> np.ndarray:
     """
     known = features.filter(modality="text").select(pl.col("sha256").alias("text_sha256"), "vector")
     known = known.unique("text_sha256", keep="first", maintain_order=True)
-    found = items.select("text_sha256").join(known, on="text_sha256", how="left", maintain_order="left")["vector"]
-    if found.null_count():
-        raise ValueError(f"{found.null_count()} texts have no vector; their features are of another version.")
-    return found.explode().to_numpy().reshape(len(found), -1)
+    vectors = items.select("text_sha256").join(known, on="text_sha256", how="left", maintain_order="left")["vector"]
+    if vectors.null_count():
+        raise ValueError(f"{vectors.null_count()} texts have no vector; their features are of another version.")
+    return vectors.explode().to_numpy().reshape(len(vectors), -1)
 
 
 def definitions(features: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -33,8 +33,10 @@ def vectors(
     unknown = parts.filter(~pl.col("sha256").is_in(list(row_cache.known(folder, STATISTICS)))).sort("sha256")
     with row_cache.journal(folder, STATISTICS) as keep:
         for n_done, (digest, name) in enumerate(unknown.select("sha256", "path").iter_rows(), start=1):
-            found = audio.statistics(storage.local(storage.join(media, name)))
-            statistics = np.concatenate([found[each] for each in ("mel_mean", "mel_std", "mfcc_mean", "mfcc_std")])
+            by_name = audio.statistics(storage.local(storage.join(media, name)))
+            statistics = np.concatenate(
+                [by_name[statistic] for statistic in ("mel_mean", "mel_std", "mfcc_mean", "mfcc_std")]
+            )
             keep(sound_sha256=digest, vector=statistics.tolist())
             report.step(n_done, unknown.height, unit="sounds")
     known = row_cache.read(folder, STATISTICS).select(sha256="sound_sha256", vector="vector")

@@ -42,8 +42,10 @@ def vectors(
     unknown = named.join(row_cache.read(folder, EMBEDDINGS), on="text_sha256", how="anti").sort("text_sha256")
     # Only now torch is imported: a run that finds everything known takes no second.
     n_cut = encode(unknown, encoder=encoder, folder=folder, report=report) if unknown.height else 0
-    found = named.select("text_sha256").join(row_cache.read(folder, EMBEDDINGS), on="text_sha256")
-    rows = found.select(modality=pl.lit("text"), sha256="text_sha256", token=pl.lit(0, pl.UInt32), vector="embedding")
+    embedded = named.select("text_sha256").join(row_cache.read(folder, EMBEDDINGS), on="text_sha256")
+    rows = embedded.select(
+        modality=pl.lit("text"), sha256="text_sha256", token=pl.lit(0, pl.UInt32), vector="embedding"
+    )
     return rows, {"n_computed": unknown.height, "n_cut": n_cut}
 
 

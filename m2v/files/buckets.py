@@ -74,25 +74,25 @@ class Bucket:
         """Return what an object is like; None where there is none."""
         with _translated(self.where(name), "read"):
             try:
-                found = self._library().head(self._store, _key(name))
+                facts = self._library().head(self._store, _key(name))
             except FileNotFoundError:
                 return None
-            return found["size"], _tag(found)
+            return facts["size"], _tag(facts)
 
     def download(self, name: str, file: IO[bytes]) -> str | None:
         """Write an object's content into a file; give what changes when it does, or None where there is none."""
         with _translated(self.where(name), "read"):
             try:
-                found = self._library().get(self._store, _key(name))
+                answer = self._library().get(self._store, _key(name))
             except FileNotFoundError as error:
                 _refuse_absent_bucket(error)
                 return None
-            pieces = iter(found.stream(min_chunk_size=PIECE_BYTES))
+            pieces = iter(answer.stream(min_chunk_size=PIECE_BYTES))
         while True:
             with _translated(self.where(name), "read"):
                 piece = next(pieces, None)
             if piece is None:
-                return _tag(found.meta)
+                return _tag(answer.meta)
             file.write(piece)
 
     def put(self, name: str, content: bytes | Path) -> str:
@@ -118,9 +118,9 @@ class Bucket:
     def list(self, under: str = "") -> Iterator[tuple[str, Facts]]:
         """Name and facts of every object below a folder."""
         with _translated(self.where(under), "listed"):
-            for found in self._library().list(self._store, f"{_key(under)}/" if under else None):
-                for each in found:
-                    yield each["path"], (each["size"], _tag(each))
+            for page in self._library().list(self._store, f"{_key(under)}/" if under else None):
+                for entry in page:
+                    yield entry["path"], (entry["size"], _tag(entry))
 
     def prove(self) -> None:
         """Find out, once, whether of several writers of an object only one wins, and whether we may read and write."""
@@ -200,8 +200,8 @@ def _key(name: str) -> str:
     return name
 
 
-def _tag(found: Any) -> str:
-    return found["e_tag"] or str(found.get("last_modified"))
+def _tag(facts: Any) -> str:
+    return facts["e_tag"] or str(facts.get("last_modified"))
 
 
 def _refuse_absent_bucket(error: Exception) -> None:
@@ -224,15 +224,15 @@ def _translated(address: str, verb: str) -> Iterator[None]:
         raise StorageError(f"{address} could not be {verb}: {_why(str(error), address)}") from None
 
 
-def _why(said: str, address: str) -> str:
+def _why(message: str, address: str) -> str:
     """Return what went wrong and what to do, without what the server wrote but for its code."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL") or "AWS"
     name = address.removeprefix(SCHEME).partition("/")[0]
-    status, code = (re.search(each, said) for each in (r"status code: (\d{3})", r"<Code>(\w+)</Code>"))
-    answer = " ".join(each[1] for each in (status, code) if each)
+    status, code = (re.search(pattern, message) for pattern in (r"status code: (\d{3})", r"<Code>(\w+)</Code>"))
+    answer = " ".join(match[1] for match in (status, code) if match)
     if "NoSuchBucket" in answer:
         why = f"there is no bucket {name!r} at {endpoint}. Create it, or correct the address and AWS_ENDPOINT_URL."
-    elif "169.254.169.254" in said or "Missing AccessKeyId" in said or "Missing SecretAccessKey" in said:
+    elif "169.254.169.254" in message or "Missing AccessKeyId" in message or "Missing SecretAccessKey" in message:
         why = "there are no keys. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
     elif answer[:3] in {"401", "403"}:
         why = (
@@ -243,8 +243,8 @@ def _why(said: str, address: str) -> str:
         why = f"AWS answers {answer}. Set AWS_REGION to the region of the bucket {name!r}."
     elif answer:
         why = f"{endpoint} answers {answer}. Its log says more; run again once it works."
-    elif "rror sending request" in said or "timed out" in said or "HTTP error" in said:
+    elif "rror sending request" in message or "timed out" in message or "HTTP error" in message:
         why = f"{endpoint} does not answer. Check AWS_ENDPOINT_URL, the network and the server, then run again."
     else:
-        why = f"{said.splitlines()[0][:200]}."
+        why = f"{message.splitlines()[0][:200]}."
     return why

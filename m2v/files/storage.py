@@ -42,9 +42,9 @@ def is_remote(where: Place) -> bool:
     return str(where).startswith(SCHEME)
 
 
-def given(said: str) -> Place:
+def given(address: str) -> Place:
     """Return a place out of a spec."""
-    return said if is_remote(said) else Path(said)
+    return address if is_remote(address) else Path(address)
 
 
 def absolute(where: Place) -> str:
@@ -89,11 +89,11 @@ def local(where: Place, *, changes: bool = False) -> Path:
 
 def fetch(places: Iterable[Place]) -> None:
     """Download what is not here, many at once; what is missing shows when it is needed. Call it before a fork."""
-    wanted = {str(each) for each in places if is_remote(each) and not _copies(_kept(str(each)))}
+    wanted = {str(place) for place in places if is_remote(place) and not _copies(_kept(str(place)))}
     with ThreadPoolExecutor(N_AT_ONCE) as pool:
-        for found in [pool.submit(local, each) for each in sorted(wanted)]:
-            if not isinstance(found.exception(), FileNotFoundError):
-                found.result()
+        for future in [pool.submit(local, place) for place in sorted(wanted)]:
+            if not isinstance(future.exception(), FileNotFoundError):
+                future.result()
 
 
 def read(where: Place) -> bytes | None:
@@ -137,8 +137,8 @@ def upload(path: Path, address: str) -> None:
 
 def files(root: Place) -> dict[str, Facts]:
     """Size and tag of every object below a folder by its name there, sorted; of nothing hidden."""
-    found = bucket(str(root)).list()
-    return dict(sorted(each for each in found if not any(part.startswith(".") for part in each[0].split("/"))))
+    objects = bucket(str(root)).list()
+    return dict(sorted(entry for entry in objects if not any(part.startswith(".") for part in entry[0].split("/"))))
 
 
 def is_empty(root: str) -> bool:
@@ -153,8 +153,8 @@ def sha256(where: Place) -> str | None:
     with _scratch(cache()) as path:
         holder, name = _object(where)
         with path.open("wb") as file:
-            found = holder.download(name, file)
-        return file_sha256(path) if found else None
+            tag = holder.download(name, file)
+        return file_sha256(path) if tag else None
 
 
 @contextmanager
@@ -166,7 +166,7 @@ def filled(folder: Place) -> Iterator[Path]:
         return
     with scratch_folder(cache() / "work") as local_folder:
         yield local_folder
-        for path in sorted(each for each in local_folder.iterdir() if each.is_file()):
+        for path in sorted(path for path in local_folder.iterdir() if path.is_file()):
             upload(path, f"{folder}/{path.name}")
 
 
@@ -228,7 +228,7 @@ def _kept(address: str) -> Path:
 
 def _copies(folder: Path) -> list[Path]:
     try:
-        return sorted((each for each in folder.iterdir() if each.name[0] != "."), key=lambda each: each.stat().st_mtime)
+        return sorted((path for path in folder.iterdir() if path.name[0] != "."), key=lambda path: path.stat().st_mtime)
     except FileNotFoundError:
         return []
 

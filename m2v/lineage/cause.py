@@ -25,12 +25,12 @@ def causes(graph: Graph, before: str, after: str) -> list[Cause]:
     first, second = graph.node(before), graph.node(after)
     if first.rows_hash == second.rows_hash:
         return [Cause("none", first.name, second.name, "the rows are equal")]
-    found: dict[tuple[str, str, str], Cause] = {}
-    _walk(graph, first, second, found, seen={})
-    return [found[each] for each in sorted(found)]
+    by_place: dict[tuple[str, str, str], Cause] = {}
+    _walk(graph, first, second, by_place, seen={})
+    return [by_place[key] for key in sorted(by_place)]
 
 
-def _walk(graph: Graph, before: Node, after: Node, found: dict, seen: dict[tuple[str, str], set[str]]) -> set[str]:
+def _walk(graph: Graph, before: Node, after: Node, by_place: dict, seen: dict[tuple[str, str], set[str]]) -> set[str]:
     """Add causes here and above, and give the files that changed there; each is a cause where it came in first."""
     if (before.name, after.name) in seen:
         return seen[before.name, after.name]
@@ -44,7 +44,7 @@ def _walk(graph: Graph, before: Node, after: Node, found: dict, seen: dict[tuple
     for place, old, new in differing:
         names = f"{place}@{old}", f"{place}@{new}"
         if all(name in graph.nodes for name in names):
-            changed |= _walk(graph, graph.nodes[names[0]], graph.nodes[names[1]], found, seen)
+            changed |= _walk(graph, graph.nodes[names[0]], graph.nodes[names[1]], by_place, seen)
         else:
             here.append(Cause("not recorded", *names, "one of these versions is not in the store any more"))
     if after.table == "forgotten":
@@ -62,14 +62,14 @@ def _walk(graph: Graph, before: Node, after: Node, found: dict, seen: dict[tuple
         if before.files is None or after.files is None:
             detail += "; source files were not recorded by that version of the code"
         here.append(Cause("not recorded", before.name, after.name, detail))
-    found.update({(cause.before, cause.after, cause.kind): cause for cause in here})
+    by_place.update({(cause.before, cause.after, cause.kind): cause for cause in here})
     return changed
 
 
 def _code(before: Node, after: Node) -> list[Cause]:
     if before.code_version == after.code_version:
         return []
-    old, new = ((each.code_version or "").partition("-")[0] for each in (before, after))
+    old, new = ((node.code_version or "").partition("-")[0] for node in (before, after))
     kind = "code" if old != new else "settings"
     return [Cause(kind, before.name, after.name, f"{before.code_version} became {after.code_version}")]
 

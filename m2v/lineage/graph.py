@@ -65,21 +65,21 @@ class Graph:
         Raises:
             UnknownName: With the nearest names.
         """
-        found = self.nodes.get(name) or self.latest.get(name)
-        if found is None:
+        version = self.nodes.get(name) or self.latest.get(name)
+        if version is None:
             raise UnknownName("stored version", name, [*self.latest, *self.nodes])
-        return found
+        return version
 
     def upstream(self, name: str) -> list[Node]:
         """Return the version and all that it rests on, exactly the versions that were read; sorted by name."""
         seen: dict[str, Node] = {}
         todo = [self.node(name).name]
         while todo:
-            each = todo.pop()
-            if each not in seen and each in self.nodes:
-                seen[each] = self.nodes[each]
-                todo += self.nodes[each].parent_names
-        return [seen[each] for each in sorted(seen)]
+            current = todo.pop()
+            if current not in seen and current in self.nodes:
+                seen[current] = self.nodes[current]
+                todo += self.nodes[current].parent_names
+        return [seen[key] for key in sorted(seen)]
 
     def missing(self, nodes: list[Node]) -> list[str]:
         """Parents that these versions name and the store has not."""
@@ -92,7 +92,7 @@ class Graph:
         """
         reached, grows = {place}, True
         while grows:
-            new = {each.place for each in self.latest.values() if reached & each.parents.keys()} - reached
+            new = {latest.place for latest in self.latest.values() if reached & latest.parents.keys()} - reached
             reached |= new
             grows = bool(new)
-        return [self.latest[each] for each in sorted(reached - {place})]
+        return [self.latest[key] for key in sorted(reached - {place})]

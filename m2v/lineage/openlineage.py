@@ -16,7 +16,7 @@ VERSION_FACET = "https://openlineage.io/spec/facets/1-0-1/DatasetVersionDatasetF
 
 def events(nodes: list[Node]) -> Iterator[str]:
     """Yield a COMPLETE event per version, as one line of JSON, in the order of writing."""
-    for node in sorted(nodes, key=lambda each: (each.created_at, each.name)):
+    for node in sorted(nodes, key=lambda version: (version.created_at, version.name)):
         read = [_dataset(place, str(number)) for place, (number, _) in sorted(node.parents.items())]
         read += [_dataset(f"files/{name}", digest) for name, digest in sorted((node.files or {}).items())]
         yield json.dumps(

@@ -30,7 +30,7 @@ def layout(nodes: list[Node]) -> dict[str, Any]:
     depths = _depths(nodes)
     taken: dict[int, int] = {}
     boxes: dict[str, dict[str, Any]] = {}
-    for name in sorted(depths, key=lambda each: (depths[each], each)):
+    for name in sorted(depths, key=lambda version: (depths[version], version)):
         row = taken.get(depths[name], 0)
         taken[depths[name]] = row + 1
         boxes[name] = {

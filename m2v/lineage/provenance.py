@@ -27,8 +27,8 @@ def document(nodes: list[Node]) -> str:
 
     told = ProvDocument()
     told.add_namespace("m2v", NAMESPACE)
-    for each in nodes:
-        _describe(told, each)
+    for node in nodes:
+        _describe(told, node)
     return told.serialize(format="json", indent=1) or ""
 
 
@@ -38,19 +38,19 @@ def check(nodes: list[Node]) -> None:
     Raises:
         BrokenProvenance: Names the version and its parent.
     """
-    known = {each.name: each for each in nodes}
-    for each in nodes:
-        for name in each.parent_names:
+    known = {node.name: node for node in nodes}
+    for node in nodes:
+        for name in node.parent_names:
             if name not in known:
                 raise BrokenProvenance(
-                    f"{each.name} read {name}, which is not in the record; `m2v audit verify` names all missing."
+                    f"{node.name} read {name}, which is not in the record; `m2v audit verify` names all missing."
                 )
             # A release is dated by the Hub's clock, everything else by ours.
-            if not each.is_release and datetime.fromisoformat(known[name].created_at) > datetime.fromisoformat(
-                each.created_at
+            if not node.is_release and datetime.fromisoformat(known[name].created_at) > datetime.fromisoformat(
+                node.created_at
             ):
                 raise BrokenProvenance(
-                    f"{name} was written after {each.name}, which read it: a clock was wrong, or the record changed."
+                    f"{name} was written after {node.name}, which read it: a clock was wrong, or the record changed."
                 )
 
 

@@ -64,8 +64,8 @@ def _resampled(container: InputContainer, stream: AudioStream) -> Iterator[np.nd
             # A damaged packet is passed over, as players do.
             continue
         for frame in frames:
-            yield from (each.to_ndarray().reshape(-1) for each in resampler.resample(frame))
-    yield from (each.to_ndarray().reshape(-1) for each in resampler.resample(None))
+            yield from (chunk.to_ndarray().reshape(-1) for chunk in resampler.resample(frame))
+    yield from (chunk.to_ndarray().reshape(-1) for chunk in resampler.resample(None))
 
 
 def duration_s(path: Path) -> float:
@@ -98,7 +98,7 @@ def statistics(path: Path) -> dict[str, np.ndarray | float]:
     window = window_function(WINDOW, "hann")
     transform = _dct()
     sums = {name: np.zeros(size) for name, size in (("mel", N_MELS), ("mfcc", N_CEPSTRUM))}
-    squares = {name: np.zeros_like(each) for name, each in sums.items()}
+    squares = {name: np.zeros_like(total) for name, total in sums.items()}
     n_windows, n_samples = 0, 0
     for samples in pieces(path):
         n_samples += len(samples)
@@ -122,12 +122,12 @@ def statistics(path: Path) -> dict[str, np.ndarray | float]:
         n_windows += log_mel.shape[1]
     if not n_samples:
         raise NoSound(path, "empty")
-    found: dict[str, np.ndarray | float] = {"duration_s": n_samples / RATE_HZ}
-    for name, each in sums.items():
-        mean = each / n_windows
-        found[f"{name}_mean"] = mean
-        found[f"{name}_std"] = np.sqrt(np.maximum(squares[name] / n_windows - mean**2, 0.0))
-    return found
+    by_name: dict[str, np.ndarray | float] = {"duration_s": n_samples / RATE_HZ}
+    for name, total in sums.items():
+        mean = total / n_windows
+        by_name[f"{name}_mean"] = mean
+        by_name[f"{name}_std"] = np.sqrt(np.maximum(squares[name] / n_windows - mean**2, 0.0))
+    return by_name
 
 
 def _dct() -> np.ndarray:

@@ -49,5 +49,5 @@ def opened(path: Path) -> InputContainer:
 
 def main(streams: Sequence[AnyStream]) -> AnyStream | None:
     """Return the stream that players show: the first one marked as default, else the first; never a cover."""
-    shown = [each for each in streams if not each.disposition & BESIDE]
-    return next((each for each in shown if each.disposition & Disposition.default), shown[0] if shown else None)
+    shown = [stream for stream in streams if not stream.disposition & BESIDE]
+    return next((stream for stream in shown if stream.disposition & Disposition.default), shown[0] if shown else None)

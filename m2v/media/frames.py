@@ -92,11 +92,13 @@ def sample(path: Path, n: int, *, rule: Rule = "shots", side: int = 560, varianc
             "keyframe": lambda: shots.nearest(info.keyframes_s, shots.middles(info.duration_s, n)),
             "shots": lambda: shots.in_shots(video, n),
         }[rule]()
-        found = list(video.keyframes(times, side) if rule == "keyframe" and info.keyframes_s else video.at(times, side))
-    if not found:
+        frames = list(
+            video.keyframes(times, side) if rule == "keyframe" and info.keyframes_s else video.at(times, side)
+        )
+    if not frames:
         raise NoFrames(path, "empty")
     # A broken tail gives fewer than asked for.
-    return [found[min(place * len(found) // n, len(found) - 1)] for place in range(n)] if len(found) < n else found
+    return [frames[min(place * len(frames) // n, len(frames) - 1)] for place in range(n)] if len(frames) < n else frames
 
 
 def probe(path: Path) -> Info:
@@ -255,7 +257,7 @@ class Video:
             if not ahead:
                 return
             packet = ahead.popleft()
-            times = [self._time_s(each) for each in (packet, *ahead) if each.pts is not None]
+            times = [self._time_s(queued) for queued in (packet, *ahead) if queued.pts is not None]
             newest_s = max([newest_s, *(time for time in times if time <= self.wanted_s + 1e-6)])
             yield packet, packet.pts is not None and self._time_s(packet) < newest_s
 
@@ -320,7 +322,7 @@ class Video:
 
     def _keyframes_s(self) -> tuple[float, ...]:
         # Their time stamps are those of decoding, all early by as much; the first is where the video begins.
-        entries = [(float(each.timestamp * self.base), each.is_keyframe) for each in self.stream.index_entries or ()]
+        entries = [(float(entry.timestamp * self.base), entry.is_keyframe) for entry in self.stream.index_entries or ()]
         return tuple(sorted(time - entries[0][0] for time, is_keyframe in entries if is_keyframe))
 
 

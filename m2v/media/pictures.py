@@ -35,10 +35,10 @@ def main() -> None:
         str(number): _task(chunk, media, stamps=stamps, version=spec["version"]) for number, chunk in enumerate(chunks)
     }
     with progress.reporting() as report:
-        found = workers.results(
+        results = workers.results(
             tasks, pictures, folder=storage.place(home, PLACE), report=report, unit="batches of pictures"
         )
-    made = [row for name, task in tasks.items() for row in _rows(task, found[name])]
+    made = [row for name, task in tasks.items() for row in _rows(task, results[name])]
     table = pl.DataFrame(made, schema=dict(schemas.MEME_IMAGES.columns)).sort("meme_id")
     table.write_parquet(out / "pictures.parquet")
     contract.finish(
@@ -54,7 +54,7 @@ def main() -> None:
 
 def pictures(task: dict[str, Any], place: Path) -> dict[str, Any]:
     """Return a chunk's pictures, written as PNG into the task's folder; their hashes, or what is wrong with them."""
-    found = []
+    rows = []
     for meme_id, name, _ in task["pictures"]:
         try:
             if name is None:
@@ -62,13 +62,13 @@ def pictures(task: dict[str, Any], place: Path) -> dict[str, Any]:
             path = images.below(storage.given(task["media"]), name)
             picture = images.read(path)
         except images.NoPicture as error:
-            found.append({"meme_id": meme_id, "problem": error.reason})
+            rows.append({"meme_id": meme_id, "problem": error.reason})
             continue
         # Named by its pixels: equal pictures are one file.
         copy = place / f"{picture.pixels_sha256[:32]}.png"
         if not copy.exists():
             picture.image.save(copy, compress_level=1)
-        found.append(
+        rows.append(
             {
                 "meme_id": meme_id,
                 "file": copy.name,
@@ -79,7 +79,7 @@ def pictures(task: dict[str, Any], place: Path) -> dict[str, Any]:
                 "is_torn": picture.is_torn,
             }
         )
-    return {"pictures": found}
+    return {"pictures": rows}
 
 
 def _task(chunk: list[tuple[Any, ...]], media: storage.Place, *, stamps: Stamps, version: str) -> dict[str, Any]:
@@ -91,7 +91,10 @@ def _rows(task: dict[str, Any], result: dict[str, Any]) -> list[dict[str, Any]]:
     if "problem" in result:
         return [{"meme_id": meme_id, "problem": "unreadable"} for meme_id, _, _ in task["pictures"]]
     place = f"{PLACE}/{workers.key(task)}"
-    return [{**found, "path": f"{place}/{found['file']}"} if "file" in found else found for found in result["pictures"]]
+    return [
+        {**picture, "path": f"{place}/{picture['file']}"} if "file" in picture else picture
+        for picture in result["pictures"]
+    ]
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def middles(duration_s: float, n: int) -> list[float]:
 
 def nearest(known: Sequence[float], times: Sequence[float]) -> list[float]:
     """Return the known time that is nearest to each."""
-    return [min(known, key=lambda each, time=time: abs(each - time)) for time in times] if known else list(times)
+    return [min(known, key=lambda cut, time=time: abs(cut - time)) for time in times] if known else list(times)
 
 
 def in_shots(video: Looked, n: int) -> list[float]:
@@ -68,7 +68,7 @@ def _shared(n: int, lengths: Sequence[float]) -> list[int]:
     """n things among parts by their lengths, at least one each, by largest remainders."""
     spare = n - len(lengths)
     exact = [spare * length / sum(lengths) for length in lengths]
-    shares = [1 + math.floor(each) for each in exact]
+    shares = [1 + math.floor(share) for share in exact]
     by_remainder = sorted(range(len(exact)), key=lambda place: (math.floor(exact[place]) - exact[place], place))
     for place in by_remainder[: n - sum(shares)]:
         shares[place] += 1

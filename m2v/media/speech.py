@@ -43,11 +43,11 @@ def _transcribe(sounds: Mapping[str, Path], keep: row_cache.Keep, *, model: Path
     whisper = loading.pretrained(transformers.WhisperForConditionalGeneration, model)
     whisper = whisper.eval().to(device)
     for n_done, (digest, path) in enumerate(sounds.items(), start=1):
-        said = []
+        sentences = []
         for piece in audio.pieces(path):
             inputs = processor(piece, sampling_rate=audio.RATE_HZ, return_tensors="pt").to(device)
             with torch.inference_mode():
                 tokens = whisper.generate(inputs.input_features, do_sample=False)
-            said.append(processor.batch_decode(tokens, skip_special_tokens=True)[0].strip())
-        keep(sound_sha256=digest, transcript=" ".join(filter(None, said)))
+            sentences.append(processor.batch_decode(tokens, skip_special_tokens=True)[0].strip())
+        keep(sound_sha256=digest, transcript=" ".join(filter(None, sentences)))
         report.step(n_done, len(sounds), unit="sounds transcribed")

@@ -46,22 +46,24 @@ def main() -> None:
     }
     places = {name: f"{PLACE}/{workers.key(task)}" for name, task in tasks.items()}
     with progress.reporting() as report:
-        found = workers.results(tasks, decoded, folder=storage.place(home, PLACE), report=report, unit="videos")
-        for name, each in found.items():
+        results = workers.results(tasks, decoded, folder=storage.place(home, PLACE), report=report, unit="videos")
+        for name, result in results.items():
             # Results of earlier code name the file only.
-            if each.get("sound") in tasks[name] and "sound_sha256" not in each:
-                each["sound_sha256"] = file_sha256(_file(tasks[name], each["sound"]))
+            if result.get("sound") in tasks[name] and "sound_sha256" not in result:
+                result["sound_sha256"] = file_sha256(_file(tasks[name], result["sound"]))
         spoken = {}
         if whisper:
-            silent = {name: found[name] for name, task in tasks.items() if not task["has_text"]}
+            silent = {name: results[name] for name, task in tasks.items() if not task["has_text"]}
             sounds = {
-                name: (each["sound_sha256"], _file(tasks[name], each["sound"]))
-                for name, each in silent.items()
-                if "sound" in each
+                name: (result["sound_sha256"], _file(tasks[name], result["sound"]))
+                for name, result in silent.items()
+                if "sound" in result
             }
             heard = speech.transcribe(dict(sounds.values()), model=whisper, home=home, report=report)
             spoken = {name: heard[digest] for name, (digest, _) in sounds.items()}
-    rows = [_row(row, found[name], place=places[name], said=spoken.get(name, "")) for name, row in videos.items()]
+    rows = [
+        _row(row, results[name], place=places[name], transcript=spoken.get(name, "")) for name, row in videos.items()
+    ]
     table = pl.DataFrame(rows, schema=dict(schemas.VIDEO_FEATURES.columns))
     table.write_parquet(out / "videos.parquet")
     contract.finish(
@@ -78,30 +80,30 @@ def main() -> None:
 
 def decoded(task: dict[str, Any], place: Path) -> dict[str, Any]:
     """Return one video's frames, written as JPEG into the task's folder, and which of its files holds its sound."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     plan = FramePlan.model_validate(task["frames"])
     try:
         path = _file(task, "video")
         info = frames.probe(path)
-        found |= {"duration_s": info.duration_s, "width": info.width, "height": info.height}
+        result |= {"duration_s": info.duration_s, "width": info.width, "height": info.height}
         chosen = frames.sample(path, plan.n, rule=plan.rule, side=plan.side, variance=plan.variance)
     except (NoPicture, frames.NoFrames) as error:
-        found["problem"] = error.reason
+        result["problem"] = error.reason
     else:
-        found["frames"] = [_saved(frame, place) for frame in chosen]
+        result["frames"] = [_saved(frame, place) for frame in chosen]
     for name in ("audio", "video") if task["audio"] else ("video",):
         try:
             path = _file(task, name)
             duration_s = audio.duration_s(path)
         except (NoPicture, audio.NoSound) as error:
             # Of the two reasons the first one counts: where a file of its own is named, that is the sound.
-            found.setdefault("audio_problem", error.reason)
+            result.setdefault("audio_problem", error.reason)
         else:
-            found |= {"sound": name, "sound_sha256": file_sha256(path)}
-            found.setdefault("duration_s", duration_s)
-            found.pop("audio_problem", None)
+            result |= {"sound": name, "sound_sha256": file_sha256(path)}
+            result.setdefault("duration_s", duration_s)
+            result.pop("audio_problem", None)
             break
-    return found
+    return result
 
 
 def _saved(frame: frames.Frame, place: Path) -> dict[str, Any]:
@@ -134,18 +136,18 @@ def _task(
     return {**task, "stamps": stamped}
 
 
-def _row(row: dict[str, Any], found: dict[str, Any], *, place: str, said: str) -> dict[str, Any]:
+def _row(row: dict[str, Any], result: dict[str, Any], *, place: str, transcript: str) -> dict[str, Any]:
     has_text = bool(row["text"].strip())
-    text = row["text"] if has_text else said
-    made = {column: found.get(column) for column in schemas.VIDEO_FEATURES.columns}
-    frames_found = found.get("frames", [])
+    text = row["text"] if has_text else transcript
+    made = {column: result.get(column) for column in schemas.VIDEO_FEATURES.columns}
+    frames_found = result.get("frames", [])
     return made | {
         "video_id": row["video_id"],
         "frames": [f"{place}/{frame['file']}" for frame in frames_found],
         "frame_times_s": [frame["time_s"] for frame in frames_found],
         "frame_sha256": [frame["sha256"] for frame in frames_found],
         "frame_variance": [frame["variance"] for frame in frames_found],
-        "sound": row[found["sound"]] if found.get("sound") in row else None,
+        "sound": row[result["sound"]] if result.get("sound") in row else None,
         "transcript": text,
         "transcript_source": "dataset" if has_text else "whisper" if text else "none",
     }

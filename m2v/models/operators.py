@@ -27,9 +27,9 @@ class BeforeTorchvision(MetaPathFinder):
         """None, always: torchvision is found by whoever comes next."""
         if name == "torchvision":
             sys.meta_path.remove(self)
-            found = PathFinder.find_spec(name)
-            if found and found.submodule_search_locations:
-                declare_missing(Path(found.submodule_search_locations[0]))
+            spec = PathFinder.find_spec(name)
+            if spec and spec.submodule_search_locations:
+                declare_missing(Path(spec.submodule_search_locations[0]))
         return None
 
 

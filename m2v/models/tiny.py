@@ -305,7 +305,7 @@ def _clip(width: int, layers: int) -> tuple[Any, Any]:
         hf.CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=width)
     ).eval()
     told = [model.load_state_dict(half.state_dict(), strict=False) for half in (eyes, reader)]
-    assert not any(each.unexpected_keys for each in told)
+    assert not any(report.unexpected_keys for report in told)
     images = hf.models.clip.image_processing_pil_clip.CLIPImageProcessorPil(
         size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}
     )

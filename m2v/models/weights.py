@@ -23,11 +23,11 @@ def folder(encoder: Encoder) -> Path:
         MissingSource: Neither can be had; the message says how to get either.
         ChecksumMismatch: The weights are not the pinned ones.
     """
-    found = _in_package(encoder) or _on_hub(encoder)
-    actual = file_sha256(found / WEIGHTS)
+    path = _in_package(encoder) or _on_hub(encoder)
+    actual = file_sha256(path / WEIGHTS)
     if actual != encoder.weights_sha256:
-        raise ChecksumMismatch(found / WEIGHTS, expected=encoder.weights_sha256, actual=actual)
-    return found
+        raise ChecksumMismatch(path / WEIGHTS, expected=encoder.weights_sha256, actual=actual)
+    return path
 
 
 def _in_package(encoder: Encoder) -> Path | None:

@@ -46,7 +46,7 @@ def draw(videos: pl.DataFrame, *, split: str, n: int, seed: int, leaks: pl.DataF
         .filter(pl.col("split") == split, pl.col("text").str.strip_chars() != "")
         .join(leaked, on="video_id", how="anti")
     )
-    ranks = pl.Series("rank", [text_sha256(f"{seed}:{each}") for each in free["video_id"]])
+    ranks = pl.Series("rank", [text_sha256(f"{seed}:{video_id}") for video_id in free["video_id"]])
     ranked = free.with_columns(ranks).sort("rank")
     drawn = {label: ranked.filter(pl.col("label") == label).head(n // 2) for label in (True, False)}
     for label, rows in drawn.items():
@@ -117,7 +117,7 @@ def of_videos(videos: pl.DataFrame, features: pl.DataFrame | None, *, model: Vlm
         shown = videos.join(heard, on="video_id", how="left", maintain_order="left").with_columns(
             pl.col("frames", "frame_sha256", "frame_variance").fill_null([]), text=pl.coalesce("transcript", "text")
         )
-    places = [_places(each, model) for each in shown["frame_variance"].to_list()]
+    places = [_places(variances, model) for variances in shown["frame_variance"].to_list()]
     description = videos["description"] if "description" in videos.columns else pl.lit(None, pl.String)
     media: Media = "video" if model.video_as == "video" else "image"
     return shown.select(
@@ -139,13 +139,13 @@ def _places(variances: Sequence[float], model: Vlm) -> list[int]:
     if not n_known:
         return []
     if model.n_frames == 1 and model.frame_variance is not None:
-        varied = (place for place, each in enumerate(variances) if each > model.frame_variance)
+        varied = (place for place, variance in enumerate(variances) if variance > model.frame_variance)
         return [next(varied, n_known - 1)]
     return [int((place + 0.5) * n_known / model.n_frames) for place in range(model.n_frames)]
 
 
 def _at(frames: pl.Series, places: Sequence[Sequence[int]]) -> pl.Series:
-    chosen = [[each[place] for place in wanted] for each, wanted in zip(frames.to_list(), places, strict=True)]
+    chosen = [[paths[place] for place in wanted] for paths, wanted in zip(frames.to_list(), places, strict=True)]
     return pl.Series(chosen, dtype=pl.List(pl.String))
 
 

@@ -15,9 +15,9 @@ def parsed(text: str, *, label: LabelDefinition) -> Outcome:
 
     Anything else is no label: an answer that says it will not is "refused", the rest is "unparsed".
     """
-    said = text.strip().strip("\"'`*.!:;,()[] \n\t").casefold()
-    if said == label.positive.casefold():
+    word = text.strip().strip("\"'`*.!:;,()[] \n\t").casefold()
+    if word == label.positive.casefold():
         return "positive"
-    if said == label.negative.casefold():
+    if word == label.negative.casefold():
         return "negative"
     return "refused" if REFUSAL.search(text) else "unparsed"

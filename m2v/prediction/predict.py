@@ -36,14 +36,14 @@ def main() -> None:
     task = PredictionTask.model_validate(given)
     demonstrations = pl.read_parquet(spec["demonstrations"])
     with progress.reporting() as report:
-        found, facts = answers(task, pl.read_parquet(spec["items"]), demonstrations=demonstrations, report=report)
-    found.write_parquet(out / "answers.parquet")
+        rows, facts = answers(task, pl.read_parquet(spec["items"]), demonstrations=demonstrations, report=report)
+    rows.write_parquet(out / "answers.parquet")
     contract.finish(
         out,
         files=["answers.parquet"],
         packages=["torch", "transformers"],
         program="m2v.prediction.predict",
-        outcomes=dict(found.group_by("outcome").len().sort("outcome").iter_rows()),
+        outcomes=dict(rows.group_by("outcome").len().sort("outcome").iter_rows()),
         model=task.model.model_dump(mode="json"),
         prompt=task.prompt.model_dump(mode="json"),
         label=task.label.model_dump(mode="json"),
@@ -84,7 +84,7 @@ def answers(
     if unknown:
         asked = {digest: by_name[name] for digest, name in unknown.items()}
         counts = ask(asked, names=unknown, task=task, demonstrations=examples, folder=folder, report=report)
-    found = pl.DataFrame({"item_id": list(requests), "request_sha256": list(requests.values())}).join(
+    known_rows = pl.DataFrame({"item_id": list(requests), "request_sha256": list(requests.values())}).join(
         row_cache.read(folder, ANSWERS), on="request_sha256", how="left", maintain_order="left"
     )
     facts = {
@@ -92,10 +92,10 @@ def answers(
         "n_asked": len(unknown),
         "n_known": len(by_name) - len(unknown),
         "adapter_sha256": adapter,
-        "demonstrations": [[prompts.identity(each.shown), each.label] for each in examples],
+        "demonstrations": [[prompts.identity(example.shown), example.label] for example in examples],
         **counts,
     }
-    return found.select("item_id", "probability", "outcome", "request_sha256"), facts
+    return known_rows.select("item_id", "probability", "outcome", "request_sha256"), facts
 
 
 def ask(
@@ -113,8 +113,8 @@ def ask(
         names: The items' ids by request, for errors.
     """
     if not pools.is_spread():
-        given = [*items.values(), *(each.shown for each in demonstrations)]
-        storage.fetch(path for each in given for path in each.pictures)
+        given = [*items.values(), *(example.shown for example in demonstrations)]
+        storage.fetch(path for shown in given for path in shown.pictures)
     if task.server:
         # A server cuts what it must: only it knows the tokens.
         questions = {

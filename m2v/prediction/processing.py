@@ -25,7 +25,7 @@ def inputs(
     bos = loaded.tokenizer.bos_token
     # The tokenizer puts it before every text, also where the template has written it.
     adds_bos = is_beginning and bool(bos) and not texts[0].startswith(bos)
-    found = dict(
+    tensors = dict(
         loaded.processor(
             text=list(texts),
             **media(pictures, loaded=loaded),
@@ -35,8 +35,8 @@ def inputs(
         )
     )
     if loaded.architecture == "mllama" and not (is_beginning and texts[0].startswith(bos)):
-        found = _without_bos(found, bos_token_id=loaded.tokenizer.bos_token_id)
-    return {name: each.to(loaded.dtype) if each.is_floating_point() else each for name, each in found.items()}
+        tensors = _without_bos(tensors, bos_token_id=loaded.tokenizer.bos_token_id)
+    return {name: tensor.to(loaded.dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 def media(pictures: Sequence[Sequence[Shown]], *, loaded: Loaded) -> dict[str, Any]:
@@ -75,4 +75,4 @@ def _without_bos(inputs: dict[str, Any], *, bos_token_id: int) -> dict[str, Any]
         raise AssertionError("the processor wrote its first token at different places")
     kept = [column for column in range(ids.shape[1]) if column != place]
     along_tokens = ("input_ids", "attention_mask", "cross_attention_mask")
-    return {name: each[:, kept] if name in along_tokens else each for name, each in inputs.items()}
+    return {name: tensor[:, kept] if name in along_tokens else tensor for name, tensor in inputs.items()}

@@ -81,17 +81,19 @@ def ask(
     if prompt.demonstrations == "described" and demonstrations:
         examples = "".join(
             prompt.example.format(
-                text=cut(each.shown.text), description=each.shown.description or "", label=label.word(each.label)
+                text=cut(example.shown.text),
+                description=example.shown.description or "",
+                label=label.word(example.label),
             )
-            for each in demonstrations
+            for example in demonstrations
         )
         content = [{"type": "text", "text": examples}, *item.parts, _instruction(item, prompt, label, cut)]
         return Asked([{"role": "user", "content": content}], [item], 0)
     messages = []
-    for each in demonstrations:
-        messages.append(_turn(each.shown, prompt, label, cut))
-        messages.append(answer(label.word(each.label)))
-    pictures = [*(each.shown for each in demonstrations), item]
+    for example in demonstrations:
+        messages.append(_turn(example.shown, prompt, label, cut))
+        messages.append(answer(label.word(example.label)))
+    pictures = [*(example.shown for example in demonstrations), item]
     return Asked([*messages, _turn(item, prompt, label, cut)], pictures, len(messages))
 
 
@@ -115,15 +117,15 @@ def request_sha256(
         model: Which weights.
         decoding: How they are asked.
     """
-    said = {
+    identity_of = {
         "item": identity(item),
         "prompt": prompt.model_dump(mode="json", exclude={"name", "title"}),
         "label": label.model_dump(mode="json"),
-        "demonstrations": [[identity(each.shown), each.label] for each in demonstrations],
+        "demonstrations": [[identity(example.shown), example.label] for example in demonstrations],
         "model": model,
         "decoding": decoding,
     }
-    return data_sha256(said)
+    return data_sha256(identity_of)
 
 
 def identity(shown: Shown) -> list[Any]:

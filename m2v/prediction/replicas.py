@@ -54,7 +54,9 @@ def plan(
         digest: prompts.ask(item, prompt=task.prompt, label=task.label, demonstrations=demonstrations, cut=cut)
         for digest, item in items.items()
     }
-    questions = scoring.questions([(digest, each, names[digest]) for digest, each in asked.items()], loaded=reader)
+    questions = scoring.questions(
+        [(digest, question, names[digest]) for digest, question in asked.items()], loaded=reader
+    )
     if task.mode == "generate":
         return Plan(reader, scoring.batches(questions, loaded=reader, shares_prefix=False), None, cut.n_cut)
     words = scoring.words(questions[0], asked[questions[0].item], label=task.label, loaded=reader)
@@ -97,18 +99,18 @@ def spread(planned: Plan, *, task: PredictionTask, folder: Path, report: Report)
     planned_shards = pools.shared(
         planned.batches, n_copies=cluster.n_copies, largest=LARGEST_SHARD, n_items=lambda batch: len(batch.questions)
     )
-    for each in cluster.mapped(
+    for answer in cluster.mapped(
         "m2v.prediction.replicas:VlmReplica", given, [packed(shard) for shard in planned_shards]
     ):
-        n_done += each["n_items"]
-        told.append(each)
+        n_done += answer["n_items"]
+        told.append(answer)
         report.step(n_done, n_items, unit="items", hosts=len({one["host"] for one in told}))
     return {
         "n_cut": planned.n_cut,
-        "n_prefixes": sum(each["n_prefixes"] for each in told),
-        "n_halved": sum(each["n_halved"] for each in told),
-        "device": ", ".join(sorted({each["device"] for each in told})),
-        "hosts": sorted({each["host"] for each in told}),
+        "n_prefixes": sum(answer["n_prefixes"] for answer in told),
+        "n_halved": sum(answer["n_halved"] for answer in told),
+        "device": ", ".join(sorted({answer["device"] for answer in told})),
+        "hosts": sorted({answer["host"] for answer in told}),
     }
 
 
@@ -125,9 +127,9 @@ class VlmReplica:
         """Ask about a shard's batches."""
         batches = unpacked(shard)
         # Here, where they are looked at; the program that plans needs none.
-        given = (shown for batch in batches for each in batch.questions for shown in each.all_pictures)
+        given = (shown for batch in batches for question in batch.questions for shown in question.all_pictures)
         storage.fetch(path for shown in given for path in shown.pictures)
-        digests = [each.item for batch in batches for each in batch.questions]
+        digests = [question.item for batch in batches for question in batch.questions]
         before = self.asker.counts()
         with row_cache.part(self.folder, ANSWERS, name=text_sha256("".join(digests))) as (known, add):
 
@@ -147,20 +149,21 @@ class VlmReplica:
 
 def _unknown(batches: Iterable[scoring.Batch], known: set[str]) -> Iterator[scoring.Batch]:
     """Yield the batches of which an answer is missing, whole: in a smaller one the last digits would be others."""
-    return (batch for batch in batches if not known.issuperset(each.item for each in batch.questions))
+    return (batch for batch in batches if not known.issuperset(question.item for question in batch.questions))
 
 
 def packed(batches: Sequence[scoring.Batch]) -> dict[str, Any]:
     """Return a shard as plain data; what questions share stands there once."""
     beginnings: dict[tuple[str, tuple[prompts.Shown, ...]], int] = {}
 
-    def plain(each: scoring.Question) -> dict[str, Any]:
-        place = beginnings.setdefault((each.before, each.pictures_before), len(beginnings))
-        own = {"item": each.item, "name": each.name, "after": each.after, "n_tokens": each.n_tokens}
-        return {**own, "beginning": place, "pictures": PICTURES.dump_python(each.pictures)}
+    def plain(asked: scoring.Question) -> dict[str, Any]:
+        place = beginnings.setdefault((asked.before, asked.pictures_before), len(beginnings))
+        own = {"item": asked.item, "name": asked.name, "after": asked.after, "n_tokens": asked.n_tokens}
+        return {**own, "beginning": place, "pictures": PICTURES.dump_python(asked.pictures)}
 
     rows = [
-        {"is_shared": bool(batch.before), "questions": [plain(each) for each in batch.questions]} for batch in batches
+        {"is_shared": bool(batch.before), "questions": [plain(question) for question in batch.questions]}
+        for batch in batches
     ]
     return {"batches": rows, "beginnings": [[text, PICTURES.dump_python(shown)] for text, shown in beginnings]}
 
@@ -174,8 +177,8 @@ def unpacked(shard: Mapping[str, Any]) -> list[scoring.Batch]:
         pictures = PICTURES.validate_python(plain.pop("pictures"))
         return scoring.Question(**plain, before=before, pictures_before=shown, pictures=pictures)
 
-    found = []
+    batches = []
     for batch in shard["batches"]:
-        questions = tuple(question(dict(each)) for each in batch["questions"])
-        found.append(scoring.Batch(questions[0].before if batch["is_shared"] else "", questions))
-    return found
+        questions = tuple(question(dict(plain_question)) for plain_question in batch["questions"])
+        batches.append(scoring.Batch(questions[0].before if batch["is_shared"] else "", questions))
+    return batches

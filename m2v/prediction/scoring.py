@@ -112,8 +112,8 @@ class Cutter:
     def __call__(self, text: str) -> str:
         """Return the text, shortened where it is too long."""
         text = self._special.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
-        found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        spans = found["offset_mapping"]
+        tokenised = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        spans = tokenised["offset_mapping"]
         excess = len(spans) - self.entry.max_text_tokens
         if excess <= 0:
             return text
@@ -127,7 +127,7 @@ def questions(asked: Iterable[tuple[str, Asked, str]], *, loaded: Loaded) -> lis
     Args:
         asked: Key, conversation, and what the item is called in errors.
     """
-    return [_question(item, each, name, loaded) for item, each, name in asked]
+    return [_question(item, question, name, loaded) for item, question, name in asked]
 
 
 def _question(item: str, asked: Asked, name: str, loaded: Loaded) -> Question:
@@ -158,20 +158,20 @@ def words(question: Question, asked: Asked, *, label: LabelDefinition, loaded: L
         return loaded.tokens(text[len(question.before) :])
 
     open_end = tokens(question.text)
-    said = [tokens(template([*asked.messages, answer(word)])) for word in (label.positive, label.negative)]
-    n_common = common(*said)
-    if n_common >= min(map(len, said)):
+    answers = [tokens(template([*asked.messages, answer(word)])) for word in (label.positive, label.negative)]
+    n_common = common(*answers)
+    if n_common >= min(map(len, answers)):
         raise M2VError(
             f"{loaded.entry.name} writes {label.positive!r} and {label.negative!r} so that one is the beginning of the "
             "other; its answer cannot be told. Use other words in the target's YAML."
         )
-    kept = min(common(open_end, said[0]), n_common)
+    kept = min(common(open_end, answers[0]), n_common)
     n_dropped = len(open_end) - kept
     if n_dropped > 4:
         raise M2VError(
             f"The chat template of {loaded.entry.name} writes an open question otherwise than an answered one."
         )
-    return Words(n_dropped, tuple(said[0][kept:n_common]), said[0][n_common], said[1][n_common])
+    return Words(n_dropped, tuple(answers[0][kept:n_common]), answers[0][n_common], answers[1][n_common])
 
 
 def common(first: Sequence[int], second: Sequence[int]) -> int:
@@ -275,15 +275,15 @@ class Scorer:
     @torch.no_grad()
     def _forward(self, batch: Sequence[Question], prefix: Any) -> list[tuple[str, float]]:
         if prefix is None:
-            texts, pictures = [each.text for each in batch], [each.all_pictures for each in batch]
+            texts, pictures = [question.text for question in batch], [question.all_pictures for question in batch]
         else:
-            texts, pictures = [each.after for each in batch], [each.pictures for each in batch]
+            texts, pictures = [question.after for question in batch], [question.pictures for question in batch]
         inputs = self._inputs(texts, pictures, is_beginning=prefix is None)
         assert self.words
         inputs = ended(inputs, self.words, pad=self.loaded.tokenizer.pad_token_id)
         lengths = inputs["attention_mask"].sum(1)  # (batch,)
         n_before = prefix.get_seq_length() if prefix is not None else 0
-        refuse_long(self.loaded.entry, (lengths + n_before).tolist(), [each.name for each in batch])
+        refuse_long(self.loaded.entry, (lengths + n_before).tolist(), [question.name for question in batch])
         if prefix is not None:
             mask = inputs["attention_mask"]
             positions = torch.arange(mask.shape[1], device=mask.device) + n_before
@@ -296,28 +296,28 @@ class Scorer:
         logits = self.loaded.model(**inputs, logits_to_keep=ends).logits  # (batch, ends, words)
         last = logits[torch.arange(len(batch), device=logits.device), places].float()
         leads = (last[:, self.words.positive] - last[:, self.words.negative]).double()
-        return list(zip([each.item for each in batch], leads.sigmoid().tolist(), strict=True))
+        return list(zip([question.item for question in batch], leads.sigmoid().tolist(), strict=True))
 
     @torch.no_grad()
     def _generate(self, batch: Sequence[Question]) -> list[tuple[str, str]]:
         tokenizer = self.loaded.tokenizer
         tokenizer.padding_side = "left"
         try:
-            texts, pictures = [each.text for each in batch], [each.all_pictures for each in batch]
+            texts, pictures = [question.text for question in batch], [question.all_pictures for question in batch]
             inputs = self._inputs(texts, pictures, is_beginning=True)
         finally:
             tokenizer.padding_side = "right"
-        found = self.loaded.model.generate(
+        generated = self.loaded.model.generate(
             **inputs, do_sample=False, max_new_tokens=parsing.MAX_NEW_TOKENS, pad_token_id=tokenizer.pad_token_id
         )
-        said = tokenizer.batch_decode(found[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        return list(zip([each.item for each in batch], said, strict=True))
+        replies = tokenizer.batch_decode(generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return list(zip([question.item for question in batch], replies, strict=True))
 
     def _inputs(
         self, texts: Sequence[str], pictures: Sequence[Sequence[Shown]], *, is_beginning: bool
     ) -> dict[str, Any]:
-        found = processing.inputs(texts, pictures, loaded=self.loaded, is_beginning=is_beginning)
-        return {name: each.to(self.loaded.device) for name, each in found.items()}
+        tensors = processing.inputs(texts, pictures, loaded=self.loaded, is_beginning=is_beginning)
+        return {name: tensor.to(self.loaded.device) for name, tensor in tensors.items()}
 
 
 def batches(
@@ -336,36 +336,40 @@ def batches(
     # picture before them, and where there is none a little of all of them, the item's own too.
     needs_picture = loaded.architecture == "mllama"
     groups: dict[tuple[str, int, int], list[Question]] = {}
-    for each in asked:
-        is_shared = shares and (not needs_picture or bool(each.pictures_before and each.pictures))
-        alike = (each.before if is_shared else "", len(each.pictures_before), sum(len(p.parts) for p in each.pictures))
-        groups.setdefault(alike, []).append(each)
-    found = []
+    for question in asked:
+        is_shared = shares and (not needs_picture or bool(question.pictures_before and question.pictures))
+        alike = (
+            question.before if is_shared else "",
+            len(question.pictures_before),
+            sum(len(p.parts) for p in question.pictures),
+        )
+        groups.setdefault(alike, []).append(question)
+    chosen = []
     for (before, _, _), group in groups.items():
         ordered, start, size = sorted(group, key=_length), 0, min(FIRST_BATCH, largest)
         while start < len(ordered):
             # Of one alone nothing is shared.
-            found.append(Batch(before if len(group) > 1 else "", tuple(ordered[start : start + size])))
+            chosen.append(Batch(before if len(group) > 1 else "", tuple(ordered[start : start + size])))
             start, size = start + size, min(2 * size, largest)
-    return found
+    return chosen
 
 
 def _length(question: Question) -> int:
     return question.n_tokens
 
 
-def ended(inputs: dict[str, Any], said: Words, *, pad: int) -> dict[str, Any]:
+def ended(inputs: dict[str, Any], answers: Words, *, pad: int) -> dict[str, Any]:
     """Return inputs whose rows end with the tokens that both answers begin with."""
-    if not said.n_dropped and not said.forced:
+    if not answers.n_dropped and not answers.forced:
         return inputs
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
-    shift = len(said.forced) - said.n_dropped
+    shift = len(answers.forced) - answers.n_dropped
     width = ids.shape[1] + max(shift, 0)
     lengths = mask.sum(1)
     columns = torch.arange(width, device=ids.device)
     grown = torch.nn.functional.pad(ids, (0, width - ids.shape[1]), value=pad)
-    starts = lengths - said.n_dropped
-    for offset, token in enumerate(said.forced):
+    starts = lengths - answers.n_dropped
+    for offset, token in enumerate(answers.forced):
         grown[torch.arange(len(ids)), starts + offset] = token
     new_mask = (columns < (lengths + shift).unsqueeze(1)).to(mask.dtype)
     grown = torch.where(new_mask.bool(), grown, pad)
@@ -385,5 +389,5 @@ def _for_all(layer: Any, n: int) -> Any:
     """Return a layer of a cache of one conversation as that of ``n``; nothing is copied until something is added."""
     mine = copy.copy(layer)
     if layer.is_initialized:
-        mine.keys, mine.values = (each.expand(n, -1, -1, -1) for each in (layer.keys, layer.values))
+        mine.keys, mine.values = (states.expand(n, -1, -1, -1) for states in (layer.keys, layer.values))
     return mine

@@ -124,14 +124,14 @@ def _client(server: Server) -> "OpenAI":
 
 def _answer(client: "OpenAI", messages: Any, *, model: str, label: LabelDefinition, mode: str) -> Answer:
     if mode == "generate":
-        said = client.chat.completions.create(
+        completion = client.chat.completions.create(
             model=model,
             messages=messages,
             temperature=0,
             max_tokens=parsing.MAX_NEW_TOKENS,
         )
-        return None, parsing.parsed(_first(said).message.content or "", label=label)
-    said = client.chat.completions.create(
+        return None, parsing.parsed(_first(completion).message.content or "", label=label)
+    completion = client.chat.completions.create(
         model=model,
         messages=messages,
         temperature=0,
@@ -139,16 +139,16 @@ def _answer(client: "OpenAI", messages: Any, *, model: str, label: LabelDefiniti
         logprobs=True,
         top_logprobs=N_WORDS,
     )
-    found = _first(said).logprobs
-    if not found or not found.content:
+    logprobs = _first(completion).logprobs
+    if not logprobs or not logprobs.content:
         raise NoProbabilities
-    return scored({each.token: math.exp(each.logprob) for each in found.content[0].top_logprobs}, label=label)
+    return scored({token.token: math.exp(token.logprob) for token in logprobs.content[0].top_logprobs}, label=label)
 
 
-def _first(said: Any) -> Any:
-    if not getattr(said, "choices", None):
+def _first(completion: Any) -> Any:
+    if not getattr(completion, "choices", None):
         raise json.JSONDecodeError("no choices", "", 0)
-    return said.choices[0]
+    return completion.choices[0]
 
 
 class NoProbabilities(Exception):
@@ -169,8 +169,8 @@ def scored(probabilities: Mapping[str, float], *, label: LabelDefinition) -> Ans
             sums[is_positive] += probability
     if not any(sums.values()):
         return None, "unparsed"
-    found = sums[True] / (sums[True] + sums[False])
-    return found, "positive" if found > 0.5 else "negative"
+    positive_share = sums[True] / (sums[True] + sums[False])
+    return positive_share, "positive" if positive_share > 0.5 else "negative"
 
 
 def with_pictures(asked: prompts.Asked) -> list[dict[str, Any]]:
@@ -202,19 +202,23 @@ def explained(item: str, problem: BaseException, *, server: Server, n_left: int)
     key = f"the variable {server.key}" if server.key else "`key` in the study's `server`, the name of a variable"
     match problem:
         case NoProbabilities():
-            said = "gives no probabilities of words (logprobs). Take `mode: generate`, or another server."
+            problem_text = "gives no probabilities of words (logprobs). Take `mode: generate`, or another server."
         case openai.AuthenticationError() | openai.PermissionDeniedError():
-            said = f"refuses the key ({problem.status_code}). See {key}."
+            problem_text = f"refuses the key ({problem.status_code}). See {key}."
         case openai.NotFoundError():
-            said = "does not know the model or the address (404). See `url` and `model` in the study's `server`."
+            problem_text = (
+                "does not know the model or the address (404). See `url` and `model` in the study's `server`."
+            )
         case openai.RateLimitError():
-            said = f"has no room (429), {N_RETRIES + 1} times. Take a smaller `n_at_once`, or wait."
+            problem_text = f"has no room (429), {N_RETRIES + 1} times. Take a smaller `n_at_once`, or wait."
         case openai.APITimeoutError():
-            said = f"gave no answer in {server.timeout_s:g} s, {N_RETRIES + 1} times. Raise `timeout_s`, or restart it."
+            problem_text = (
+                f"gave no answer in {server.timeout_s:g} s, {N_RETRIES + 1} times. Raise `timeout_s`, or restart it."
+            )
         case openai.APIConnectionError():
-            said = f"cannot be reached, or broke off, {N_RETRIES + 1} times. Is it running?"
+            problem_text = f"cannot be reached, or broke off, {N_RETRIES + 1} times. Is it running?"
         case openai.APIStatusError():
-            said = f"answered with {problem.status_code} to the question about {item}. See its log."
+            problem_text = f"answered with {problem.status_code} to the question about {item}. See its log."
         case _:
-            said = f"gave half an answer ({type(problem).__name__}) to the question about {item}. See its log."
-    return f"The server at {server.url} {said} {kept}"
+            problem_text = f"gave half an answer ({type(problem).__name__}) to the question about {item}. See its log."
+    return f"The server at {server.url} {problem_text} {kept}"

@@ -88,7 +88,7 @@ def code_versions() -> dict[str, str]:
     """Return what the digest is made of: ``m2v`` (a sha256) and each engine's version, whichever build that is."""
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
-    for path in sorted(each for each in package.rglob("*") if each.suffix in {".py", ".yaml"}):
+    for path in sorted(file for file in package.rglob("*") if file.suffix in {".py", ".yaml"}):
         digest.update(f"{path.relative_to(package).as_posix()}\0{file_sha256(path)}\n".encode())
     return {"m2v": digest.hexdigest()} | {engine: _installed(engine) for engine in ENGINES}
 

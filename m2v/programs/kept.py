@@ -41,8 +41,8 @@ class Kept:
 
 
 KEPT = {
-    each.name: each
-    for each in (
+    entry.name: entry
+    for entry in (
         Kept("tables", How.VERSIONS),
         Kept("rounds", How.TASKS),
         Kept("label_studio", How.SEARCHED),
@@ -85,24 +85,24 @@ def program(kind: str) -> Path:
     """
     name = f"programs/{kind}"
     if name not in KEPT:
-        kinds = [each.removeprefix("programs/") for each in KEPT if each.startswith("programs/")]
+        kinds = [name.removeprefix("programs/") for name in KEPT if name.startswith("programs/")]
         raise UnknownName("program registered in m2v/programs/kept.py, by which a take-down reaches it,", kind, kinds)
     return Path(name)
 
 
 def folders(home: Path, how: How) -> list[tuple[Kept, Path]]:
     """Return what is registered with this way of forgetting, each with its place below the home."""
-    return [(each, home / each.name) for each in KEPT.values() if each.how is how]
+    return [(entry, home / entry.name) for entry in KEPT.values() if entry.how is how]
 
 
 def unregistered(home: Path) -> list[Path]:
     """Return whatever lies below the home and is not registered, sorted; scratch files are left out."""
-    found = []
+    unknown = []
     for parent in ("", *PARENTS):
         folder = home / parent
         names = sorted(os.listdir(folder)) if folder.is_dir() else []  # noqa: PTH208 (names are all we need)
         for name in names:
             full = f"{parent}/{name}".lstrip("/")
             if full not in KEPT and full not in PARENTS and not name.startswith("."):
-                found.append(home / full)
-    return found
+                unknown.append(home / full)
+    return unknown

@@ -40,10 +40,10 @@ def results(
     places = {name: storage.join(folder, key(task)) for name, task in tasks.items()}
     with ThreadPoolExecutor(storage.N_AT_ONCE) as pool:
         known = dict(zip(places, pool.map(_known, places.values()), strict=True))
-    found = {name: result for name, result in known.items() if result is not None}
-    todo = {name: task for name, task in tasks.items() if name not in found}
+    results_by_name = {name: result for name, result in known.items() if result is not None}
+    todo = {name: task for name, task in tasks.items() if name not in results_by_name}
     n_workers = min(len(todo), cores.n_cores(), _n_that_fit())
-    n_done = len(found)
+    n_done = len(results_by_name)
     while todo:
         # Spawned: a fork of a process with threads may hang. One that dies takes the whole pool with it; then each of
         # the rest has a pool of its own, so that the culprit is known.
@@ -57,18 +57,18 @@ def results(
             for future in as_completed(futures):
                 name = futures[future]
                 try:
-                    found[name] = future.result()
+                    results_by_name[name] = future.result()
                 except BrokenProcessPool:
                     crashed = True
                     if n_workers:
                         continue
-                    found[name] = {"problem": "crashed"}
+                    results_by_name[name] = {"problem": "crashed"}
                 todo.pop(name)
                 n_done += 1
                 report.step(n_done, len(tasks), unit=unit)
         if crashed:
             n_workers = 0
-    return found
+    return results_by_name
 
 
 def key(task: Mapping[str, Any]) -> str:
@@ -96,12 +96,12 @@ def _limit() -> None:
 def _worked(work: Work, task: dict[str, Any], place: storage.Place) -> dict[str, Any]:
     with storage.filled(place) as folder:
         try:
-            found = work(task, folder)
+            result = work(task, folder)
         except MemoryError:
-            found = {"problem": "too_large"}
+            result = {"problem": "too_large"}
     # Last: what has one is complete.
-    storage.write(storage.join(place, RESULT), json.dumps(found).encode())
-    return found
+    storage.write(storage.join(place, RESULT), json.dumps(result).encode())
+    return result
 
 
 def _known(place: storage.Place) -> dict[str, Any] | None:

@@ -80,11 +80,11 @@ def dataset_card(release: DatasetRelease, *, version: int, content_sha256: str, 
         "m2v": {"version": f"v{version}", "content_sha256": content_sha256},
     }
     columns = list(dict.fromkeys(column for part in parts for column in part.columns))
-    said = {
+    content = {
         "release": release, "parts": parts, "columns": columns, "tag": f"v{version}", "content_sha256": content_sha256,
         "title": title, "deciders": sorted({by for part in parts for by in part.decided_by}),
     }  # fmt: skip
-    return _merged(ours, _rendered("dataset_card.md", said), existing, sections=SECTIONS["dataset"])
+    return _merged(ours, _rendered("dataset_card.md", content), existing, sections=SECTIONS["dataset"])
 
 
 def adapter_card(release: AdapterRelease, *, version: int, content_sha256: str, existing: str | None) -> str:
@@ -104,8 +104,8 @@ def adapter_card(release: AdapterRelease, *, version: int, content_sha256: str, 
         **_gate(release.gated),
         "m2v": {"version": f"v{version}", "content_sha256": content_sha256},
     }
-    said = {"release": release, "tag": f"v{version}", "content_sha256": content_sha256}
-    return _merged(ours, _rendered("adapter_card.md", said), existing, sections=SECTIONS["adapter"])
+    content = {"release": release, "tag": f"v{version}", "content_sha256": content_sha256}
+    return _merged(ours, _rendered("adapter_card.md", content), existing, sections=SECTIONS["adapter"])
 
 
 def data_files(config: str, rows: Any) -> dict[str, str]:
@@ -151,7 +151,7 @@ def _merged(ours: Mapping[str, Any], body: str, existing: str | None, *, section
     return "\n".join([f"---\n{front}---\n{body.rstrip()}\n", *kept])
 
 
-def _rendered(template: str, said: Mapping[str, Any]) -> str:
+def _rendered(template: str, content: Mapping[str, Any]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     text = files("m2v.publishing").joinpath(template).read_text(encoding="utf-8")
@@ -159,7 +159,7 @@ def _rendered(template: str, said: Mapping[str, Any]) -> str:
     environment = Environment(  # noqa: S701 # nosec B701
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    return environment.from_string(text).render(**said)
+    return environment.from_string(text).render(**content)
 
 
 def _gate(gated: str | bool) -> dict[str, Any]:

@@ -133,5 +133,5 @@ def _field(mlc: Any, context: Any, name: str, column: str, dtype: pl.DataType) -
     )
 
 
-def _joined(parts: tuple[Part, ...], said: Any) -> str:
-    return " ".join(said(part) for part in parts)
+def _joined(parts: tuple[Part, ...], sentence: Any) -> str:
+    return " ".join(sentence(part) for part in parts)

@@ -96,10 +96,10 @@ def _validate_configs(folder: Path, release: DatasetRelease) -> None:
 
     try:
         data = DatasetCard((folder / CARD).read_text(encoding="utf-8")).data
-        found = MetadataConfigs.from_dataset_card_data(data)  # pyright: ignore[reportArgumentType]
+        configs = MetadataConfigs.from_dataset_card_data(data)  # pyright: ignore[reportArgumentType]
     except (ValueError, TypeError, ValidationError) as error:
         raise M2VError(f"{folder / CARD}: `datasets` refuses its configs: {str(error).splitlines()[0]}") from error
-    named = {name: [each["path"] for each in config["data_files"]] for name, config in found.items()}
+    named = {name: [entry["path"] for entry in config["data_files"]] for name, config in configs.items()}
     wanted = {
         part.name: list(card.data_files(part.name, rows).values())
         for part, rows in zip(release.parts, release.rows, strict=True)

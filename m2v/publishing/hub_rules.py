@@ -68,8 +68,8 @@ def languages(tags: Iterable[str]) -> dict[str, list[str]]:
     """
     known = sorted(set(tags))
     longer = [tag for tag in known if "-" in tag]
-    found = {"language": sorted({tag.partition("-")[0].lower() for tag in known})}
-    return {**found, "language_bcp47": longer} if longer else found
+    keys = {"language": sorted({tag.partition("-")[0].lower() for tag in known})}
+    return {**keys, "language_bcp47": longer} if longer else keys
 
 
 def slug(name: str) -> str:
@@ -81,19 +81,19 @@ def slug(name: str) -> str:
 def _problems(keys: dict[str, Any]) -> Iterator[str]:
     rules = _rules()
     for key, value in keys.items():
-        each = value if isinstance(value, list) else [value]
+        values = value if isinstance(value, list) else [value]
         if key in LISTED:
             known = rules[key].split()
-            yield from (f"{key}: {one!r} is none of {', '.join(known)}" for one in each if one not in known)
+            yield from (f"{key}: {one!r} is none of {', '.join(known)}" for one in values if one not in known)
         elif key in FORMED:
             form = rules[FORMED[key]]
-            yield from (f"{key}: {one!r} has not the form {form}" for one in each if not _has_form(form, one))
+            yield from (f"{key}: {one!r} has not the form {form}" for one in values if not _has_form(form, one))
         elif key == "language":
-            yield from (f"{key}: {one!r} is no code of ISO 639" for one in each if not _is_language(one))
+            yield from (f"{key}: {one!r} is no code of ISO 639" for one in values if not _is_language(one))
         elif key in REPOSITORIES:
-            yield from (f"{key}: {one!r} cannot name a repository" for one in each if not _is_repository(one))
+            yield from (f"{key}: {one!r} cannot name a repository" for one in values if not _is_repository(one))
         elif key == "configs":
-            names = [config.get("config_name") for config in each if isinstance(config, dict)]
+            names = [config.get("config_name") for config in values if isinstance(config, dict)]
             form = rules["config_name"]
             yield from (f"{key}: {one!r} has not the form {form}" for one in names if not _has_form(form, one))
         elif key == "pretty_name" and not value:

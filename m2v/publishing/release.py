@@ -154,7 +154,9 @@ def allowed(rows: pl.DataFrame, *, licence: Licence, columns: Sequence[str] | No
             "published. Read the licence, then add `publishable: [meme_id, label, …]` to `licence:` in the dataset's "
             "or its source's YAML."
         )
-    wanted = list(columns) if columns is not None else [each for each in rows.columns if each in licence.publishable]
+    wanted = (
+        list(columns) if columns is not None else [column for column in rows.columns if column in licence.publishable]
+    )
     outside = [column for column in wanted if column not in licence.publishable]
     if outside:
         raise LicenceError(
@@ -233,11 +235,11 @@ def _answer_groups(answers: pl.DataFrame) -> list[AnswerGroup]:
 
 
 def _coefficients(findings: Sequence[Finding]) -> dict[str, float | None]:
-    found = {}
+    by_name = {}
     for finding in findings:
-        for name, said in COEFFICIENTS.items():
+        for name, words in COEFFICIENTS.items():
             if name in finding.figures:
                 value = finding.figures[name]
                 # Six digits: the last ones differ between machines, and no version is made for them.
-                found[said] = None if value is None else round(float(value), 6)
-    return found
+                by_name[words] = None if value is None else round(float(value), 6)
+    return by_name

@@ -13,8 +13,8 @@ from m2v.schemas.publishing import ADAPTER_RELEASES, DATASET_RELEASES, RELEASED_
 from m2v.schemas.table import SPLITS, DType, Table
 
 TABLES: dict[str, Table] = {
-    each.name: each
-    for each in (
+    entry.name: entry
+    for entry in (
         MEMES,
         VIDEOS,
         DEMONSTRATIONS,

@@ -70,12 +70,16 @@ def impact(
     """Show what would go stale if a meme's label changed."""
     from m2v_cli import console
 
-    found = _stories(False).impact(item)
+    affected = _stories(False).impact(item)
     if as_json:
-        console.line(found)
+        console.line(affected)
         return
-    console.table(f"{len(found['stale'])} tables rest on {item}", ["version"], [[name] for name in found["stale"]])
-    console.out.print(f"Releases that rest on it: {', '.join(each['tag'] for each in found['releases']) or 'none'}.")
+    console.table(
+        f"{len(affected['stale'])} tables rest on {item}", ["version"], [[name] for name in affected["stale"]]
+    )
+    console.out.print(
+        f"Releases that rest on it: {', '.join(release['tag'] for release in affected['releases']) or 'none'}."
+    )
 
 
 @app.command(epilog="Examples: m2v audit diff voted_labels/fhm_hatemm@1 @2 · m2v audit diff me/fhm-hatemm@v1 @v2")
@@ -83,18 +87,18 @@ def diff(before: str, after: str, as_json: Json = False) -> None:
     """Which rows differ between two versions or two releases, and the first cause upstream."""
     from m2v_cli import console
 
-    found = _stories(False).diff(before, after)
+    difference = _stories(False).diff(before, after)
     if as_json:
-        console.line(found)
+        console.line(difference)
         return
-    for place, rows in found["rows"].items():
+    for place, rows in difference["rows"].items():
         _show_rows(f"{len(rows):,} rows of {place} differ", place, rows)
     columns = ["kind", "before", "after", "detail"]
-    console.table("First causes", columns, [[each[column] for column in columns] for each in found["causes"]])
-    for each in found["causes"]:
-        place = each["before"].partition("@")[0]
-        if each["rows"] and place not in found["rows"]:
-            _show_rows(f"{len(each['rows']):,} rows of {place} differ there", place, each["rows"])
+    console.table("First causes", columns, [[cause[column] for column in columns] for cause in difference["causes"]])
+    for cause in difference["causes"]:
+        place = cause["before"].partition("@")[0]
+        if cause["rows"] and place not in difference["rows"]:
+            _show_rows(f"{len(cause['rows']):,} rows of {place} differ there", place, cause["rows"])
 
 
 def _show_rows(title: str, place: str, rows: list[dict[str, Any]]) -> None:
@@ -120,8 +124,8 @@ def verify(
     with console.bytes_hashed() as listen:
         n_checked, problems = verification.verify(home(), with_rows=with_rows, listen=listen)
     if as_json:
-        found = [asdict(problem) for problem in problems]
-        console.line({"n_checked": n_checked, "problems": found, "unprovable": list(verification.UNPROVABLE)})
+        listed = [asdict(problem) for problem in problems]
+        console.line({"n_checked": n_checked, "problems": listed, "unprovable": list(verification.UNPROVABLE)})
     else:
         for problem in problems:
             console.fail(f"{problem.where}: {problem.what}.")
@@ -152,28 +156,28 @@ def _tell(stories: "Stories", story: dict[str, Any], output: list[Path] | None, 
         console.line(story)
         return
     if "forgotten" in story:
-        said = [[name, value] for name, value in story["forgotten"].items()]
-        console.table(f"{story['item']} was forgotten", ["", ""], said)
+        rows_of = [[name, value] for name, value in story["forgotten"].items()]
+        console.table(f"{story['item']} was forgotten", ["", ""], rows_of)
     released = story.get("release")
-    for each in [released] if released else []:
-        said = {column: each[column] for column in ("repo", "tag", "commit", "content_sha256", "published_at")}
-        console.table(f"{each['repo']}@{each['tag']}", ["", ""], [[name, value] for name, value in said.items()])
-        console.table("Its files", ["file", "sha256"], [list(file) for file in sorted(each["files"].items())])
-    for each in story.get("rows", []):
-        rows = [[name, value] for name, value in each["row"].items()]
-        console.table(f"{each['version']} (written {each['written_at']}, code {each['code_version']})", ["", ""], rows)
+    for told in [released] if released else []:
+        rows_of = {column: told[column] for column in ("repo", "tag", "commit", "content_sha256", "published_at")}
+        console.table(f"{told['repo']}@{told['tag']}", ["", ""], [[name, value] for name, value in rows_of.items()])
+        console.table("Its files", ["file", "sha256"], [list(file) for file in sorted(told["files"].items())])
+    for told in story.get("rows", []):
+        rows = [[name, value] for name, value in told["row"].items()]
+        console.table(f"{told['version']} (written {told['written_at']}, code {told['code_version']})", ["", ""], rows)
     shown = story.get("demonstrations", [])
-    for version in dict.fromkeys(each["version"] for each in shown):
-        rows = [each["row"] for each in shown if each["version"] == version]
+    for version in dict.fromkeys(row["version"] for row in shown):
+        rows = [row["row"] for row in shown if row["version"] == version]
         console.table(f"Demonstrations in the prompt: {version}", list(rows[0]), [list(row.values()) for row in rows])
-    for each in story["asked"]:
-        rows = [[name, value] for name, value in each.items() if name != "version"]
-        console.table(f"How a model was asked for {each['version']}", ["", ""], rows)
+    for told in story["asked"]:
+        rows = [[name, value] for name, value in told.items() if name != "version"]
+        console.table(f"How a model was asked for {told['version']}", ["", ""], rows)
     for table in ("training_examples", "checkpoints", "metrics", "results"):
         if story.get(table):
             console.table(f"{table} that contain or rest on it", ["version"], [[name] for name in story[table]])
     if "releases" in story:
-        names = [[f"{each['repo']}@{each['tag']}", each["commit"]] for each in story["releases"]]
+        names = [[f"{release['repo']}@{release['tag']}", release["commit"]] for release in story["releases"]]
         console.table("Releases that rest on it", ["release", "commit"], names)
     versions = [[node.name, node.n_rows, node.rows_hash[:12], node.created_at, node.code_version] for node in nodes]
     console.table("Versions that it rests on", ["version", "rows", "rows hash", "written", "code"], versions)

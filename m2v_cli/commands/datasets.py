@@ -31,22 +31,22 @@ def check(
     if as_json:
         console.line(report.summary())
         return
-    for each in report.datasets:
-        _show(each)
+    for dataset in report.datasets:
+        _show(dataset)
     command = f"m2v run --study {shlex.quote(str(folder / 'study.yaml'))}"
     _print(f"To use it, write these files into {folder}, then: {command}")
     for path, text in report.documents.items():
         _print(f"\n# {path}\n{text.rstrip()}")
 
 
-def _show(each: "Checked") -> None:
+def _show(dataset: "Checked") -> None:
     from m2v.catalog.check import counted
     from m2v_cli import console
 
-    release = each.release or "unknown"
-    _print(f"{each.dataset.name}: layout {each.dataset.layout}, {each.rows.height:,} items, release {release}")
-    console.table("", ["split", "label 0", "label 1"], [[split, *n] for split, n in counted(each.rows).items()])
-    for finding in each.findings:
+    release = dataset.release or "unknown"
+    _print(f"{dataset.dataset.name}: layout {dataset.dataset.layout}, {dataset.rows.height:,} items, release {release}")
+    console.table("", ["split", "label 0", "label 1"], [[split, *n] for split, n in counted(dataset.rows).items()])
+    for finding in dataset.findings:
         shown = ", ".join(item[:N_CHARACTERS] for item in finding.ids[:N_IDS])
         more = f", and {len(finding.ids) - N_IDS:,} more" if len(finding.ids) > N_IDS else ""
         _print(f"{'fine' if finding.is_fine else 'look'}  {finding.summary}{f' ({shown}{more})' if shown else ''}")

@@ -30,18 +30,18 @@ def forget(
             f"Delete every earlier version that holds {item}, and weights trained on it, for good?", abort=True
         )
     with only_run(home()):
-        found = forgetting.forget(home(), item, why=why, purge=purge)
+        forgotten = forgetting.forget(home(), item, why=why, purge=purge)
     if as_json:
-        console.line(asdict(found))
+        console.line(asdict(forgotten))
         return
     lists = {
-        f"Without {item} since now": found.rewritten,
-        "Tainted, for they were trained on it": found.tainted,
-        "Deleted": found.purged,
+        f"Without {item} since now": forgotten.rewritten,
+        "Tainted, for they were trained on it": forgotten.tainted,
+        "Deleted": forgotten.purged,
     }
     for title, names in lists.items():
         if names:
             console.table(title, ["name"], [[name] for name in names])
-    for each in found.remains:
-        console.warn(f"Still there: {each}.")
+    for remaining in forgotten.remains:
+        console.warn(f"Still there: {remaining}.")
     console.out.print("Run `m2v run` to train and score anew without it.")

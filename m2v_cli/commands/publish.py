@@ -51,7 +51,7 @@ def dataset(
         release,
         plan,
         schemas.DATASET_RELEASES,
-        names=[each.name for each in alignments],
+        names=[alignment.name for alignment in alignments],
         dry_run=dry_run,
         as_json=as_json,
     )
@@ -100,20 +100,22 @@ def rehydrate(
         rows = folder_rows(Path(release), config=config)
     else:
         rows = published_rows(Hub(), repo, config=config, tag=tag or None)
-    found = joined(rows, own)
-    export_table(found.rows, output)
-    counts = {reason: found.problems.filter(reason=reason)["meme_id"].to_list() for reason in ("missing", "changed")}
+    rehydrated = joined(rows, own)
+    export_table(rehydrated.rows, output)
+    counts = {
+        reason: rehydrated.problems.filter(reason=reason)["meme_id"].to_list() for reason in ("missing", "changed")
+    }
     if as_json:
-        said = {"output": str(output), "n_rows": found.rows.height, "n_unverified": found.n_unverified}
-        console.line({**said, **counts})
+        summary = {"output": str(output), "n_rows": rehydrated.rows.height, "n_unverified": rehydrated.n_unverified}
+        console.line({**summary, **counts})
     else:
-        console.out.print(f"Wrote {found.rows.height:,} of {rows.height:,} memes to {output}.", soft_wrap=True)
+        console.out.print(f"Wrote {rehydrated.rows.height:,} of {rows.height:,} memes to {output}.", soft_wrap=True)
         for reason, ids in counts.items():
             if ids:
                 console.warn(f"{len(ids):,} memes are {reason} in your copy, for example {', '.join(ids[:5])}.")
-        if found.n_unverified:
+        if rehydrated.n_unverified:
             console.warn("The release names no sha256, so that texts were joined by id alone.")
-    if not found.problems.is_empty():
+    if not rehydrated.problems.is_empty():
         raise typer.Exit(1)
 
 
@@ -181,7 +183,7 @@ def _show_preview(preview: "Preview", as_json: bool) -> None:
     if not preview.is_compared:
         console.warn("There is no Hugging Face token, so this was compared with nothing on the Hub.")
     if as_json:
-        rows = {config: dict(each) for config, each in preview.rows.items()}
+        rows = {config: dict(counts) for config, counts in preview.rows.items()}
         console.line(
             {
                 "repo": preview.repo,
@@ -197,9 +199,9 @@ def _show_preview(preview: "Preview", as_json: bool) -> None:
         console.out.print(f"{preview.repo}@v{preview.version} holds this content already; nothing would be uploaded.")
         return
     console.table(
-        f"{preview.repo}@v{preview.version} would be", ["file", "is"], [list(each) for each in preview.files.items()]
+        f"{preview.repo}@v{preview.version} would be", ["file", "is"], [list(file) for file in preview.files.items()]
     )
-    for config, each in preview.rows.items():
-        counts = ", ".join(f"{len(ids):,} {change}" for change, ids in each.items())
+    for config, changes in preview.rows.items():
+        counts = ", ".join(f"{len(ids):,} {change}" for change, ids in changes.items())
         console.out.print(f"Rows of {config}: {counts}.")
     console.out.print(f"What would be uploaded: {place}", soft_wrap=True)

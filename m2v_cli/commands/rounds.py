@@ -78,7 +78,7 @@ def close(name: str, study: Study = "published", as_json: Json = False) -> None:
 
     plan, instance, home = _live(study)
     for rounds in _rounds(plan, home).values():
-        if any(each.name == name for each in rounds.ledger.rounds()):
+        if any(opened.name == name for opened in rounds.ledger.rounds()):
             rounds.close(name)
             materialise.observe(plan, home=home, instance=instance)
             console.line({"closed": name}) if as_json else console.out.print(f"Closed {name}.")
@@ -102,7 +102,7 @@ def annotators(as_json: Json = False) -> None:
 
     server = _server()
     us = server.check()
-    rows = [[each, server.pseudonym(each), "platform" if each == us else ""] for each in server.accounts()]
+    rows = [[account, server.pseudonym(account), "platform" if account == us else ""] for account in server.accounts()]
     if as_json:
         console.line([{"account": number, "annotator": name, "is_platform": bool(role)} for number, name, role in rows])
     else:
@@ -196,11 +196,11 @@ def _show(plan: "StudyPlan", home: Path, *, as_json: bool) -> None:
     if as_json:
         console.line(shown)
         return
-    for name, each in shown.items():
+    for name, value in shown.items():
         columns = ["round", "role", "mode", "n_conflicts", "n_audit", "n_gold", "state"]
-        console.table(f"Rounds of {name}", columns, [[row[column] for column in columns] for row in each["rounds"]])
-        counts = [[count, value] for count, value in each.items() if count not in {"rounds", "annotators"}]
+        console.table(f"Rounds of {name}", columns, [[row[column] for column in columns] for row in value["rounds"]])
+        counts = [[count, value] for count, value in value.items() if count not in {"rounds", "annotators"}]
         console.table("State", ["", "now"], counts)
-        if each["annotators"]:
+        if value["annotators"]:
             columns = ["annotator", "n_answers", "n_skips", "gold_accuracy", "rest_agreement_share", "exposure_min"]
-            console.table("Annotators", columns, [[row[column] for column in columns] for row in each["annotators"]])
+            console.table("Annotators", columns, [[row[column] for column in columns] for row in value["annotators"]])

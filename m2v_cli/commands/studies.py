@@ -34,7 +34,7 @@ def copy(study: str, folder: Path, as_json: Json = False) -> None:
     plan = open_study(study)
     files = {source.name: sources.find(source, home=home()) for source in plan.sources}
     datasets = (*plan.memes, *plan.targets) if plan.shows_pictures else ()
-    media = {each.name: sources.media(each, plan.source(each), home=home()) for each in datasets}
+    media = {dataset.name: sources.media(dataset, plan.source(dataset), home=home()) for dataset in datasets}
     path = copy_study(plan, folder=folder, files=files, media=media)
     if as_json:
         console.line({"study": str(path)})

@@ -85,7 +85,9 @@ def diff(
     if first.table != second.table:
         raise M2VError(f"{first.name} and {second.name} are of different tables; compare versions of one table.")
     table = schemas.table(first.table)
-    rows = changes(*(store.read(each.table, each.variant, number=each.number) for each in (first, second)), table=table)
+    rows = changes(
+        *(store.read(version.table, version.variant, number=version.number) for version in (first, second)), table=table
+    )
     shown = rows if text else rows.drop([f"{column}_{end}" for column in table.hidden for end in ("before", "after")])
     if as_json:
         console.line({"before": first.name, "after": second.name, "rows": shown.to_dicts()})

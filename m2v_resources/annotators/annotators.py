@@ -90,42 +90,46 @@ def version(ledger: Ledger) -> str:
     judged = ledger.all_judged()
     parts = [rows_hash(frame)[:16] for frame in (judged.answers, judged.skips, judged.quarantined)]
     # An open round is no news to those who read answers; an ended one is to those who open the next.
-    ended = [each.name for each in ledger.rounds() if ledger.pulled(each).state != "open"]
+    ended = [opened.name for opened in ledger.rounds() if ledger.pulled(opened).state != "open"]
     return "-".join([*parts, *ended])
 
 
 def standing(ledger: Ledger) -> Standing:
     """Where an alignment's rounds are, from what was pulled."""
     judged = ledger.all_judged()
-    found = ledger.rounds()
-    items = pl.concat([pl.DataFrame(schema=rounds.ITEM_COLUMNS), *(ledger.items(each) for each in found)])
+    opened = ledger.rounds()
+    items = pl.concat([pl.DataFrame(schema=rounds.ITEM_COLUMNS), *(ledger.items(asked) for asked in opened)])
     n_done = sum(
-        int(rounds.coverage(ledger.items(each), answers=judged.answers, skips=judged.skips, this=each)["is_done"].sum())
-        for each in found
+        int(
+            rounds.coverage(ledger.items(asked), answers=judged.answers, skips=judged.skips, asked=asked)[
+                "is_done"
+            ].sum()
+        )
+        for asked in opened
     )
     state: dict[str, int | float] = {
-        "n_rounds": len(found),
-        "n_open": sum(ledger.pulled(each).state == "open" for each in found),
+        "n_rounds": len(opened),
+        "n_open": sum(ledger.pulled(asked).state == "open" for asked in opened),
         "n_items": items.height,
         "n_items_done": n_done,
         "n_answers": judged.answers.height,
         "n_skips": judged.skips.height,
         "n_quarantined": judged.quarantined.height,
     }
-    for each in found:
-        state |= {f"{each.name}: {name}": value for name, value in _agreement(ledger, each).items()}
-    rows = [_row(ledger, each) for each in found]
+    for asked in opened:
+        state |= {f"{asked.name}: {name}": value for name, value in _agreement(ledger, asked).items()}
+    rows = [_row(ledger, asked) for asked in opened]
     table = pl.DataFrame(rows, schema=dict(schemas.ROUNDS.columns), orient="row").sort("round")
     return Standing(table, items, judged, state)
 
 
-def _agreement(ledger: Ledger, this: rounds.Round) -> dict[str, int | float]:
+def _agreement(ledger: Ledger, asked: rounds.Round) -> dict[str, int | float]:
     """How far a round's annotators agree so far; what cannot be estimated is left out."""
-    answers = ledger.judged(this).answers
+    answers = ledger.judged(asked).answers
     counted = agreement.latest(answers)
     positive = agreement.posterior(counted)
     figures: dict[str, int | float | None] = {
-        "undecided": rounds.left_open(ledger.items(this), answers, below=1).height,
+        "undecided": rounds.left_open(ledger.items(asked), answers, below=1).height,
         "krippendorff_alpha": agreement.krippendorff_alpha(counted),
         "fleiss_kappa": agreement.fleiss_kappa(counted),
         "pairwise_cohen_kappa": agreement.pairwise_kappa(counted),
@@ -135,17 +139,17 @@ def _agreement(ledger: Ledger, this: rounds.Round) -> dict[str, int | float]:
     return {name: round(value, 4) for name, value in figures.items() if value is not None}
 
 
-def _row(ledger: Ledger, this: rounds.Round) -> dict[str, object]:
-    kinds = ledger.items(this)["kind"]
+def _row(ledger: Ledger, asked: rounds.Round) -> dict[str, object]:
+    kinds = ledger.items(asked)["kind"]
     return {
-        "round": this.name,
-        "role": this.role,
-        "mode": this.mode,
-        "n_annotators": this.n_annotators,
+        "round": asked.name,
+        "role": asked.role,
+        "mode": asked.mode,
+        "n_annotators": asked.n_annotators,
         "n_conflicts": int((kinds == "conflict").sum()),
         "n_audit": int((kinds == "audit").sum()),
         "n_gold": int((kinds == "gold").sum()),
-        "config_sha256": this.definition.config_sha256,
-        "guideline_sha256": this.definition.guideline_sha256,
-        "state": ledger.pulled(this).state,
+        "config_sha256": asked.definition.config_sha256,
+        "guideline_sha256": asked.definition.guideline_sha256,
+        "state": ledger.pulled(asked).state,
     }

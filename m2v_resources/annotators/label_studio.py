@@ -117,8 +117,8 @@ class AnnotationServer:
     def projects(self, uid: str) -> list[Project]:
         """Projects of a round, the oldest first; more than one where two platforms opened it at once."""
         rows = self._pages("api/projects/", {"page_size": 100})
-        found = [_project(row) for row in rows if row.get("description") == UID + uid]
-        return sorted(found, key=lambda each: each.project_id)
+        ours = [_project(row) for row in rows if row.get("description") == UID + uid]
+        return sorted(ours, key=lambda project: project.project_id)
 
     def project(self, project_id: int) -> Project | None:
         """Return a project by id, None where it is gone."""
@@ -182,7 +182,7 @@ class AnnotationServer:
             kind, where = "localfiles", {"path": str(Path(place).resolve())}
             about = where
         known = self._json("GET", f"api/storages/{kind}", query={"project": project_id})
-        if not any(where.items() <= each.items() for each in known):
+        if not any(where.items() <= hook.items() for hook in known):
             body = {"project": project_id, "use_blob_urls": True, "title": "media", **about}
             self._json("POST", f"api/storages/{kind}", body=body)
 
@@ -230,21 +230,21 @@ class AnnotationServer:
     def _raw(self, page: list[dict[str, Any]], project: Project) -> pl.DataFrame:
         rows = []
         for task in page:
-            for each in task["annotations"]:
-                author = each.get("updated_by")
+            for annotation in task["annotations"]:
+                author = annotation.get("updated_by")
                 rows.append(
                     {
                         "project_id": project.project_id,
-                        "annotation_id": each["id"],
+                        "annotation_id": annotation["id"],
                         "item_key": str(task["data"].get("item_key")),
-                        "annotator": self.pseudonym(_user(each["completed_by"])),
+                        "annotator": self.pseudonym(_user(annotation["completed_by"])),
                         "author": None if author is None else self.pseudonym(_user(author)),
-                        "was_cancelled": bool(each["was_cancelled"]),
-                        "created_at": _time(each["created_at"]),
-                        "updated_at": _time(each["updated_at"]),
-                        "duration_s": each.get("lead_time"),
+                        "was_cancelled": bool(annotation["was_cancelled"]),
+                        "created_at": _time(annotation["created_at"]),
+                        "updated_at": _time(annotation["updated_at"]),
+                        "duration_s": annotation.get("lead_time"),
                         "seen_config_sha256": project.config_sha256,
-                        **parsed(each["result"] or ()),
+                        **parsed(annotation["result"] or ()),
                     }
                 )
         return pl.DataFrame(rows, schema=RAW_COLUMNS)
@@ -254,17 +254,17 @@ class AnnotationServer:
     ) -> Iterator[list[dict[str, Any]]]:
         n_seen, page = 0, 1
         while True:
-            found = self._json(
+            listed = self._json(
                 "GET", "api/tasks/", query={"project": project_id, "page": page, "page_size": page_size, **query}
             )
-            rows = found["tasks"]
+            rows = listed["tasks"]
             n_seen += len(rows)
             yield rows
-            if n_seen >= found["total"]:
+            if n_seen >= listed["total"]:
                 return
             if not rows:
                 raise LabelStudioError(
-                    f"Project {project_id} on {self.address.url} listed {n_seen} of {found['total']} tasks and then no "
+                    f"Project {project_id} on {self.address.url} listed {n_seen} of {listed['total']} tasks, then no "
                     "more; it was changed or deleted meanwhile. Run the command again."
                 )
             page += 1
@@ -272,9 +272,9 @@ class AnnotationServer:
     def _pages(self, path: str, query: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         page = 1
         while True:
-            found = self._json("GET", path, query={**query, "page": page})
-            yield from found["results"]
-            if not found.get("next"):
+            listed = self._json("GET", path, query={**query, "page": page})
+            yield from listed["results"]
+            if not listed.get("next"):
                 return
             page += 1
 
@@ -365,7 +365,7 @@ def _time(text: str) -> datetime:
 def _detail(content: bytes) -> str:
     """Return what the server said of an error, without what we sent: the detail of its JSON, at most 200 characters."""
     try:
-        said = json.loads(content)
+        answer = json.loads(content)
     except ValueError:
         return "nothing in JSON."
-    return str(said.get("detail", "no detail"))[:200] if isinstance(said, dict) else "no detail."
+    return str(answer.get("detail", "no detail"))[:200] if isinstance(answer, dict) else "no detail."

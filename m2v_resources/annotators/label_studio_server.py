@@ -39,19 +39,19 @@ class Exposure:
 def credentials(home: Path, *, port: int) -> dict[str, str]:
     """Return the platform's own account, made once and kept in a file that only its user can read."""
     path = home / CREDENTIALS
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if not found:
-        found = {
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not kept:
+        kept = {
             "username": ADMIN,
             "password": secrets.token_urlsafe(24),
             "token": secrets.token_hex(20),
             "salt": secrets.token_hex(16),
         }
-    found["url"] = f"http://127.0.0.1:{port}"
+    kept["url"] = f"http://127.0.0.1:{port}"
     with replacing(path) as scratch:
         scratch.touch(mode=0o600)
-        scratch.write_text(json.dumps(found, indent=1), encoding="utf-8")
-    return found
+        scratch.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    return kept
 
 
 def environment(

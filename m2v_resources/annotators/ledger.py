@@ -74,39 +74,39 @@ class Ledger:
 
     def round(self, name: str) -> Round:
         """Return a round by name."""
-        known = {each.name: each for each in self.rounds()}
+        known = {asked.name: asked for asked in self.rounds()}
         if name not in known:
             raise UnknownName("round", name, known)
         return known[name]
 
-    def intend(self, this: Round, items: pl.DataFrame) -> None:
+    def intend(self, asked: Round, items: pl.DataFrame) -> None:
         """Write down what a round will ask, before the server hears of it."""
-        folder = self.folder / this.name
+        folder = self.folder / asked.name
         with replacing(folder / "items.parquet") as path:
             items.select(list(ITEM_COLUMNS)).write_parquet(path)
         with replacing(folder / "round.json") as path:
-            path.write_text(json.dumps(asdict(this), indent=1, ensure_ascii=False), encoding="utf-8")
+            path.write_text(json.dumps(asdict(asked), indent=1, ensure_ascii=False), encoding="utf-8")
 
-    def items(self, this: Round) -> pl.DataFrame:
+    def items(self, asked: Round) -> pl.DataFrame:
         """Columns of ``ITEM_COLUMNS``."""
-        return self._frame(this, "items.parquet")
+        return self._frame(asked, "items.parquet")
 
-    def annotations(self, this: Round) -> pl.DataFrame:
+    def annotations(self, asked: Round) -> pl.DataFrame:
         """Columns of ``RAW_COLUMNS``: the newest state of each annotation that was ever pulled."""
-        if not (self.folder / this.name / "annotations.parquet").exists():
+        if not (self.folder / asked.name / "annotations.parquet").exists():
             return pl.DataFrame(schema=RAW_COLUMNS)
-        return self._frame(this, "annotations.parquet")
+        return self._frame(asked, "annotations.parquet")
 
     def record(
         self,
-        this: Round,
+        asked: Round,
         pulled: Pulled,
         *,
         annotations: pl.DataFrame | None = None,
         seen: pl.DataFrame | None = None,
     ) -> None:
         """Write down what came back; killed between the files, the next pull sees the same again."""
-        folder = self.folder / this.name
+        folder = self.folder / asked.name
         for name, rows in (("annotations.parquet", annotations), ("seen.parquet", seen)):
             if rows is not None:
                 with replacing(folder / name) as path:
@@ -115,55 +115,55 @@ class Ledger:
         with replacing(folder / "pulled.json") as path:
             path.write_text(text, encoding="utf-8")
 
-    def forget(self, this: Round, meme_id: str) -> None:
+    def forget(self, asked: Round, meme_id: str) -> None:
         """Delete all that was said about a meme, then the item itself."""
-        items, annotations = self.items(this), self.annotations(this)
+        items, annotations = self.items(asked), self.annotations(asked)
         about = items.filter(meme_id=meme_id)
-        if (self.folder / this.name / "annotations.parquet").exists():
-            with replacing(self.folder / this.name / "annotations.parquet") as path:
+        if (self.folder / asked.name / "annotations.parquet").exists():
+            with replacing(self.folder / asked.name / "annotations.parquet") as path:
                 annotations.join(about, on="item_key", how="anti").write_parquet(path)
-        with replacing(self.folder / this.name / "items.parquet") as path:
+        with replacing(self.folder / asked.name / "items.parquet") as path:
             items.join(about, on="item_key", how="anti").write_parquet(path)
 
-    def seen(self, this: Round) -> pl.DataFrame:
+    def seen(self, asked: Round) -> pl.DataFrame:
         """Columns of ``SEEN_COLUMNS``: when each task that the last pull looked at had changed."""
-        if not (self.folder / this.name / "seen.parquet").exists():
+        if not (self.folder / asked.name / "seen.parquet").exists():
             return pl.DataFrame(schema=SEEN_COLUMNS)
-        return self._frame(this, "seen.parquet")
+        return self._frame(asked, "seen.parquet")
 
-    def pulled(self, this: Round) -> Pulled:
+    def pulled(self, asked: Round) -> Pulled:
         """How far a round was pulled."""
-        path = self.folder / this.name / "pulled.json"
+        path = self.folder / asked.name / "pulled.json"
         if not path.exists():
             return Pulled()
-        found = _json(path)
-        return Pulled(**{**found, "until": datetime.fromisoformat(found["until"]) if found["until"] else None})
+        record = _json(path)
+        return Pulled(**{**record, "until": datetime.fromisoformat(record["until"]) if record["until"] else None})
 
-    def close(self, this: Round) -> None:
+    def close(self, asked: Round) -> None:
         """Take a round out of polling; its answers count, what was not answered may be asked in another round."""
-        self.record(this, replace(self.pulled(this), state="closed"))
+        self.record(asked, replace(self.pulled(asked), state="closed"))
 
-    def judged(self, this: Round) -> Judged:
+    def judged(self, asked: Round) -> Judged:
         """Return a round's answers, skips and quarantine, gold items included."""
-        return judge(self.annotations(this), self.items(this), this)
+        return judge(self.annotations(asked), self.items(asked), asked)
 
     def all_judged(self) -> Judged:
         """Those of all rounds."""
-        return together(self.judged(each) for each in self.rounds())
+        return together(self.judged(asked) for asked in self.rounds())
 
     def asked(self) -> set[str]:
         """``question_sha256`` of what an open round asks, or any round got its answers to."""
-        found: set[str] = set()
-        for this in self.rounds():
-            items = self.items(this)
-            if self.pulled(this).state != "open":
-                answered = self.judged(this).answers
+        questions: set[str] = set()
+        for asked in self.rounds():
+            items = self.items(asked)
+            if self.pulled(asked).state != "open":
+                answered = self.judged(asked).answers
                 items = items.join(answered, on="meme_id", how="semi")
-            found |= set(items["question_sha256"])
-        return found
+            questions |= set(items["question_sha256"])
+        return questions
 
-    def _frame(self, this: Round, name: str) -> pl.DataFrame:
-        path = self.folder / this.name / name
+    def _frame(self, asked: Round, name: str) -> pl.DataFrame:
+        path = self.folder / asked.name / name
         try:
             return pl.read_parquet(path)
         except (OSError, pl.exceptions.PolarsError) as error:
@@ -173,8 +173,8 @@ class Ledger:
             ) from error
 
     def _load(self, path: Path) -> Round:
-        found = _json(path)
-        return Round(**{**found, "annotators": tuple(found["annotators"])})
+        record = _json(path)
+        return Round(**{**record, "annotators": tuple(record["annotators"])})
 
 
 def _json(path: Path) -> dict:

@@ -65,17 +65,17 @@ def address(home: Path) -> LabelStudioAddress:
         MissingSource: Neither is there.
     """
     path = home / CREDENTIALS
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     url, token = os.environ.get("LABEL_STUDIO_URL"), os.environ.get("LABEL_STUDIO_TOKEN")
     if url and token:
         # Pseudonyms must outlive a token, so the salt is not made of it.
-        return LabelStudioAddress(url, token, found.get("salt") or _salt(home))
-    if not found:
+        return LabelStudioAddress(url, token, kept.get("salt") or _salt(home))
+    if not kept:
         raise MissingSource(
             "There is no Label Studio to ask people in. Start one with `make label-studio`, or name yours by "
             "LABEL_STUDIO_URL and LABEL_STUDIO_TOKEN."
         )
-    return LabelStudioAddress(url or found["url"], token or found["token"], found["salt"])
+    return LabelStudioAddress(url or kept["url"], token or kept["token"], kept["salt"])
 
 
 def _salt(home: Path) -> str:
@@ -120,29 +120,29 @@ class Rounds:
         with self.ledger.only_writer():
             self._intend(plan, question)
             self._adjudicate(plan, question)
-            opened = [each for each in self.ledger.rounds() if self.ledger.pulled(each).state == "open"]
-            for this in opened:
-                with _named(this):
-                    self._bring(this, question)
+            opened = [asked for asked in self.ledger.rounds() if self.ledger.pulled(asked).state == "open"]
+            for asked in opened:
+                with _named(asked):
+                    self._bring(asked, question)
             return opened
 
     def pull(self, *, full: bool = False) -> int:
         """Fetch what changed in every open round; give the number of annotations that were new or changed."""
         with self.ledger.only_writer():
             n_new = 0
-            for this in self.ledger.rounds():
-                if full or self.ledger.pulled(this).state != "closed":
-                    with _named(this):
-                        n_new += self._pull(this, full=full)
+            for asked in self.ledger.rounds():
+                if full or self.ledger.pulled(asked).state != "closed":
+                    with _named(asked):
+                        n_new += self._pull(asked, full=full)
             return n_new
 
     def close(self, name: str) -> None:
         """Take a round out of polling, after a last look at it where it is still on the server."""
         with self.ledger.only_writer():
-            this = self.ledger.round(name)
-            if self.server.projects(this.uid):
-                self._pull(this, full=True)
-            self.ledger.close(this)
+            asked = self.ledger.round(name)
+            if self.server.projects(asked.uid):
+                self._pull(asked, full=True)
+            self.ledger.close(asked)
 
     def _intend(self, plan: RoundPlan, question: RoundQuestion) -> None:
         people = tuple(name for name in plan.annotators if name != plan.adjudicator)
@@ -152,18 +152,20 @@ class Rounds:
         if not plan.adjudicator:
             return
         complete = [
-            each
-            for each in self.ledger.rounds()
-            if each.role == "annotator" and self.ledger.pulled(each).state != "open"
+            asked
+            for asked in self.ledger.rounds()
+            if asked.role == "annotator" and self.ledger.pulled(asked).state != "open"
         ]
-        still = [self._left_open(each, plan) for each in complete]
+        still = [self._left_open(asked, plan) for asked in complete]
         wanted = pl.concat([question.conflicts.select("meme_id").clear(), *still]).unique()
         rows = question.conflicts.join(wanted, on="meme_id", how="semi")
         nobody = replace(question, gold=question.gold.clear())
         self._new(plan, nobody, rows, role="adjudicator", n=1, people=(plan.adjudicator,))
 
-    def _left_open(self, this: Round, plan: RoundPlan) -> pl.DataFrame:
-        return rounds.left_open(self.ledger.items(this), self.ledger.judged(this).answers, below=plan.adjudicate_below)
+    def _left_open(self, asked: Round, plan: RoundPlan) -> pl.DataFrame:
+        return rounds.left_open(
+            self.ledger.items(asked), self.ledger.judged(asked).answers, below=plan.adjudicate_below
+        )
 
     def _new(
         self,
@@ -187,7 +189,7 @@ class Rounds:
         number = len(self.ledger.rounds()) + 1
         # Of what is asked: two platforms that open the same round find each other's project.
         uid = _uid([self.ledger.alignment, role, number, definition.mode, sorted(new["question_sha256"])])
-        this = Round(
+        asked = Round(
             name=f"{self.ledger.alignment}_{number:03d}",
             alignment=self.ledger.alignment,
             uid=uid,
@@ -200,13 +202,13 @@ class Rounds:
             guideline=question.guideline,
             opened_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        self.ledger.intend(this, rounds.keyed(new, uid=uid))
+        self.ledger.intend(asked, rounds.keyed(new, uid=uid))
 
-    def _bring(self, this: Round, question: RoundQuestion) -> None:
+    def _bring(self, asked: Round, question: RoundQuestion) -> None:
         """Make the server hold each of the round's unanswered items in exactly one task."""
-        project = self._one_project(this)
-        self._check_config(this, project)
-        data = self._data(this, question)
+        project = self._one_project(asked)
+        self._check_config(asked, project)
+        data = self._data(asked, question)
         for attempt in range(1, N_ATTEMPTS + 1):
             tasks = self._one_task_each(project, self.server.tasks(project.project_id))
             known = {task.item_key for task in tasks}
@@ -222,40 +224,40 @@ class Rounds:
                     raise
                 time.sleep(attempt)
         raise LabelStudioError(
-            f"Round {this.name}: after {N_ATTEMPTS} attempts project {project.project_id} still lacks items. Somebody "
+            f"Round {asked.name}: after {N_ATTEMPTS} attempts project {project.project_id} still lacks items. Somebody "
             "deletes tasks there while we import; stop that, then run `m2v rounds open` again."
         )
 
-    def _one_project(self, this: Round) -> Project:
-        found = self.server.projects(this.uid)
-        if not found:
+    def _one_project(self, asked: Round) -> Project:
+        projects = self.server.projects(asked.uid)
+        if not projects:
             try:
                 self.server.create_project(
-                    title=this.name,
-                    uid=this.uid,
-                    config=this.config,
-                    guideline=this.guideline,
-                    overlap=this.n_annotators,
+                    title=asked.name,
+                    uid=asked.uid,
+                    config=asked.config,
+                    guideline=asked.guideline,
+                    overlap=asked.n_annotators,
                 )
             except Unreachable:
-                logging.getLogger(__name__).warning("Round %s: no answer to its creation; looking it up.", this.name)
-            found = self.server.projects(this.uid)
-        if not found:
+                logging.getLogger(__name__).warning("Round %s: no answer to its creation; looking it up.", asked.name)
+            projects = self.server.projects(asked.uid)
+        if not projects:
             raise LabelStudioError(
-                f"Round {this.name} could not be created on the server. Run `m2v rounds open` again."
+                f"Round {asked.name} could not be created on the server. Run `m2v rounds open` again."
             )
-        for double in found[1:]:  # another platform opened the same round at the same moment; the oldest stays
+        for double in projects[1:]:  # another platform opened the same round at the same moment; the oldest stays
             self.server.delete_empty_project(double)
         place = media_root()
-        if place and "$image" in this.config:
-            self.server.serve_media(found[0].project_id, place)
-        return found[0]
+        if place and "$image" in asked.config:
+            self.server.serve_media(projects[0].project_id, place)
+        return projects[0]
 
     def _one_task_each(self, project: Project, tasks: Sequence[AnnotationTask]) -> list[AnnotationTask]:
         """Delete what stands twice and nobody answered; answers to both are counted by the item's key anyway."""
         kept: dict[str, AnnotationTask] = {}
         double: list[int] = []
-        for task in sorted(tasks, key=lambda each: (-each.n_annotations, each.task_id)):
+        for task in sorted(tasks, key=lambda task: (-task.n_annotations, task.task_id)):
             if task.item_key not in kept:
                 kept[task.item_key] = task
             elif not task.n_annotations:
@@ -264,69 +266,69 @@ class Rounds:
             self.server.delete_tasks(project.project_id, double)
         return list(kept.values())
 
-    def _data(self, this: Round, question: RoundQuestion) -> list[dict[str, Any]]:
+    def _data(self, asked: Round, question: RoundQuestion) -> list[dict[str, Any]]:
         """Return what is sent: nothing that tells, or lets one tell, what the dataset or the model said."""
-        items = self.ledger.items(this)
-        judged = self.ledger.judged(this)
-        done = rounds.coverage(items, answers=judged.answers, skips=judged.skips, this=this).filter("is_done")
+        items = self.ledger.items(asked)
+        judged = self.ledger.judged(asked)
+        done = rounds.coverage(items, answers=judged.answers, skips=judged.skips, asked=asked).filter("is_done")
         rows = items.join(done, on="item_key", how="anti").join(question.memes, on="meme_id", how="inner")
         suggested = dict(question.conflicts.select("meme_id", "predicted").iter_rows())
-        found = []
+        tasks = []
         for row in rows.select("item_key", "meme_id", "text", "image").sort("item_key").iter_rows(named=True):
-            item = {"item_key": row["item_key"], "text": row["text"], "definition": this.guideline}
-            if "$image" in this.config:
+            item = {"item_key": row["item_key"], "text": row["text"], "definition": asked.guideline}
+            if "$image" in asked.config:
                 item["image"] = media_url(row["image"])
-            if this.mode == "assisted":
+            if asked.mode == "assisted":
                 item["suggestion"] = "Model: it fits" if suggested.get(row["meme_id"]) else "Model: it does not fit"
-            found.append(item)
-        return found
+            tasks.append(item)
+        return tasks
 
-    def _check_config(self, this: Round, project: Project) -> None:
-        if project.config_sha256 != this.definition.config_sha256:
+    def _check_config(self, asked: Round, project: Project) -> None:
+        if project.config_sha256 != asked.definition.config_sha256:
             raise LabelStudioError(
-                f"Round {this.name}: the labelling config of project {project.project_id} was changed on the server. "
-                f"Put it back (it is in {self.ledger.folder / this.name / 'round.json'}), or end the round with "
-                f"`m2v rounds close {this.name}`; answers given meanwhile are in quarantine."
+                f"Round {asked.name}: the labelling config of project {project.project_id} was changed on the server. "
+                f"Put it back (it is in {self.ledger.folder / asked.name / 'round.json'}), or end the round with "
+                f"`m2v rounds close {asked.name}`; answers given meanwhile are in quarantine."
             )
 
-    def _pull(self, this: Round, *, full: bool) -> int:
-        pulled = self.ledger.pulled(this)
-        found = self.server.projects(this.uid)
-        if not found:
+    def _pull(self, asked: Round, *, full: bool) -> int:
+        pulled = self.ledger.pulled(asked)
+        projects = self.server.projects(asked.uid)
+        if not projects:
             raise LabelStudioError(
-                f"Round {this.name}: its project is gone from {self.server.address.url}. `m2v rounds open` makes it "
-                f"anew with what is not answered; the {self.ledger.annotations(this).height} annotations pulled stand."
+                f"Round {asked.name}: its project is gone from {self.server.address.url}. `m2v rounds open` makes it "
+                f"anew with what is not answered; the {self.ledger.annotations(asked).height} annotations pulled stand."
             )
         full = full or pulled.until is None or pulled.n_since_full >= PULLS_PER_FULL
-        known = self.ledger.annotations(this)
-        fresh, seen = self._fetch(this, found, since=None if full else before(pulled.until, seconds=OVERLAP_S))
+        known = self.ledger.annotations(asked)
+        fresh, seen = self._fetch(asked, projects, since=None if full else before(pulled.until, seconds=OVERLAP_S))
         rows = merged(known, fresh)
         n_new = rows.join(known, on=[*RAW_KEY, "updated_at"], how="anti").height
         n_missing = known.join(fresh, on=RAW_KEY, how="anti").height if full else pulled.missing
         now = Pulled(
-            until=max((each for each in (pulled.until, seen["changed_at"].max()) if each), default=None),  # pyright: ignore
+            until=max((moment for moment in (pulled.until, seen["changed_at"].max()) if moment), default=None),  # pyright: ignore
             n_since_full=0 if full else pulled.n_since_full + 1,
             state=pulled.state,
             missing=n_missing,
         )
-        self.ledger.record(this, now, annotations=rows if n_new else None, seen=seen)
-        judged = self.ledger.judged(this)
-        cover = rounds.coverage(self.ledger.items(this), answers=judged.answers, skips=judged.skips, this=this)
+        self.ledger.record(asked, now, annotations=rows if n_new else None, seen=seen)
+        judged = self.ledger.judged(asked)
+        cover = rounds.coverage(self.ledger.items(asked), answers=judged.answers, skips=judged.skips, asked=asked)
         if n_new:
-            self._ask_others(this, found[0], judged, cover)
+            self._ask_others(asked, projects[0], judged, cover)
         state = "closed" if now.state == "closed" else "complete" if cover["is_done"].all() else "open"
         if state != now.state:
-            self.ledger.record(this, replace(now, state=state))
-        self._check_config(this, found[0])
+            self.ledger.record(asked, replace(now, state=state))
+        self._check_config(asked, projects[0])
         return n_new
 
     def _fetch(
-        self, this: Round, found: Sequence[Project], *, since: datetime | None
+        self, asked: Round, projects: Sequence[Project], *, since: datetime | None
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Annotations of the tasks that changed, and all tasks that were looked at."""
-        before_that = self.ledger.seen(this)
+        before_that = self.ledger.seen(asked)
         pages, seen = [pl.DataFrame(schema=RAW_COLUMNS)], [before_that.clear()]
-        for project in found:
+        for project in projects:
             listed = self.server.changed(project.project_id, since=since)
             looked = pl.DataFrame(
                 {"task_id": list(listed), "changed_at": list(listed.values())}, schema_overrides=SEEN_COLUMNS
@@ -341,26 +343,26 @@ class Rounds:
                 )
         return pl.concat(pages), pl.concat(seen)
 
-    def _ask_others(self, this: Round, project: Project, judged: Judged, cover: pl.DataFrame) -> None:
+    def _ask_others(self, asked: Round, project: Project, judged: Judged, cover: pl.DataFrame) -> None:
         """Give an item that somebody skipped by a choice another turn: it has used one up on the server."""
         short = cover.filter((pl.col("n_skips") > 0) & ~pl.col("is_done"))
         if short.is_empty():
             return
-        wanted = dict(short.select("item_key", pl.col("n_skips") + this.n_annotators).iter_rows())
+        wanted = dict(short.select("item_key", pl.col("n_skips") + asked.n_annotators).iter_rows())
         for task in self.server.tasks(project.project_id):
-            if task.item_key in wanted and task.n_annotations >= this.n_annotators:
+            if task.item_key in wanted and task.n_annotations >= asked.n_annotators:
                 self.server.set_overlap(task.task_id, int(wanted[task.item_key]))
 
 
 @contextlib.contextmanager
-def _named(this: Round) -> Iterator[None]:
+def _named(asked: Round) -> Iterator[None]:
     """Errors of the server say which round they stopped."""
     try:
         yield
     except Unreachable as error:
-        raise Unreachable(f"Round {this.name}: {error}") from None
+        raise Unreachable(f"Round {asked.name}: {error}") from None
     except Refused as error:
-        raise Refused(f"Round {this.name}: {error}", status=error.status) from None
+        raise Refused(f"Round {asked.name}: {error}", status=error.status) from None
 
 
 def media_root() -> str | None:

@@ -65,45 +65,47 @@ def forget(home: Path, item: str, *, why: str, purge: bool = False) -> Forgotten
         StoreError: The disk refuses.
     """
     dataset, _, identifier = item.partition("/")
-    found = Forgotten(item)
+    forgotten = Forgotten(item)
     search = _Search(open_store(home), dataset, identifier)
     search.bury(why)
     # Whoever looked for tombstones before ours was there may have stored something meanwhile.
     while search.look():
         search.bury(why)
-    found.tainted, found.released = search.tainted(), search.released()
+    forgotten.tainted, forgotten.released = search.tainted(), search.released()
     known = search.known()
     for node in search.latest_holding():
-        found.rewritten.append(search.rewrite(node))
-    found.remains += _rounds(home, search)
+        forgotten.rewritten.append(search.rewrite(node))
+    forgotten.remains += _rounds(home, search)
     outcome = kept_items.delete(home, known, purge=purge)
-    found.purged += outcome.deleted
-    found.remains += outcome.remains
-    found.purged += search.finish_purges()
+    forgotten.purged += outcome.deleted
+    forgotten.remains += outcome.remains
+    forgotten.purged += search.finish_purges()
     if purge:
-        _purge(home, search, known, why, found)
+        _purge(home, search, known, why, forgotten)
     elif earlier := search.earlier_holding():
-        found.remains.append(f"{len(earlier)} earlier versions of tables hold it; --purge deletes them")
-    if found.tainted and not purge:
-        found.remains.append(f"{len(found.tainted)} checkpoints were trained on it; --purge deletes their weights")
-    found.remains += [
+        forgotten.remains.append(f"{len(earlier)} earlier versions of tables hold it; --purge deletes them")
+    if forgotten.tainted and not purge:
+        forgotten.remains.append(
+            f"{len(forgotten.tainted)} checkpoints were trained on it; --purge deletes their weights"
+        )
+    forgotten.remains += [
         f"{path} has its text, perhaps as another item's, or cannot be read; look, and delete or edit that file"
         for path in search.still_named()
     ]
-    found.remains += [
+    forgotten.remains += [
         f"{name} on the Hub holds its id, label, and whatever columns that release says; publish again, then delete "
         "that tag there"
-        for name in found.released
+        for name in forgotten.released
     ]
     if storage.is_remote(search.store.root):
-        found.remains.append(
+        forgotten.remains.append(
             f"what other hosts' caches (M2V_CACHE) keep of {search.store.root}, and, where the bucket keeps "
             "versions of objects, the earlier ones; delete both there"
         )
-    found.remains.append(
+    forgotten.remains.append(
         f"the files that {dataset} is read from, which are yours to edit, and Dagster's event log (ids)"
     )
-    return found
+    return forgotten
 
 
 class _Search:
@@ -117,7 +119,7 @@ class _Search:
         self.look()
         place = f"memes/{self.variant}"
         if place not in self.graph.latest or not identifier:
-            known = [each.removeprefix("memes/") for each in self.graph.latest if each.startswith("memes/")]
+            known = [name.removeprefix("memes/") for name in self.graph.latest if name.startswith("memes/")]
             raise UnknownName("stored meme dataset (write dataset/id)", dataset, known)
         if not self.holding and identifier not in forgotten_ids(store, dataset):
             ids = self.record.rows(self.graph.latest[place])["meme_id"].to_list()
@@ -129,7 +131,7 @@ class _Search:
         self.graph: Graph = self.record.graph()
         place = f"memes/{self.variant}"
         rests = self.graph.downstream(place) if place in self.graph.latest else []
-        self.places = {place, *(each.place for each in rests)}
+        self.places = {place, *(node.place for node in rests)}
         new = [node for node in self.graph.nodes.values() if node.name not in self._looked_at]
         self._looked_at |= {node.name: self._holds(node) for node in new}
         self.holding = [node for node in self.graph.nodes.values() if self._looked_at[node.name]]
@@ -145,7 +147,7 @@ class _Search:
         holding = {node.place: node for node in self.holding if self.graph.latest[node.place] is node}
         while holding:
             free = [node for node in holding.values() if not holding.keys() & node.parents.keys()]
-            for node in sorted(free, key=lambda each: each.name) or list(holding.values())[:1]:
+            for node in sorted(free, key=lambda node: node.name) or list(holding.values())[:1]:
                 del holding[node.place]
                 yield node
 
@@ -167,22 +169,22 @@ class _Search:
         """Return versions of checkpoints that were trained on it, also on versions that are purged by now."""
         trained = {name for name in self.held() if name.startswith(f"{schemas.TRAINING_EXAMPLES.name}/")}
         nodes = self.graph.nodes.values()
-        found = {
+        names = {
             node.name for node in nodes if node.table == schemas.CHECKPOINTS.name and trained & {*node.parent_names}
         }
-        return sorted({*(self.tombstone.get("tainted") or ()), *found})
+        return sorted({*(self.tombstone.get("tainted") or ()), *names})
 
     def released(self) -> list[str]:
         """Return releases that were made of versions that hold it, or have held it."""
         from m2v_resources.audit.stories import Stories
 
         held = self.held()
-        found = {
-            f"{each['repo']}@{each['tag']}"
-            for each in Stories(self.record).releases()
-            if any(f"{place}@{read['version']}" in held for place, read in each["inputs"].items())
+        tags = {
+            f"{release['repo']}@{release['tag']}"
+            for release in Stories(self.record).releases()
+            if any(f"{place}@{read['version']}" in held for place, read in release["inputs"].items())
         }
-        return sorted({*(self.tombstone.get("released") or ()), *found})
+        return sorted({*(self.tombstone.get("released") or ()), *tags})
 
     def known(self) -> Known:
         """Return how its copies outside the tables are known, by all versions that hold it and by its tombstone."""
@@ -198,7 +200,7 @@ class _Search:
     def _values_of(self, table: schemas.Table, column: str) -> set[str]:
         nodes = [node for node in self.holding if node.table == table.name]
         rows = [self.record.rows(node, meme_id=self.identifier) for node in nodes]
-        return {value for each in rows if column in each.columns for value in each[column] if value is not None}
+        return {value for frame in rows if column in frame.columns for value in frame[column] if value is not None}
 
     @property
     def tombstone(self) -> dict:
@@ -231,7 +233,7 @@ class _Search:
 
     def finish_purges(self) -> list[str]:
         """Delete files of rows that no version has any more and that a purge, or a write that was killed, has left."""
-        found = []
+        finished = []
         for place in sorted(self.places):
             table, name = place.split("/")
             nodes = [node for node in self.graph.nodes.values() if node.place == place]
@@ -239,8 +241,8 @@ class _Search:
             for file in self.store.unclaimed(table, name):
                 if file in purged or self._is_in(table, name, file):
                     self.store.discard(table, name, file)
-                    found.append(f"{place}/{file}")
-        return found
+                    finished.append(f"{place}/{file}")
+        return finished
 
     def _is_in(self, table: str, name: str, file: str) -> bool:
         """Return whether a file of rows that no version has holds the item."""
@@ -262,7 +264,9 @@ class _Search:
             "code_version": node.code_version,
             "files": node.files,
             "parents": {
-                place: {"version": each.number, "rows_hash": each.rows_hash} for place, each in latest.items() if each
+                place: {"version": version.number, "rows_hash": version.rows_hash}
+                for place, version in latest.items()
+                if version
             },
         }
         kept = rows.filter(~self._about(rows))
@@ -281,7 +285,7 @@ class _Search:
 
     def _values(self, columns: list[str]) -> dict[str, str]:
         """Return the values that its rows have; a table of several datasets says which, one of one is named so."""
-        name = next(each for each in HOLDS_IDS if each in columns)
+        name = next(column for column in HOLDS_IDS if column in columns)
         return {name: self.identifier, **({"dataset": self.dataset} if "dataset" in columns else {})}
 
     def _about(self, rows: pl.DataFrame) -> pl.Expr:
@@ -298,32 +302,32 @@ def _rounds(home: Path, search: _Search) -> list[str]:
     remains = []
     for alignment in sorted(place.partition("/")[2] for place in search.places if place.startswith("conflicts/")):
         ledger = Ledger(home, alignment)
-        for this in ledger.rounds():
-            keys = set(ledger.items(this).filter(meme_id=search.identifier)["item_key"])
+        for asked in ledger.rounds():
+            keys = set(ledger.items(asked).filter(meme_id=search.identifier)["item_key"])
             if not keys:
                 continue
             try:
                 server = AnnotationServer(address(home))
-                for project in server.projects(this.uid):
+                for project in server.projects(asked.uid):
                     tasks = [task.task_id for task in server.tasks(project.project_id) if task.item_key in keys]
                     if tasks:
                         server.delete_tasks(project.project_id, tasks)
             except (LabelStudioError, MissingSource) as error:
                 remains.append(
-                    f"round {this.name} on the Label Studio server, so run this again once it answers: {error}"
+                    f"round {asked.name} on the Label Studio server, so run this again once it answers: {error}"
                 )
                 continue
             with ledger.only_writer():
-                ledger.forget(this, search.identifier)
+                ledger.forget(asked, search.identifier)
     return remains
 
 
-def _purge(home: Path, search: _Search, known: Known, why: str, found: Forgotten) -> None:
+def _purge(home: Path, search: _Search, known: Known, why: str, forgotten: Forgotten) -> None:
     """Delete earlier versions for good, once everything else is gone, and look for its text in what is left."""
     store = search.store
     for node in search.earlier_holding():
         store.purge(store.version(node.table, node.variant, number=node.number), why=why)
-        found.purged.append(node.name)
+        forgotten.purged.append(node.name)
     named = kept_items.search(home, known, standing=set() if storage.is_remote(store.root) else _standing(store))
     if named:
         search.bury(why, named=named)

@@ -67,15 +67,15 @@ class Removal:
 def delete(home: Path, known: Known, *, purge: bool) -> Removal:
     """Delete the copies; without ``purge``, what was trained on the item and what was released is only named."""
     outcome = Removal()
-    for each in kept.KEPT.values():
-        root = home / each.name
-        match each.how:
+    for entry in kept.KEPT.values():
+        root = home / entry.name
+        match entry.how:
             case How.FOLDERS:
                 _forget_folders(root, known, outcome)
             case How.TRAINED:
                 _forget_trainings(root, known, outcome, purge=purge)
             case How.ROWS:
-                _forget_rows(root, each.column, known)
+                _forget_rows(root, entry.column, known)
             case How.PICTURES:
                 _forget_pictures(root, home, known, outcome)
             case How.PAGES:
@@ -97,7 +97,7 @@ def search(home: Path, known: Known, *, standing: Collection[Path]) -> list[str]
             and another item may have the same text.
     """
     needles = {needle for text in known.texts for needle in _needles(text)}
-    found = []
+    paths = []
     for path in sorted({*_files(home), *_files(storage.cache())} - set(standing)):
         try:
             is_copy = _contains(path, texts=known.texts, needles=needles)
@@ -105,8 +105,8 @@ def search(home: Path, known: Known, *, standing: Collection[Path]) -> list[str]
             # What cannot be read may have it, unless it was deleted meanwhile.
             is_copy = path.exists()
         if is_copy:
-            found.append(str(path))
-    return found
+            paths.append(str(path))
+    return paths
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -220,10 +220,10 @@ def _trained_on(folder: Path) -> str | None:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def _drop(folder: Path, outcome: Removal) -> None:
@@ -256,9 +256,9 @@ def _forget_pictures(root: Path, home: Path, known: Known, outcome: Removal) -> 
 def _later_pictures(root: Path, home: Path, known: Known) -> Iterator[str]:
     """Yield paths of its pictures that no version names, because a run had not ended when it was taken down."""
     for path in sorted(root.glob("*/result.json")):
-        for each in _json(path).get("pictures", ()):
-            if each["meme_id"] == known.identifier and each.get("pixels_sha256") in known.hashes:
-                yield f"{path.parent.relative_to(home)}/{each['file']}"
+        for picture in _json(path).get("pictures", ()):
+            if picture["meme_id"] == known.identifier and picture.get("pixels_sha256") in known.hashes:
+                yield f"{path.parent.relative_to(home)}/{picture['file']}"
 
 
 def _forget_picture(picture: storage.Place, known: Known, outcome: Removal) -> None:
@@ -268,9 +268,11 @@ def _forget_picture(picture: storage.Place, known: Known, outcome: Removal) -> N
     content = storage.read(result)
     if content is not None:
         record = json.loads(content)
-        record["pictures"] = [each for each in record.get("pictures", ()) if each["meme_id"] != known.identifier]
+        record["pictures"] = [
+            picture for picture in record.get("pictures", ()) if picture["meme_id"] != known.identifier
+        ]
         storage.write(result, json.dumps(record).encode())
-        if any(each.get("file") == name for each in record["pictures"]):
+        if any(picture.get("file") == name for picture in record["pictures"]):
             return
     if storage.delete(picture):
         outcome.deleted.append(str(picture))

@@ -33,7 +33,7 @@ class Stories:
 
     def __init__(self, record: Record, *, with_text: bool = False) -> None:
         self.record, self.graph, self.with_text = record, record.graph(), with_text
-        releases = [_release_node(each) for each in self.releases()]
+        releases = [_release_node(release) for release in self.releases()]
         # Releases stand outside the store; they have inputs as its versions have, and so the same story.
         self.whole = Graph([*self.graph.nodes.values(), *releases])
 
@@ -46,7 +46,7 @@ class Stories:
         dataset, _, identifier = item.partition("/")
         place = f"memes/{variant(dataset)}"
         if not identifier or place not in self.graph.latest:
-            known = sorted(each.removeprefix("memes/") for each in self.graph.latest if each.startswith("memes/"))
+            known = sorted(name.removeprefix("memes/") for name in self.graph.latest if name.startswith("memes/"))
             raise UnknownName("stored meme dataset (write dataset/id)", dataset, known)
         start = self.graph.latest[place]
         own = self.record.rows(start, meme_id=identifier)
@@ -55,12 +55,12 @@ class Stories:
             return self._told({"item": item, "forgotten": tombstone}, []) | self._resting([])
         if own.is_empty():
             raise UnknownName(f"meme of {dataset}", identifier, self.record.rows(start)["meme_id"].to_list())
-        found = [(start, own)]
-        for each in self.graph.downstream(place):
-            rows = self._about(each, dataset, identifier)
+        versions = [(start, own)]
+        for node in self.graph.downstream(place):
+            rows = self._about(node, dataset, identifier)
             if rows is not None and not rows.is_empty():
-                found.append((each, rows))
-        return self._told({"item": item}, found) | self._resting([each for each, _ in found])
+                versions.append((node, rows))
+        return self._told({"item": item}, versions) | self._resting([node for node, _ in versions])
 
     def checkpoint(self, run: str, *, item: str | None = None) -> dict[str, Any]:
         """Return the run's checkpoint, what it rests on and what rests on it.
@@ -84,12 +84,12 @@ class Stories:
             UnknownName: No such release, or no such item in it.
             M2VError: Several repositories have that tag.
         """
-        releases = {f"{each['repo']}@{each['tag']}": each for each in self.releases()}
-        matching = [each for full, each in releases.items() if name in {full, each["tag"]}]
+        releases = {f"{release['repo']}@{release['tag']}": release for release in self.releases()}
+        matching = [release for full, release in releases.items() if name in {full, release["tag"]}]
         if not matching:
             raise UnknownName("release", name, releases)
         if len(matching) > 1:
-            known = ", ".join(full for full, each in releases.items() if each["tag"] == name)
+            known = ", ".join(full for full, release in releases.items() if release["tag"] == name)
             raise M2VError(f"Several releases are called {name!r}: {known}. Write one of these.")
         start = _release_node(matching[0])
         return self._of_versions({"release": matching[0]}, self.whole.upstream(start.name), item)
@@ -119,31 +119,31 @@ class Stories:
             for place, (number, rows_hash) in (first.parents.items() if first.is_release else ())
             if place in second.parents and second.parents[place][1] != rows_hash
         } or {first.name: second.name}
-        found = [
+        causes_of = [
             {**asdict(cause), "rows": self._changed(cause.before, cause.after)}
             for cause in causes(self.whole, first.name, second.name)
         ]
         rows = {old.partition("@")[0]: self._changed(old, new) for old, new in pairs.items()}
-        return {"before": first.name, "after": second.name, "causes": found, "rows": rows}
+        return {"before": first.name, "after": second.name, "causes": causes_of, "rows": rows}
 
     def impact(self, item: str) -> dict[str, Any]:
         """Return what would be stale if the item's label changed: every latest table that rests on its own."""
         story = self.meme(item)
-        places = {each["version"].partition("@")[0] for each in story["rows"]}
-        stale = sorted({each.name for place in places for each in self.graph.downstream(place)})
+        places = {row["version"].partition("@")[0] for row in story["rows"]}
+        stale = sorted({node.name for place in places for node in self.graph.downstream(place)})
         return {"item": item, "stale": stale, "releases": story["releases"]}
 
     def releases(self) -> list[dict[str, Any]]:
         """Every release that the store has rows of; one of several alignments has a row in the table of each."""
-        found: dict[tuple[str, str, str], dict[str, Any]] = {}
-        for each in self.graph.latest.values():
-            if each.table in RELEASES.values():
-                for row in self._release_rows(each):
-                    known = found.setdefault(
-                        (row["repo"], row["tag"], row["commit"]), {**row, **_parsed(row, each), "stored_in": []}
+        by_release: dict[tuple[str, str, str], dict[str, Any]] = {}
+        for node in self.graph.latest.values():
+            if node.table in RELEASES.values():
+                for row in self._release_rows(node):
+                    known = by_release.setdefault(
+                        (row["repo"], row["tag"], row["commit"]), {**row, **_parsed(row, node), "stored_in": []}
                     )
-                    known["stored_in"].append(each.name)
-        return [found[key] for key in sorted(found)]
+                    known["stored_in"].append(node.name)
+        return [by_release[key] for key in sorted(by_release)]
 
     def _release_rows(self, version: Node) -> list[dict[str, Any]]:
         try:
@@ -155,7 +155,7 @@ class Stories:
 
     def _of_table(self, table: str, run: str, item: str | None) -> dict[str, Any]:
         place = f"{table}/{variant(run)}"
-        known = {each.variant: each for each in self.graph.latest.values() if each.table == table}
+        known = {node.variant: node for node in self.graph.latest.values() if node.table == table}
         if place not in self.graph.latest:
             raise UnknownName(f"run in {table}", run, known)
         start = self.graph.latest[place]
@@ -167,21 +167,21 @@ class Stories:
         if item is None:
             return head | self._versions(versions)
         dataset, _, identifier = item.partition("/")
-        found = [
-            (each, rows)
-            for each in versions
-            if not each.is_release
-            and self._is_about(each, dataset)
-            and (rows := self._about(each, dataset, identifier)) is not None
+        pairs = [
+            (node, rows)
+            for node in versions
+            if not node.is_release
+            and self._is_about(node, dataset)
+            and (rows := self._about(node, dataset, identifier)) is not None
             and not rows.is_empty()
         ]
-        if not found:
+        if not pairs:
             raise UnknownName("item there (write dataset/id)", item, [])
-        return self._told({**head, "item": item}, found) | self._versions(versions)
+        return self._told({**head, "item": item}, pairs) | self._versions(versions)
 
     def _is_about(self, version: Node, dataset: str) -> bool:
         place = f"memes/{variant(dataset)}"
-        return place in {each.place for each in self.graph.upstream(version.name)}
+        return place in {node.place for node in self.graph.upstream(version.name)}
 
     def _tombstone(self, dataset: str, identifier: str) -> dict[str, Any] | None:
         """Return what is kept of a forgotten meme: when, why, and what rested on it."""
@@ -191,7 +191,7 @@ class Stories:
 
     def _about(self, version: Node, dataset: str, identifier: str) -> pl.DataFrame | None:
         columns = self.record.columns(version)
-        name = next((each for each in ("meme_id", "item_id") if each in columns), None)
+        name = next((column for column in ("meme_id", "item_id") if column in columns), None)
         if name is None:
             return None
         # A table of several datasets says which; a table of one is named after it.
@@ -199,7 +199,7 @@ class Stories:
         return self.record.rows(version, **values)
 
     def _named(self, name: str) -> Node:
-        releases = {f"{each['repo']}@{each['tag']}": _release_node(each) for each in self.releases()}
+        releases = {f"{release['repo']}@{release['tag']}": _release_node(release) for release in self.releases()}
         return releases.get(name) or self.graph.node(name)
 
     def _changed(self, before: str, after: str) -> list[dict[str, Any]]:
@@ -208,7 +208,7 @@ class Stories:
         table = schemas.TABLES.get(first.table) if first else None
         if first is None or second is None or table is None or first.name == second.name:
             return []
-        frames = [self._read(each) for each in (first, second)]
+        frames = [self._read(node) for node in (first, second)]
         if any(frame.columns != list(table.columns) for frame in frames):
             return []  # written by code whose table had other columns: no row of it is a row of ours
         rows = changes(*frames, table=table)
@@ -218,13 +218,13 @@ class Stories:
     def _read(self, version: Node) -> pl.DataFrame:
         return self.record.store.read(version.table, version.variant, number=version.number)
 
-    def _told(self, head: dict[str, Any], found: list[tuple[Node, pl.DataFrame]]) -> dict[str, Any]:
+    def _told(self, head: dict[str, Any], pairs: list[tuple[Node, pl.DataFrame]]) -> dict[str, Any]:
         rows = [
-            {"version": each.name, "written_at": each.created_at, "code_version": each.code_version, "row": row}
-            for each, frame in found
-            for row in self._shown(each, frame).to_dicts()
+            {"version": node.name, "written_at": node.created_at, "code_version": node.code_version, "row": row}
+            for node, frame in pairs
+            for row in self._shown(node, frame).to_dicts()
         ]
-        upstream = {node.name: node for each, _ in found for node in self.graph.upstream(each.name)}
+        upstream = {node.name: node for below, _ in pairs for node in self.graph.upstream(below.name)}
         demonstrations = [
             {"version": name, "rows_hash": node.rows_hash, "row": row}
             for name, node in sorted(upstream.items())
@@ -251,30 +251,30 @@ class Stories:
 
     def _versions(self, nodes: list[Node]) -> dict[str, Any]:
         gaps = [f"{name} was read, and is not in the store" for name in self.whole.missing(nodes)]
-        gaps += [f"{each.name}: {UNRECORDED_FILES}" for each in nodes if each.files is None]
-        gaps += [f"a version that cannot be read: {each}" for each in self.record.damaged]
-        asked = {each.name: self._asked(each) for each in nodes if each.table == schemas.PREDICTIONS.name}
+        gaps += [f"{node.name}: {UNRECORDED_FILES}" for node in nodes if node.files is None]
+        gaps += [f"a version that cannot be read: {problem}" for problem in self.record.damaged]
+        asked = {node.name: self._asked(node) for node in nodes if node.table == schemas.PREDICTIONS.name}
         gaps += [
             f"{name}: its prompt is recorded by request_sha256, not in full" for name, how in asked.items() if not how
         ]
-        files = {name: digest for each in nodes for name, digest in (each.files or {}).items()}
+        files = {name: digest for node in nodes for name, digest in (node.files or {}).items()}
         return {
             "asked": [how for how in asked.values() if how],
-            "versions": [asdict(each) for each in nodes],
+            "versions": [asdict(node) for node in nodes],
             "files": files,
             "gaps": sorted(gaps),
         }
 
     def _resting(self, nodes: list[Node]) -> dict[str, Any]:
         # A checkpoint reads features of every text; only those whose training set holds the item contain it.
-        trained = {each.place for each in nodes if each.table in {"training_examples", "checkpoints", "metrics"}}
-        below = {each.name: each for place in trained for each in self.graph.downstream(place)}
-        names = {*below, *(each.name for each in nodes)}
+        trained = {node.place for node in nodes if node.table in {"training_examples", "checkpoints", "metrics"}}
+        below = {node.name: node for place in trained for node in self.graph.downstream(place)}
+        names = {*below, *(node.name for node in nodes)}
         places = {name.partition("@")[0] for name in names}
         return {
             table: sorted(name for name in names if name.startswith(f"{table}/"))
             for table in ("training_examples", "checkpoints", "metrics", "results")
-        } | {"releases": [each for each in self.releases() if places & each["inputs"].keys()]}
+        } | {"releases": [release for release in self.releases() if places & release["inputs"].keys()]}
 
     def _shown(self, version: Node, frame: pl.DataFrame) -> pl.DataFrame:
         if self.with_text:
@@ -308,4 +308,6 @@ def _release_node(release: Mapping[str, Any]) -> Node:
 
 def graph_of(story: Mapping[str, Any], graph: Graph) -> list[Node]:
     """Return the versions of a story as nodes of the graph."""
-    return [graph.nodes[f"{each['table']}/{each['variant']}@{each['number']}"] for each in story["versions"]]
+    return [
+        graph.nodes[f"{version['table']}/{version['variant']}@{version['number']}"] for version in story["versions"]
+    ]

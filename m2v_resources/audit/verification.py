@@ -63,7 +63,7 @@ def verify(
     problems: list[Problem] = []
     whole: dict[str, Version] = {}
     with _Hashing() as hashing:
-        for found in (
+        for problems_of in (
             _claims(store, whole),
             _manifests(home / "programs"),
             *(_shards(folder) for _, folder in kept.folders(home, kept.How.ROWS)),
@@ -71,11 +71,11 @@ def verify(
             # What was released is known once every claim was read.
             _releases(home, store, whole),
         ):
-            for each in found:
-                if isinstance(each, _File):
-                    hashing.add(each)
+            for problem in problems_of:
+                if isinstance(problem, _File):
+                    hashing.add(problem)
                 else:
-                    problems.append(each)
+                    problems.append(problem)
         for version in whole.values():
             problems += _inputs(version, whole)
         problems += hashing.problems(listen)
@@ -89,7 +89,7 @@ def verify(
         ]
         problems += _pictures(home, store, whole)
     n_claims = sum(map(len, store.all_numbers().values()))
-    return n_claims + len(hashing.digests), sorted(set(problems), key=lambda each: (each.where, each.what))
+    return n_claims + len(hashing.digests), sorted(set(problems), key=lambda problem: (problem.where, problem.what))
 
 
 def _claims(store: TableStore, whole: dict[str, Version]) -> Iterator[Problem | _File]:
@@ -110,10 +110,10 @@ def _claims(store: TableStore, whole: dict[str, Version]) -> Iterator[Problem | 
                 yield Problem(claim, "it is damaged and cannot be read")
                 continue
             whole[version.name] = version
-            said = json.loads(content)
-            if version.claim_sha256 not in {"", claim_digest(said)}:
+            record = json.loads(content)
+            if version.claim_sha256 not in {"", claim_digest(record)}:
                 yield Problem(claim, "what it claims does not match its own sha256")
-            if content != json.dumps(said, indent=1, sort_keys=True).encode():
+            if content != json.dumps(record, indent=1, sort_keys=True).encode():
                 yield Problem(claim, "its bytes are not as the store writes them")
             if (version.table, version.variant) != (table, variant):
                 yield Problem(claim, f"it claims to be of {version.table}/{version.variant}")
@@ -187,10 +187,10 @@ def _pictures(home: Path, store: TableStore, whole: dict[str, Version]) -> Itera
         for path, digest in rows.drop_nulls().unique().sort("path").iter_rows():
             place = storage.place(home, path)
             try:
-                found = images.read(storage.local(place, changes=True)).pixels_sha256
+                pixels = images.read(storage.local(place, changes=True)).pixels_sha256
             except (images.NoPicture, OSError):
-                found = None
-            if found != digest:
+                pixels = None
+            if pixels != digest:
                 what = "it is missing, or its pixels are not the recorded ones"
                 yield Problem(f"{version.name}: {place}", what)
 
@@ -210,19 +210,19 @@ def _releases(home: Path, store: TableStore, whole: dict[str, Version]) -> Itera
     """Yield where releases' inputs are not as they were, or copies of releases kept here not as they were uploaded."""
     readable = [node(version) for version in whole.values()]
     try:
-        found = Stories(Record(store, nodes=readable)).releases()
+        releases = Stories(Record(store, nodes=readable)).releases()
     except (StoreError, BadInput, pl.exceptions.PolarsError) as error:
         yield Problem(str(store.root), f"its table of releases cannot be read ({str(error).splitlines()[0]})")
         return
     kinds = {schemas.DATASET_RELEASES.name: "datasets", schemas.ADAPTER_RELEASES.name: "adapters"}
-    for each in found:
-        name = f"{each['repo']}@{each['tag']}"
-        for place, read in each["inputs"].items():
+    for release in releases:
+        name = f"{release['repo']}@{release['tag']}"
+        for place, read in release["inputs"].items():
             yield from _named(name, place, read["version"], read["rows_hash"], whole)
-        table = each["stored_in"][0].partition("/")[0]
-        folder = home / "releases" / kinds[table] / each["repo"] / each["tag"]
+        table = release["stored_in"][0].partition("/")[0]
+        folder = home / "releases" / kinds[table] / release["repo"] / release["tag"]
         if folder.is_dir():
-            for path, digest in each["files"].items():
+            for path, digest in release["files"].items():
                 yield _File(folder / path, digest, f"{name}: {folder / path}", "it is not what was uploaded")
 
 
@@ -259,12 +259,12 @@ class _Hashing:
             digest.result()
             done += sizes[path]
             listen(done, total)
-        for each in self.files:
-            found = self.digests[each.path].result()
-            if found is None:
-                yield Problem(each.name, "it is missing or cannot be read")
-            elif found != each.digest:
-                yield Problem(each.name, each.what)
+        for file in self.files:
+            now = self.digests[file.path].result()
+            if now is None:
+                yield Problem(file.name, "it is missing or cannot be read")
+            elif now != file.digest:
+                yield Problem(file.name, file.what)
 
 
 def _digest(path: storage.Place) -> str | None:

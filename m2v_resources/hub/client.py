@@ -65,8 +65,8 @@ class Hub:
         import httpx2
         from huggingface_hub import HfApi, constants, get_token, set_client_factory
 
-        found = token or get_token()
-        if not found:
+        secret = token or get_token()
+        if not secret:
             raise NotSignedIn(
                 "There is no Hugging Face token. Run `hf auth login`, or set HF_TOKEN to a token that may write."
             )
@@ -83,7 +83,7 @@ class Hub:
         set_client_factory(
             lambda: httpx2.Client(timeout=timeout_s, event_hooks={"request": [bounded]}, follow_redirects=True)
         )
-        self.api = HfApi(endpoint=endpoint, token=found, library_name="m2v")
+        self.api = HfApi(endpoint=endpoint, token=secret, library_name="m2v")
         self.wait_s = wait_s
 
     def state(self, repo: str, *, kind: Kind) -> RepositoryState | None:
@@ -143,13 +143,13 @@ class Hub:
 
         with translated(repo, token=self.api.token):
             tree = self.api.list_repo_tree(repo, recursive=True, revision=revision, repo_type=kind)
-            files = [each for each in tree if isinstance(each, RepoFile)]
-        found = {}
+            files = [entry for entry in tree if isinstance(entry, RepoFile)]
+        digests = {}
         for file in files:
             # Of a file that is not in large storage the tree has git's hash, which is a SHA-1.
             content = b"" if file.lfs else self.read(repo, file.path, kind=kind, revision=revision)
-            found[file.path] = file.lfs.sha256 if file.lfs else bytes_sha256(content or b"")
-        return found
+            digests[file.path] = file.lfs.sha256 if file.lfs else bytes_sha256(content or b"")
+        return digests
 
     def user(self) -> str:
         """Whose the token is."""

@@ -38,8 +38,8 @@ def translated(repo: str, *, token: str | bool | None) -> Iterator[None]:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     def hidden(text: object) -> str:
-        said = " ".join(str(text).split())
-        return said.replace(token, "***") if isinstance(token, str) else said
+        message = " ".join(str(text).split())
+        return message.replace(token, "***") if isinstance(token, str) else message
 
     try:
         yield
@@ -61,21 +61,21 @@ def translated(repo: str, *, token: str | bool | None) -> Iterator[None]:
         raise HubError(f"{repo}: {hidden(error)}. Check the card's YAML on the Hub, and HF_ENDPOINT.") from None
 
 
-def _of_status(repo: str, error: "HfHubHTTPError", said: str) -> HubError:
+def _of_status(repo: str, error: "HfHubHTTPError", message: str) -> HubError:
     status = error.response.status_code
     if status in PASSING:
         asked = error.response.headers.get("Retry-After", "")
         wait_s = min(float(asked), LONGEST_WAIT_S) if asked.isdecimal() else 0.0
-        return Passing(f"the Hub answered {status}: {said}", retry_after_s=wait_s)
+        return Passing(f"the Hub answered {status}: {message}", retry_after_s=wait_s)
     if status == 401:
         return NotSignedIn(f"{repo}: the Hub does not accept the token. Run `hf auth login`, or set HF_TOKEN anew.")
     if status == 403:
         return NotAllowed(
-            f"{repo}: the token may not write there ({said}). Use a token with write access to that user or "
+            f"{repo}: the token may not write there ({message}). Use a token with write access to that user or "
             "organisation, or publish elsewhere: `--to`."
         )
     if status == 404:
-        return HubError(f"{repo}: the Hub does not find it, or the token may not see it ({said}). Check the name.")
+        return HubError(f"{repo}: the Hub does not find it, or the token may not see it ({message}). Check the name.")
     if status == 400:
-        return RefusedName(f"{repo}: the Hub refuses it ({said}). Choose another name: `--to user/name`.")
-    return HubError(f"{repo}: the Hub answered {status} ({said}).")
+        return RefusedName(f"{repo}: the Hub refuses it ({message}). Choose another name: `--to user/name`.")
+    return HubError(f"{repo}: the Hub answered {status} ({message}).")

@@ -197,14 +197,14 @@ def _files(record: object, *, config: str | None, where: str) -> dict[str, str]:
         HubError: It is not as M2V writes it, has no such config, or names a file outside its folder.
     """
     try:
-        said = Said.model_validate(record)
+        release = Said.model_validate(record)
     except ValidationError as error:
         raise HubError(f"{where}: {RECORD} is not as M2V writes it. Get the release again from who made it.") from error
-    configs = said.configs
+    configs = release.configs
     if config not in configs and (config or len(configs) > 1):
         raise HubError(f"{where} has the configs {', '.join(configs)}; name one with --config.")
     below = f"data/{config or configs[0]}/"
-    files = {path: digest for path, digest in sorted(said.files.items()) if path.startswith(below)}
+    files = {path: digest for path, digest in sorted(release.files.items()) if path.startswith(below)}
     for path in files:
         if any(part in {"", ".", ".."} for part in path.split("/")) or "\0" in path:
             raise HubError(f"{where}: {RECORD} names {path!r}, which is no file of a release. Nothing was read.")
@@ -263,15 +263,15 @@ def _row_changes(hub: Hub, upload: Upload, made: Path, *, before: str | None = N
     if upload.kind != "dataset":
         return {}
     record = hub.record(upload.repo, kind="dataset", revision=before) if before else None
-    found = {}
+    changes = {}
     for config in json.loads((made / RECORD).read_text(encoding="utf-8"))["configs"]:
         now = folder_rows(made, config=config)
         then = now.head(0)
         if record and config in record["configs"]:
             tag = f"v{record['version']}"
             then = published_rows(hub, upload.repo, config=config, tag=tag)
-        found[config] = _changes(then, now)
-    return found
+        changes[config] = _changes(then, now)
+    return changes
 
 
 def _changes(then: pl.DataFrame, now: pl.DataFrame) -> dict[str, list[str]]:

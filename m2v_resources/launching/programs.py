@@ -130,8 +130,8 @@ class Programs(dg.ConfigurableResource):
         if code:
             with log.open("rb") as file:
                 file.seek(n_bytes_before)
-                said = reason(file.read().decode(errors="replace"), code=code)
-            raise ProgramFailed(f"{program.module} ended with exit code {code}: {said} Its log: {log}.")
+                why = reason(file.read().decode(errors="replace"), code=code)
+            raise ProgramFailed(f"{program.module} ended with exit code {code}: {why} Its log: {log}.")
 
 
 def _refuse_lost(spec: Mapping[str, Any], *, module: str, cause: ProgramFailed) -> None:
@@ -155,11 +155,11 @@ class Progress:
         messages = self.session.get_custom_messages()
         for message in messages[self.n_seen :]:
             figures = {name: float(value) for name, value in message["figures"].items()}
-            said = "".join(f", {name} {value:.4g}" for name, value in figures.items())
+            figures_text = "".join(f", {name} {value:.4g}" for name, value in figures.items())
             self.context.log_event(
                 dg.AssetObservation(
                     self.context.asset_key,
-                    description=f"{message['done']} of {message['total']} {message['unit']}{said}",
+                    description=f"{message['done']} of {message['total']} {message['unit']}{figures_text}",
                     metadata={"done": message["done"], "total": message["total"], "unit": message["unit"], **figures},
                 )
             )

@@ -89,16 +89,16 @@ class Ray:
             ClusterError: It does not, or refuses.
         """
         try:
-            said = httpx.request(method, self.address + path, timeout=TIMEOUT_S, **given)
+            answer = httpx.request(method, self.address + path, timeout=TIMEOUT_S, **given)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise SilentCluster(
                 f"Ray at {self.address} does not answer ({type(error).__name__}). Start it (`ray start --head`), or "
                 "say where it is: M2V_LAUNCHER=ray:http://HEAD:8265."
             ) from error
-        if said.status_code >= httpx.codes.BAD_REQUEST and said.status_code != httpx.codes.NOT_FOUND:
-            reason = (said.text.strip().splitlines() or ["no reason"])[-1][:300]
-            raise ClusterError(f"Ray at {self.address} refuses {method} {path} with {said.status_code}: {reason}")
-        return said
+        if answer.status_code >= httpx.codes.BAD_REQUEST and answer.status_code != httpx.codes.NOT_FOUND:
+            reason = (answer.text.strip().splitlines() or ["no reason"])[-1][:300]
+            raise ClusterError(f"Ray at {self.address} refuses {method} {path} with {answer.status_code}: {reason}")
+        return answer
 
     def _refuse_without(self, gpus: float, program: Program) -> None:
         """Raise unless the cluster has so many GPUs, on whichever hosts: Ray would wait for them for ever.
@@ -127,27 +127,27 @@ class RayJob:
 
     def status(self) -> dict[str, Any] | None:
         """Return what Ray says of it; None where it knows no such job."""
-        said = self.ray.ask("GET", f"/api/jobs/{self.name}")
-        return None if said.status_code == httpx.codes.NOT_FOUND else said.json()
+        answer = self.ray.ask("GET", f"/api/jobs/{self.name}")
+        return None if answer.status_code == httpx.codes.NOT_FOUND else answer.json()
 
     def wait(self, seconds: float) -> int | None:
         """Its exit code, where it has ended after that time."""
         time.sleep(seconds)
         try:
-            said = self.status()
+            status = self.status()
         except SilentCluster:
             if time.monotonic() - self.heard_at > PATIENCE_S:
                 raise
             return None
         self.heard_at = time.monotonic()
-        if said is None:
+        if status is None:
             raise ClusterError(
                 f"Ray at {self.ray.address} has forgotten the job {self.name}: its head was started anew. Run again; "
                 "what was kept is not done twice."
             )
-        if said["status"] not in ENDED:
+        if status["status"] not in ENDED:
             return None
-        return self._exit_code(said)
+        return self._exit_code(status)
 
     def stop(self) -> None:
         """Stop it, where it has not ended."""
@@ -160,18 +160,18 @@ class RayJob:
 
     def has_ended(self) -> bool:
         """Whether it works no more, or is not known."""
-        said = self.status()
-        return said is None or said["status"] in ENDED
+        status = self.status()
+        return status is None or status["status"] in ENDED
 
-    def _exit_code(self, said: dict[str, Any]) -> int:
-        if said["status"] == "SUCCEEDED":
+    def _exit_code(self, status: dict[str, Any]) -> int:
+        if status["status"] == "SUCCEEDED":
             return 0
-        if said["status"] == "STOPPED":
+        if status["status"] == "STOPPED":
             return STOPPED
-        code = said.get("driver_exit_code")
+        code = status.get("driver_exit_code")
         if code is None:
             # Its host died before it could say anything.
             with self.log.open("a", encoding="utf-8") as log:
-                log.write(f"Ray: {' '.join(str(said.get('message') or 'the job failed').split())[:500]}\n")
+                log.write(f"Ray: {' '.join(str(status.get('message') or 'the job failed').split())[:500]}\n")
             return 1
         return code if code >= 0 else 128 - code

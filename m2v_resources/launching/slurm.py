@@ -66,8 +66,8 @@ class Slurm:
 
     def find(self, program: Program) -> "SlurmJob | None":
         """Return the job for this folder that still works."""
-        found = self.ask(["squeue", "--me", f"--name={program.name}", "--noheader", "--format=%i %T"])
-        for number, state in (line.split() for line in found.splitlines()):
+        listed = self.ask(["squeue", "--me", f"--name={program.name}", "--noheader", "--format=%i %T"])
+        for number, state in (line.split() for line in listed.splitlines()):
             job = SlurmJob(self, number, out=program.out)
             if state != "COMPLETING":
                 return job
@@ -87,12 +87,12 @@ class Slurm:
         path.write_text(script(program, n_nodes=n_nodes, n_here=n_here), encoding="utf-8")
         asked = [f"--job-name={program.name}", f"--output={program.out / LOG}", "--open-mode=append"]
         asked += [f"--nodes={n_nodes}", f"--ntasks={n_nodes}", f"--chdir={CHECKOUT}", "--export=ALL"]
-        said = self.ask(
+        answer = self.ask(
             ["sbatch", "--parsable", *self._shares(program, n_here), *self.arguments, *asked, str(path)],
             environment=program.on_a_cluster(),
         )
         # NUMBER, or NUMBER;CLUSTER
-        return SlurmJob(self, said.strip().splitlines()[-1].partition(";")[0], out=program.out)
+        return SlurmJob(self, answer.strip().splitlines()[-1].partition(";")[0], out=program.out)
 
     def ask(self, command: Sequence[str], *, environment: dict[str, str] | None = None) -> str:
         """Return what one of Slurm's commands says.
@@ -115,11 +115,11 @@ class Slurm:
             raise SilentCluster(f"{command[0]} has not answered for {COMMAND_S:.0f} s. {LOOK}") from None
         if done.returncode == 0:
             return done.stdout
-        said = " ".join(done.stderr.split())[-500:] or f"exit code {done.returncode}"
-        if SILENT.search(said):
-            raise SilentCluster(f"Slurm's controller does not answer: {said}. {LOOK}")
+        message = " ".join(done.stderr.split())[-500:] or f"exit code {done.returncode}"
+        if SILENT.search(message):
+            raise SilentCluster(f"Slurm's controller does not answer: {message}. {LOOK}")
         given = f" M2V_LAUNCHER gave it: {shlex.join(self.arguments)}." if self.arguments else ""
-        raise SlurmRefuses(f"Slurm refuses: {said}.{given}")
+        raise SlurmRefuses(f"Slurm refuses: {message}.{given}")
 
     def _n_nodes(self) -> int:
         """As many as sbatch's arguments ask for."""
@@ -130,7 +130,7 @@ class Slurm:
         """Return what each node is to give, unless the arguments behind say otherwise."""
         gpus = math.ceil(program.gpus * n_here)
         asked = [f"--cpus-per-task={n_here}"] if n_here > 1 else []
-        is_named = any("gpu" in each or each.startswith("--gres") for each in self.arguments)
+        is_named = any("gpu" in argument or argument.startswith("--gres") for argument in self.arguments)
         return [*asked, f"--gpus-per-node={gpus}"] if gpus and not is_named else asked
 
 
@@ -152,25 +152,25 @@ class SlurmJob:
             return code
         self.asked_at = time.monotonic()
         try:
-            said = self.state()
+            state = self.state()
         except SilentCluster:
             if time.monotonic() - self.heard_at > self.slurm.patience_s:
                 raise
             return None
         self.heard_at = time.monotonic()
-        if said.state in WORKING:
-            self._tell(said)
+        if state.state in WORKING:
+            self._tell(state)
             return None
         # The file once more: what Slurm says is newer than what we read.
-        if (written := self._code()) is not None or said.state == "COMPLETED":
+        if (written := self._code()) is not None or state.state == "COMPLETED":
             return written or 0
-        how = ENDS.get("OUT_OF_MEMORY" if self._ran_out_of_memory() else said.state)
+        how = ENDS.get("OUT_OF_MEMORY" if self._ran_out_of_memory() else state.state)
         if how is None:
             how = (
-                f"ended as {said.state} before its script did ({said.why}). Does the node see {self.out}, and the "
+                f"ended as {state.state} before its script did ({state.why}). Does the node see {self.out}, and the "
                 "same checkout at the same path?"
             )
-        place = f" on {said.nodes}" if said.nodes else ""
+        place = f" on {state.nodes}" if state.nodes else ""
         raise ClusterError(f"Slurm's job {self.number}{place} {how} What it kept stands. Its log: {self.out / LOG}.")
 
     def state(self) -> "JobState":
@@ -178,14 +178,14 @@ class SlurmJob:
         fields = ",".join(f"{name}:{WIDTH}" for name in ("State", "Reason", "NodeList"))
         command = ["squeue", "--states=all", f"--jobs={self.number}", "--noheader", f"--Format={fields}"]
         try:
-            said = self.slurm.ask(command)
+            answer = self.slurm.ask(command)
         except SlurmRefuses as error:
             if "Invalid job id" not in str(error):
                 raise
-            said = ""
-        if not said.strip():
+            answer = ""
+        if not answer.strip():
             return JobState("FORGOTTEN", "", "")
-        return JobState(*(said[start : start + WIDTH].strip() for start in range(0, 3 * WIDTH, WIDTH)))
+        return JobState(*(answer[start : start + WIDTH].strip() for start in range(0, 3 * WIDTH, WIDTH)))
 
     def stop(self) -> None:
         """Cancel it, where it has not ended."""
@@ -218,15 +218,15 @@ class SlurmJob:
         except (FileNotFoundError, ValueError):
             return None
 
-    def _tell(self, said: "JobState") -> None:
+    def _tell(self, state: "JobState") -> None:
         """Say in the log why it waits.
 
         Raises:
             ClusterError: It would wait for ever.
         """
-        if said.state != "PENDING" or said.why in {"None", self.why}:
+        if state.state != "PENDING" or state.why in {"None", self.why}:
             return
-        self.why = said.why
+        self.why = state.why
         if self.why.split(",")[0] in HOPELESS:
             raise ClusterError(
                 f"Slurm's job {self.number} will never start: {self.why}. Change sbatch's arguments in M2V_LAUNCHER "

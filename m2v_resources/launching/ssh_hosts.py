@@ -58,9 +58,9 @@ def main(hostfile: Path, module: str, arguments: Sequence[str]) -> int:
 def until_one_fails(started: Mapping[str, "subprocess.Popen[bytes]"]) -> str | None:
     """Wait for all, or until the others had their time after one has failed, and take down what is left; that one."""
     failed, deadline = None, math.inf
-    while time.monotonic() < deadline and any(each.poll() is None for each in started.values()):
+    while time.monotonic() < deadline and any(process.poll() is None for process in started.values()):
         time.sleep(POLL_S)
-        if failed is None and (failed := next((host for host, each in started.items() if each.poll()), None)):
+        if failed is None and (failed := next((host for host, process in started.items() if process.poll()), None)):
             deadline = time.monotonic() + (0 if started[failed].returncode == SSH_FAILED else GRACE_S)
     for process in started.values():
         # What the reaper there waits for.
@@ -68,7 +68,7 @@ def until_one_fails(started: Mapping[str, "subprocess.Popen[bytes]"]) -> str | N
         process.stdin.close()
     for process in started.values():
         process.wait()
-    return failed or next((host for host, each in started.items() if each.returncode), None)
+    return failed or next((host for host, process in started.items() if process.returncode), None)
 
 
 def read(hostfile: Path) -> dict[str, int]:

@@ -90,8 +90,8 @@ class LocalDisk:
 
     def folders(self, name: str, *, table: str = "") -> list[tuple[str, list[str]]]:
         pattern = f"{table or '*'}/*/{name}"
-        found = sorted(str(folder.relative_to(self.root).parent) for folder in self.root.glob(pattern))
-        return [(place, self.names(f"{place}/{name}")) for place in found]
+        places = sorted(str(folder.relative_to(self.root).parent) for folder in self.root.glob(pattern))
+        return [(place, self.names(f"{place}/{name}")) for place in places]
 
     def names(self, folder: str) -> list[str]:
         try:
@@ -174,12 +174,12 @@ class ObjectDisk:
         return f"{self.address}/{name}".rstrip("/")
 
     def folders(self, name: str, *, table: str = "") -> list[tuple[str, list[str]]]:
-        found: dict[str, list[str]] = {}
-        for each, _ in self._bucket.list(table):
-            folder, _, file = each.rpartition("/")
+        names_by_place: dict[str, list[str]] = {}
+        for path, _ in self._bucket.list(table):
+            folder, _, file = path.rpartition("/")
             if folder.count("/") == 2 and folder.endswith(f"/{name}"):
-                found.setdefault(folder.removesuffix(f"/{name}"), []).append(file)
-        return sorted(found.items())
+                names_by_place.setdefault(folder.removesuffix(f"/{name}"), []).append(file)
+        return sorted(names_by_place.items())
 
     def names(self, folder: str) -> list[str]:
         names = [name.removeprefix(f"{folder}/") for name, _ in self._bucket.list(folder)]

@@ -34,7 +34,7 @@ def recorded(store: TableStore, *places: tuple[str, str]) -> list[Finding]:
     Raises:
         M2VError: An asset's findings are not on record; an M2V before this table made it.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for place in places:
         variant = "_".join(place)
         if store.latest(schemas.FINDINGS.name, variant) is None:
@@ -43,5 +43,5 @@ def recorded(store: TableStore, *places: tuple[str, str]) -> list[Finding]:
                 f"{name} was made by an earlier M2V, which did not record what its checks found. Bring it up to date "
                 f"first: `m2v run --select {name}`."
             )
-        found += from_rows(store.read(schemas.FINDINGS.name, variant))
-    return found
+        findings += from_rows(store.read(schemas.FINDINGS.name, variant))
+    return findings

@@ -55,16 +55,16 @@ def _format(folder: Path) -> int:
     path = folder / MARK
     if not os.path.lexists(path):
         return 0
-    said = documents.read_json(path, max_bytes=MARK_BYTES)
-    if not isinstance(said, dict) or type(said.get("format")) is not int:
+    about = documents.read_json(path, max_bytes=MARK_BYTES)
+    if not isinstance(about, dict) or type(about.get("format")) is not int:
         raise StoreError(f"{path} does not say which M2V wrote this home. Restore it from a backup.")
-    if said["format"] > FORMAT:
+    if about["format"] > FORMAT:
         raise NewerHome(
-            f"{folder} was written by M2V {said.get('version')} (format {said['format']}); this is {version('m2v')} "
+            f"{folder} was written by M2V {about.get('version')} (format {about['format']}); this is {version('m2v')} "
             f"(format {FORMAT}), which would misread it. Install that version, or point M2V_HOME elsewhere. Nothing "
             "was read or written."
         )
-    return said["format"]
+    return about["format"]
 
 
 def use_dagster_home(folder: Path) -> None:

@@ -66,8 +66,8 @@ class Record:
 
 def node(version: Version) -> Node:
     """Return a stored version as the lineage graph knows it."""
-    said = version.provenance
-    parents = said.get("parents") or {}
+    provenance = version.provenance
+    parents = provenance.get("parents") or {}
     return Node(
         table=version.table,
         variant=version.variant,
@@ -76,8 +76,8 @@ def node(version: Version) -> Node:
         file_sha256=version.file_sha256,
         n_rows=version.n_rows,
         created_at=version.created_at,
-        run_id=said.get("run_id"),
-        code_version=said.get("code_version"),
+        run_id=provenance.get("run_id"),
+        code_version=provenance.get("code_version"),
         parents={place: (read["version"], read["rows_hash"]) for place, read in parents.items()},
-        files=said.get("files"),
+        files=provenance.get("files"),
     )

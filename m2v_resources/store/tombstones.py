@@ -57,16 +57,19 @@ def refuse(
     """
     if table in RECORDS:
         return
-    place, read_versions = f"{table}/{variant}", {f"{name}@{each['version']}" for name, each in (parents or {}).items()}
+    place, read_versions = (
+        f"{table}/{variant}",
+        {f"{name}@{parent['version']}" for name, parent in (parents or {}).items()},
+    )
     for _, dataset in store.all_numbers(schemas.FORGOTTEN.name):
         gone = read(store, dataset).select("meme_id", version="held_by").explode("version")
         rests = gone.filter(pl.col("version").is_in(list(read_versions)))
         # Its own dataset's tables, and whatever held it once: a writer may have read a file or the rounds instead.
         held = gone if variant == dataset else gone.filter(pl.col("version").str.starts_with(f"{place}@"))
-        found = [*rests["meme_id"], *_held(rows, held["meme_id"].unique().to_list(), dataset=dataset)]
-        if found:
+        forgotten = [*rests["meme_id"], *_held(rows, held["meme_id"].unique().to_list(), dataset=dataset)]
+        if forgotten:
             raise TakenDown(
-                f"{place} is not stored: {dataset}/{found[0]} was taken down after the run had read it. Run again: "
+                f"{place} is not stored: {dataset}/{forgotten[0]} was taken down after the run had read it. Run again: "
                 "what is stale is then made without it."
             )
 
@@ -74,7 +77,7 @@ def refuse(
 def _held(rows: Path, ids: list[str], *, dataset: str) -> list[str]:
     """Return those of a dataset's ids that are in a parquet file of rows."""
     columns = pl.read_parquet_schema(rows)
-    name = next((each for each in HOLDS_IDS if each in columns), None)
+    name = next((column for column in HOLDS_IDS if column in columns), None)
     if name is None or not ids:
         return []
     wanted = [name, "dataset"] if "dataset" in columns else [name]

@@ -56,7 +56,7 @@ class Version:
         return f"{self.table}/{self.variant}@{self.number}"
 
 
-CLAIMED = {each.name for each in fields(Version)} - {"number"}
+CLAIMED = {attribute.name for attribute in fields(Version)} - {"number"}
 
 
 def open_store(home: Path) -> "TableStore":
@@ -177,10 +177,12 @@ class TableStore:
                 return self._parsed(claim, table, variant, number)
         numbers = self.numbers(table, variant)
         if not numbers:
-            known = [f"{each.table}/{each.variant}" for each in self.all_latest()]
+            known = [f"{version.table}/{version.variant}" for version in self.all_latest()]
             raise UnknownName("stored table", f"{table}/{variant}", known)
         if number is not None:
-            raise UnknownName(f"version of {table}/{variant}", str(number), [str(each) for each in numbers])
+            raise UnknownName(
+                f"version of {table}/{variant}", str(number), [str(known_number) for known_number in numbers]
+            )
         return self._load(table, variant, numbers[-1])
 
     def latest(self, table: str, variant: str) -> Version | None:
@@ -248,7 +250,7 @@ class TableStore:
         """Names of files with rows that no standing version has, sorted: a purge or a write was cut short."""
         folder = self._folder(table, variant)
         versions = [self._load(table, variant, number) for number in self.numbers(table, variant)]
-        stand = {f"{each.file_sha256}.parquet" for each in versions if self.purged(each) is None}
+        stand = {f"{version.file_sha256}.parquet" for version in versions if self.purged(version) is None}
         return sorted(name for name in self.disk.names(folder) if name.endswith(".parquet") and name not in stand)
 
     def discard(self, table: str, variant: str, name: str) -> None:
@@ -284,14 +286,14 @@ class TableStore:
 
     def _parsed(self, claim: bytes, table: str, variant: str, number: int) -> Version:
         try:
-            said = json.loads(claim)
-            unknown = sorted(said.keys() - CLAIMED)
-            if unknown and said.get("claim_sha256") == claim_digest(said):
+            record = json.loads(claim)
+            unknown = sorted(record.keys() - CLAIMED)
+            if unknown and record.get("claim_sha256") == claim_digest(record):
                 raise NewerHome(
                     f"{self.claim(table, variant, number)[0]} says {', '.join(unknown)}, which this M2V does not know: "
                     "a newer one wrote it. Nothing is wrong with it; install that version."
                 )
-            return Version(number=number, **said)
+            return Version(number=number, **record)
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise StoreError(
                 f"{self.claim(table, variant, number)[0]} is damaged and cannot be read. Delete it: the version before "
@@ -306,8 +308,8 @@ class TableStore:
 
 def claim_digest(claim: Mapping[str, Any]) -> str:
     """Return the sha256 of what a claim says, but for this digest itself."""
-    said = {name: value for name, value in claim.items() if name != "claim_sha256"}
-    return data_sha256(said)
+    content = {name: value for name, value in claim.items() if name != "claim_sha256"}
+    return data_sha256(content)
 
 
 def _check_columns(table: str, variant: str, columns: list[str]) -> None:

@@ -46,13 +46,13 @@ def secret(name: str) -> str:
     path = Path(os.environ.get("M2V_SECRETS") or "/run/secrets") / name
     way_out = "`make secrets` makes those that are missing, and docker-compose.yml hands them over as files."
     try:
-        found = path.read_text(encoding="utf-8").strip()
+        secret_text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise HostError(f"The secret {name} cannot be read from {path}: {reason}. {way_out}") from error
-    if not found:
+    if not secret_text:
         raise HostError(f"The secret {name} in {path} is empty. Delete that file; {way_out}")
-    return found
+    return secret_text
 
 
 def use(home: Path) -> None:
@@ -193,15 +193,15 @@ def check_postgres(patience_s: float = PATIENCE_S) -> None:
             )
             break
         except psycopg2.OperationalError as error:
-            said = str(error).strip().splitlines()[-1].removeprefix("FATAL:").strip()
-            if "password authentication failed" in said or "does not exist" in said:
+            words = str(error).strip().splitlines()[-1].removeprefix("FATAL:").strip()
+            if "password authentication failed" in words or "does not exist" in words:
                 raise HostError(
-                    f"{place} refuses: {said}. Its databases and roles are made once, from the secrets of that time; "
+                    f"{place} refuses: {words}. Its databases and roles are made once, from the secrets of that time; "
                     "put those secrets back, or set the roles' passwords anew (docs/team.md)."
                 ) from error
             if time.monotonic() > deadline:
                 raise HostError(
-                    f"{place} does not answer within {patience_s:.0f} s: {said}. `docker compose logs postgres` says "
+                    f"{place} does not answer within {patience_s:.0f} s: {words}. `docker compose logs postgres` says "
                     "why."
                 ) from error
             time.sleep(0.5)

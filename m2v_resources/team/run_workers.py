@@ -24,9 +24,9 @@ class RunWorkers(DefaultRunLauncher):
         if client is None:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         try:
-            said = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id))
+            answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id))
         except DagsterUserCodeUnreachableError:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        if deserialize_value(said, CanCancelExecutionResult).can_cancel:
+        if deserialize_value(answer, CanCancelExecutionResult).can_cancel:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, "its process is gone: the code location was started anew")

@@ -71,8 +71,8 @@ def _ask_grpc(port: int) -> None:
         asked = health_pb2.HealthCheckRequest(service="DagsterApi")
         try:
             # The stub's methods are made when it is.
-            said = health_pb2_grpc.HealthStub(channel).Check(asked, timeout=PATIENCE_S)  # pyright: ignore[reportAttributeAccessIssue]
+            answer = health_pb2_grpc.HealthStub(channel).Check(asked, timeout=PATIENCE_S)  # pyright: ignore[reportAttributeAccessIssue]
         except grpc.RpcError as error:
             raise OSError(str(error.code())) from error
-    if said.status != health_pb2.HealthCheckResponse.SERVING:
+    if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise OSError("it is not serving")

@@ -72,10 +72,10 @@ def fit(
         if validation is None:
             best = head
             continue
-        found = head.probabilities(validation[0])
-        auroc = selection.auroc(validation[1], found)
+        probabilities = head.probabilities(validation[0])
+        auroc = selection.auroc(validation[1], probabilities)
         if best is None or (auroc or 0) > (best.selection["validation_auroc"] or 0):
-            threshold = selection.threshold(validation[1], found)
+            threshold = selection.threshold(validation[1], probabilities)
             best, since = Concat(head.tensors, threshold, {"epoch": epoch, "validation_auroc": auroc}), 0
         else:
             since += 1

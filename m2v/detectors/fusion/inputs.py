@@ -34,7 +34,7 @@ def dimensions(task: Task, items: pl.DataFrame) -> dict[str, int]:
     Raises:
         InvalidRows: None of the items has any feature by one of the extractors.
     """
-    datasets, found = set(items["dataset"]), {}
+    datasets, sizes = set(items["dataset"]), {}
     for extractor, by_dataset in task.features.items():
         lengths: dict[str, int] = {}
         for dataset, path in by_dataset.items():
@@ -45,8 +45,8 @@ def dimensions(task: Task, items: pl.DataFrame) -> dict[str, int]:
                 f"{task.model.name}: no item to train on has a feature by {extractor}. The check modalities_complete "
                 "of its table says which items lack what."
             )
-        found |= {f"{extractor}:{modality}": size for modality, size in sorted(lengths.items())}
-    return found
+        sizes |= {f"{extractor}:{modality}": size for modality, size in sorted(lengths.items())}
+    return sizes
 
 
 def read(task: Task, items: pl.DataFrame, *, sizes: Mapping[str, int]) -> FusionInputs:

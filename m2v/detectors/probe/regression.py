@@ -71,6 +71,6 @@ def _fitted(features: np.ndarray, labels: np.ndarray, *, c: float, selection: di
 
 def _selected(head: Head, validation: tuple[np.ndarray, np.ndarray]) -> Head:
     features, labels = validation
-    found = head.probabilities(features)
-    selection = {**head.selection, "validation_auroc": auroc(labels, found)}
-    return Head(head.weights, head.bias, threshold(labels, found), selection)
+    probabilities = head.probabilities(features)
+    selection = {**head.selection, "validation_auroc": auroc(labels, probabilities)}
+    return Head(head.weights, head.bias, threshold(labels, probabilities), selection)

@@ -63,9 +63,9 @@ def fresh(model: Lora, encoder: Encoder, *, positive_weight: float, seed: int) -
 
 def parameter_groups(classifier: PeftModel, model: Lora) -> list[dict[str, Any]]:
     """Return what an optimiser trains, in two groups: the head, which starts from nothing, learns faster."""
-    trained = [(name, each) for name, each in classifier.named_parameters() if each.requires_grad]
-    head = [each for name, each in trained if ".head." in name]
-    adapter = [each for name, each in trained if ".head." not in name]
+    trained = [(name, parameter) for name, parameter in classifier.named_parameters() if parameter.requires_grad]
+    head = [parameter for name, parameter in trained if ".head." in name]
+    adapter = [parameter for name, parameter in trained if ".head." not in name]
     return [{"params": adapter, "lr": model.learning_rate}, {"params": head, "lr": model.head_learning_rate}]
 
 

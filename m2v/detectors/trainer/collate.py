@@ -123,13 +123,13 @@ def probabilities(
     """
     collate = Collate(pad_token_id)
     device = next(model.parameters()).device
-    found = torch.zeros(len(tokens), dtype=torch.float64)
+    probabilities = torch.zeros(len(tokens), dtype=torch.float64)
     n_done = 0
     for places in batches([len(ids) for ids in tokens], max_tokens=max_tokens):
         batch = collate([{"input_ids": tokens[place]} for place in places])
         logits = model(**{name: value.to(device) for name, value in batch.items()})["logits"]
-        found[places] = logits.double().sigmoid().cpu()
+        probabilities[places] = logits.double().sigmoid().cpu()
         n_done += len(places)
         if report:
             report.step(n_done, len(tokens), unit="texts")
-    return found
+    return probabilities

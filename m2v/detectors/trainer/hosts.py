@@ -69,10 +69,10 @@ def refuse_other_code(places: list[Place]) -> None:
     """
     first = places[0]
     for place in places[1:]:
-        for name, found in place["versions"].items():
+        for name, version in place["versions"].items():
             expected = first["versions"][name]
-            if found != expected:
-                what = f"version {found} of {name}" if name != "m2v" else f"other code of M2V ({found[:8]}…)"
+            if version != expected:
+                what = f"version {version} of {name}" if name != "m2v" else f"other code of M2V ({version[:8]}…)"
                 raise HostsDiffer(
                     f"{place['host']} has {what}, {first['host']} has "
                     f"{expected if name != 'm2v' else expected[:8] + '…'}. Install the same on all hosts."
@@ -87,19 +87,19 @@ def _board() -> Store:
 
 def _places(board: Store) -> list[Place]:
     mine = Place(host=socket.gethostname(), versions=contract.code_versions())
-    return [json.loads(each) for each in _exchanged(board, "place", json.dumps(mine))]
+    return [json.loads(text) for text in _exchanged(board, "place", json.dumps(mine))]
 
 
 def _exchanged(board: Store, name: str, mine: str) -> list[str]:
     """Return what each process says, by rank."""
     n_processes = int(os.environ["WORLD_SIZE"])
     board.set(f"{name}/{os.environ['RANK']}", mine)
-    found = [board.get(f"{name}/{rank}").decode() for rank in range(n_processes)]
+    texts = [board.get(f"{name}/{rank}").decode() for rank in range(n_processes)]
     # Who refuses what it has read ends, and with the first host the board does: not before all have read.
     board.set(f"{name}/read/{os.environ['RANK']}", "")
     with contextlib.suppress(RuntimeError):
         board.wait([f"{name}/read/{rank}" for rank in range(n_processes)])
-    return found
+    return texts
 
 
 def _refuse_other_disk(board: Store, places: list[Place], *, out: Path) -> None:
@@ -115,7 +115,7 @@ def _refuse_other_disk(board: Store, places: list[Place], *, out: Path) -> None:
     seen = _exchanged(board, "seen", str(is_seen))
     if is_first:
         sign.unlink()
-    blind = sorted({place["host"] for place, found in zip(places, seen, strict=True) if found != "True"})
+    blind = sorted({place["host"] for place, sees in zip(places, seen, strict=True) if sees != "True"})
     if blind:
         raise HostsDiffer(
             f"{', '.join(blind)} cannot see what {places[0]['host']} writes to {out}. "

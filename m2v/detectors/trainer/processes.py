@@ -125,7 +125,7 @@ def zero(model: Adapted, *, is_bfloat16: bool) -> dict[str, Any]:
 
 def gathered(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Return the trainable parameters, whole, wherever ZeRO keeps their shards; every process must ask."""
-    named = {name: each for name, each in model.named_parameters() if each.requires_grad}
-    is_sharded = any(hasattr(each, "ds_id") for each in named.values())
+    named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    is_sharded = any(hasattr(parameter, "ds_id") for parameter in named.values())
     with deepspeed.zero.GatheredParameters(list(named.values()), enabled=is_sharded):
-        return {name: each.detach().cpu().clone() for name, each in named.items()}
+        return {name: parameter.detach().cpu().clone() for name, parameter in named.items()}

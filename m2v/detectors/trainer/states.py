@@ -28,14 +28,14 @@ def mark_complete(state: Path, *, n_processes: int) -> None:
 def newest(folder: Path, *, n_processes: int) -> Path | None:
     """Return the last state that as many processes wrote whole: DeepSpeed cannot share another number's shards."""
     states = sorted(folder.glob("checkpoint-*"), key=_step, reverse=True)
-    return next((each for each in states if _belongs(each, n_processes)), None)
+    return next((state for state in states if _belongs(state, n_processes)), None)
 
 
 def discard(folder: Path, *, but: Path | None) -> None:
     """Remove every state but one: what a killed training did not finish writing, and what is not needed any more."""
-    for each in folder.glob("checkpoint-*"):
-        if each != but:
-            shutil.rmtree(each)
+    for state in folder.glob("checkpoint-*"):
+        if state != but:
+            shutil.rmtree(state)
 
 
 def _step(state: Path) -> int:

@@ -182,7 +182,7 @@ class TrainingCallback(TrainerCallback):
     def on_epoch_end(self, args, state, control, **_) -> None:
         """Score the validation split, keep the adapter if it is the best so far, then save."""
         trainer = self.trainer
-        found, trained = trainer.score(), processes.gathered(trainer.learner.model)
+        score, trained = trainer.score(), processes.gathered(trainer.learner.model)
         if processes.is_first():
             states.keep_best(
                 trainer.best,
@@ -190,7 +190,7 @@ class TrainingCallback(TrainerCallback):
                 model=trainer.learner.model,
                 trained=trained,
                 labels=trainer.learner.labels,
-                probabilities=found,
+                probabilities=score,
                 keeps_last=trainer.keeps_last,
             )
         control.should_save = True

@@ -91,20 +91,20 @@ class HostWatch:
 
     def _hear(self, rank: int, peer: socket.socket) -> None:
         try:
-            said = _read(peer)
+            heard = _read(peer)
         except OSError as error:
-            said = f"lost {rank} does not answer any more ({error.strerror})"
-        if not said:
-            said = f"lost {rank} has ended; its own log says why, if it still could"
-        if said != "bye":
-            _, lost, how = said.split(maxsplit=2)
+            heard = f"lost {rank} does not answer any more ({error.strerror})"
+        if not heard:
+            heard = f"lost {rank} has ended; its own log says why, if it still could"
+        if heard != "bye":
+            _, lost, how = heard.split(maxsplit=2)
             self._lost(int(lost), how=how)
 
     def _lost(self, rank: int, *, how: str) -> None:
         """Tell the others, and end."""
         if self.rank == 0:
-            for each, peer in self.peers.items():
-                if each != rank:
+            for other, peer in self.peers.items():
+                if other != rank:
                     _say(peer, f"lost {rank} {how}")
         if self.hosts[rank] == self.hosts[self.rank] or self.is_closed.is_set():
             return  # torchrun takes this one down, and the log has the other one's reason

@@ -83,15 +83,15 @@ class Conversations:
         cut = scoring.Cutter(self.loaded)
         lessons = [self.lesson(predict.shown(row), label=row["label"], cut=cut) for row in rows.iter_rows(named=True)]
         # Before the loader forks its workers.
-        storage.fetch(path for each in lessons for path in each.shown.pictures)
+        storage.fetch(path for lesson in lessons for path in lesson.shown.pictures)
         self.n_cut = cut.n_cut
         self.examples = Lessons(lessons)
-        kinds = {each: place for place, each in enumerate(sorted({_kind(each.shown) for each in lessons}))}
+        kinds = {lesson: place for place, lesson in enumerate(sorted({_kind(kind.shown) for kind in lessons}))}
         self.order = collate.Order(
-            [each.n_tokens for each in lessons],
+            [lesson.n_tokens for lesson in lessons],
             batch_size=self.entry.batch_size,
             seed=task.seed,
-            kinds=[kinds[_kind(each.shown)] for each in lessons],
+            kinds=[kinds[_kind(lesson.shown)] for lesson in lessons],
         )
         self.labels = held_out["label"].to_numpy() if held_out is not None else None
         self.asked: dict[str, prompts.Asked] = {}
@@ -102,7 +102,7 @@ class Conversations:
             }
         self.model = adapted(self.loaded, self.entry, seed=task.seed)
         self.pictures = {
-            each: place for place, each in enumerate(sorted({each.shown.pictures_sha256 for each in lessons}))
+            lesson: place for place, lesson in enumerate(sorted({digest.shown.pictures_sha256 for digest in lessons}))
         }
         # ZeRO-3 shards the frozen weights too.
         is_whole = self.entry.scope == "language" and self.entry.zero_stage < 3
@@ -113,7 +113,7 @@ class Conversations:
         template = self.loaded.processor.apply_chat_template
         asked = prompts.ask(shown, prompt=self.prompt, label=self.label, cut=cut)
         answered, otherwise = (
-            template([*asked.messages, prompts.answer(self.label.word(each))]) for each in (label, not label)
+            template([*asked.messages, prompts.answer(self.label.word(answer))]) for answer in (label, not label)
         )
         whole, other = self.loaded.tokens(answered), self.loaded.tokens(otherwise)
         open_end = self.loaded.tokens(template(asked.messages, add_generation_prompt=True))
@@ -126,19 +126,19 @@ class Conversations:
 
         Also ``n_answers`` and ``which``, (batch,), int64: tokens of the answer, and the picture's number.
         """
-        pictures = [(each.shown,) if each.shown.pictures else () for each in rows]
-        found = processing.inputs([each.text for each in rows], pictures, loaded=self.loaded)
-        lengths = found["attention_mask"].sum(1).tolist()
+        pictures = [(lesson.shown,) if lesson.shown.pictures else () for lesson in rows]
+        inputs = processing.inputs([lesson.text for lesson in rows], pictures, loaded=self.loaded)
+        lengths = inputs["attention_mask"].sum(1).tolist()
         models.refuse_long(self.loaded.entry, lengths, ["an example"] * len(rows))
         return {
-            **found,
-            "n_answers": torch.tensor([each.n_answer for each in rows]),
-            "which": torch.tensor([self.pictures[each.shown.pictures_sha256] for each in rows]),
+            **inputs,
+            "n_answers": torch.tensor([lesson.n_answer for lesson in rows]),
+            "which": torch.tensor([self.pictures[lesson.shown.pictures_sha256] for lesson in rows]),
         }
 
     def groups(self) -> list[dict[str, Any]]:
         """Return the adapter."""
-        trained = [each for each in self.model.parameters() if each.requires_grad]
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         return [{"params": trained, "lr": self.entry.learning_rate}]
 
     def loss(self, engine: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -160,21 +160,21 @@ class Conversations:
         kept, at = torch.unique(places - 1, return_inverse=True)
         logits = engine(**batch, logits_to_keep=kept, use_cache=False).logits  # (batch, kept, words)
         rows = torch.arange(n_rows, device=ids.device).unsqueeze(1)
-        each = torch.nn.functional.cross_entropy(
+        losses = torch.nn.functional.cross_entropy(
             logits[rows, at].float().flatten(0, 1), ids.gather(1, places).flatten(), reduction="none"
         ).view_as(is_answer)
-        return ((each * is_answer).sum(1) / n_answers).mean()
+        return ((losses * is_answer).sum(1) / n_answers).mean()
 
     def probabilities(self, engine: torch.nn.Module) -> np.ndarray:
         """Of the validation split, as labelling computes them."""
-        asked = [(item, each, f"validation item {item}") for item, each in self.asked.items()]
+        asked = [(item, question, f"validation item {item}") for item, question in self.asked.items()]
         questions = scoring.questions(asked, loaded=self.loaded)
-        said = scoring.words(questions[0], self.asked[questions[0].item], label=self.label, loaded=self.loaded)
+        words = scoring.words(questions[0], self.asked[questions[0].item], label=self.label, loaded=self.loaded)
         # Every process takes the same batches, which ZeRO-3 needs: none of them looks for the largest.
         largest = min(scoring.FIRST_BATCH, processes.share(self.entry))
-        scorer = scoring.Scorer(replace(self.loaded, model=engine), words=said, shares_prefix=False, largest=largest)
-        found = dict(scorer.probabilities(questions))
-        return np.array([found[item] for item in self.asked])
+        scorer = scoring.Scorer(replace(self.loaded, model=engine), words=words, shares_prefix=False, largest=largest)
+        by_item = dict(scorer.probabilities(questions))
+        return np.array([by_item[item] for item in self.asked])
 
 
 def adapted(loaded: models.Loaded, model: VlmLora, *, seed: int) -> PeftModel:

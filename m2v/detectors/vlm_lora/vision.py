@@ -38,7 +38,7 @@ class VisionCache:
         """
         rows = [{name: batch[name][row : row + 1] for name in PIXELS} for row in range(len(pictures))]
         states = [self._states(picture, pixels) for picture, pixels in zip(pictures, rows, strict=True)]
-        rest = {name: each for name, each in batch.items() if name not in PIXELS}
+        rest = {name: values for name, values in batch.items() if name not in PIXELS}
         return {**rest, "cross_attention_states": torch.cat(states)}
 
     def _states(self, picture: int, pixels: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -103,13 +103,13 @@ def test_an_item_is_done_when_enough_answered_or_nobody_is_left() -> None:
     )
     said = answered(a="yy", b="y", c="y")
     named = a_round(annotators=("0", "1"))
-    found = rounds.coverage(items("a", "b", "c"), answers=said, skips=skips, this=named)
+    found = rounds.coverage(items("a", "b", "c"), answers=said, skips=skips, asked=named)
     assert found.select("meme_id", "n_answers", "n_skips", "is_done").rows() == [
         ("a", 2, 0, True),
         ("b", 1, 1, True),  # one answered, one skipped, and there are only two
         ("c", 1, 0, False),
     ]
-    anybody = rounds.coverage(items("a", "b"), answers=said, skips=skips, this=a_round())
+    anybody = rounds.coverage(items("a", "b"), answers=said, skips=skips, asked=a_round())
     assert anybody["is_done"].to_list() == [True, False]
 
 

@@ -18,8 +18,8 @@ from m2v import schemas
 from m2v.entries.pretrained import Perceiver
 from m2v.files.digests import file_sha256
 from m2v.programs import progress, workers
-from m2v_resources.launching.reaper import descendants
 from tests import encoders, films, vlms
+from tests.killing import kill_tree
 
 WHISPER = Perceiver(name="tiny-whisper", title="Tiny", kind="whisper", built="whisper")
 
@@ -159,8 +159,7 @@ def test_a_killed_program_goes_on(shelf: Shelf) -> None:
     while not (done := list(shelf.folder.glob("media/videos/*/result.json"))):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    for each in (*descendants(process.pid), process.pid):
-        os.kill(each, signal.SIGKILL)
+    kill_tree(process.pid)
     process.wait()
     kept = {path: path.stat().st_mtime_ns for path in done}
     assert not (shelf.folder / "out" / "manifest.json").exists()

@@ -1,8 +1,6 @@
 """The program that asks: what is known is not asked again, whatever was killed."""
 
 import json
-import os
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -11,8 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from m2v_resources.launching.reaper import descendants
 from tests import encoders, vlms
+from tests.killing import kill_tree
 
 
 class Asking:
@@ -107,8 +105,7 @@ def test_a_killed_program_loses_no_answer(tmp_path: Path) -> None:
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.005)
-    for each in (*descendants(process.pid), process.pid):
-        os.kill(each, signal.SIGKILL)
+    kill_tree(process.pid)
     process.wait()
     n_kept = sum(path.read_text(encoding="utf-8").count("\n") for path in folder.glob("*.jsonl"))
     assert n_kept > 0

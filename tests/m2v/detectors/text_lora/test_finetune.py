@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -28,8 +27,8 @@ from m2v.entries.pretrained import Encoder
 from m2v.errors import StoreError
 from m2v.programs import checkpoints
 from m2v_resources.launching.program import distributed
-from m2v_resources.launching.reaper import descendants
 from tests import encoders, shared
+from tests.killing import kill_tree
 
 PROGRAM = program.__name__
 LOSSES = ["step", "epoch", "loss", "learning_rate"]
@@ -198,8 +197,7 @@ def kill_when_there_is(path: Path, command: list[str], garden: Garden) -> None:
     while not path.exists():
         assert process.poll() is None
         time.sleep(0.001)
-    for pid in [process.pid, *descendants(process.pid)]:
-        os.kill(pid, signal.SIGKILL)
+    kill_tree(process.pid)
     process.wait()
 
 

@@ -1,9 +1,7 @@
 """Fine-tuning vision-language models, run as programs: both architectures, ZeRO-2 and 3, quantised, resumed."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -16,8 +14,8 @@ from safetensors.numpy import load_file
 
 from m2v.detectors.vlm_lora.entry import VlmLora
 from m2v.entries.pretrained import Vlm
-from m2v_resources.launching.reaper import descendants
 from tests import encoders, vlms
+from tests.killing import kill_tree
 
 LOSSES = ["step", "epoch", "loss", "learning_rate"]
 
@@ -212,8 +210,7 @@ def test_a_killed_training_goes_on_with_the_same_losses(memes: Class) -> None:
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.02)
-    for each in (*descendants(process.pid), process.pid):
-        os.kill(each, signal.SIGKILL)
+    kill_tree(process.pid)
     process.wait()
     assert not (out / "manifest.json").exists()
     result = encoders.run(command, memes.folder)
