@@ -39,7 +39,7 @@ RATES = {
     ),
     "epochs": Rate(5, "epochs", "assumed", "the paper's recipe"),
     "gpu_tflops": Rate(312, "TFLOP/s", "assumed", "an A100's data sheet, bfloat16"),
-    "utilisation": Rate(0.25, "of that", "assumed", "as in docs/vision-language.md; no GPU was at hand"),
+    "utilisation": Rate(0.25, "of that", "assumed", "as in docs/vision-language.md; we had no GPU"),
     "meme_bytes": Rate(77, "bytes", "measured", "a row of `memes`, published study"),
     "prediction_bytes": Rate(37, "bytes", "measured", "a kept answer, `scale`; a row of `predictions` too"),
     "vote_bytes": Rate(3.9, "bytes", "measured", "a row of `voted_labels`, published study"),

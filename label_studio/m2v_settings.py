@@ -14,7 +14,7 @@ for _name in ("LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_USER_TOKEN", "POSTGRE_PASSW
                 f"{_name} cannot be read from {_file}: {_error.strerror}. `make secrets` makes it."
             ) from None
         if not os.environ[_name]:
-            raise SystemExit(f"{_file} is empty. Delete it; `make secrets` makes it anew.")
+            raise SystemExit(f"{_file} is empty. Delete it; `make secrets` writes a new one.")
 
 # Executed here rather than imported: half-way through, the file asks Django for settings that it has already made, and
 # Django looks for them in the module that DJANGO_SETTINGS_MODULE names, which is this one.

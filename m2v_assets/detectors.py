@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import dagster as dg
 import polars as pl
@@ -302,8 +302,9 @@ def _demonstrated(tables: Tables, programs: Programs, run: Run, *, out: Path) ->
     """Return the demonstrations that an untrained model is shown, where it is."""
     if not run.demonstrations:
         return None
-    assert isinstance(run.base, Vlm)
-    rows = vlm_requests.demonstrated(tables, run.demonstrations, variant(run.target.name), model=run.base)
+    # Only models that are asked are shown demonstrations.
+    model = cast(Vlm, run.base)
+    rows = vlm_requests.demonstrated(tables, run.demonstrations, variant(run.target.name), model=model)
     return programs.input(vlm_requests.at_home(rows, Path(programs.home)), out / "demonstrations.parquet")
 
 

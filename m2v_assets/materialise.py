@@ -98,7 +98,7 @@ def run(
     """Materialise what is stale among the selection and its ancestors, in waves, until nothing is or something fails.
 
     Args:
-        force: Make the selection anew even where it is fresh.
+        force: Recompute the selection even where it is fresh.
         listen: Told of each event as it happens: ``wave``, ``start``, ``progress``, ``done``, ``failed``.
     """
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What is stale and why, and in which waves to make it anew; from Dagster's public record of versions only.
+"""What is stale and why, and in which waves to recompute it; from Dagster's public record of versions only.
 
 Dagster itself marks a node stale when its own code or its parents' data changed, not when something further up will
 change once it is made; so a plan is a wave, and after each wave one looks again. An equal result stops it.
@@ -31,7 +31,7 @@ class StaleCause(StrEnum):
 
 @dataclass(frozen=True)
 class Stale:
-    """An asset to make anew.
+    """An asset to recompute.
 
     Attributes:
         parents: Those whose data changed, or that were added or removed.

@@ -1,7 +1,7 @@
 """Items as a vision-language model is shown them, and the program that asks it about them."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import dagster as dg
 import polars as pl
@@ -92,7 +92,8 @@ def shown(tables: Tables, rows: pl.DataFrame, run: Run) -> pl.DataFrame:
     Returns:
         The same columns, and ``pictures``, ``pictures_sha256``, ``media``, ``description``.
     """
-    assert isinstance(run.base, Vlm)
+    # Only models that are asked are shown anything.
+    model = cast(Vlm, run.base)
     columns = [*rows.columns, "pictures", "pictures_sha256", "media", "description"]
     parts = []
     memes = run.training_set.memes
@@ -102,7 +103,7 @@ def shown(tables: Tables, rows: pl.DataFrame, run: Run) -> pl.DataFrame:
         parts.append((ours, demonstrations.of_memes(ours.rename({"item_id": "meme_id"}), images)))
     ours = rows.filter(dataset=run.target.name)
     features = tables.read(schemas.VIDEO_FEATURES, variant(run.target.name))
-    parts.append((ours, demonstrations.of_videos(ours.rename({"item_id": "video_id"}), features, model=run.base)))
+    parts.append((ours, demonstrations.of_videos(ours.rename({"item_id": "video_id"}), features, model=model)))
     return pl.concat(
         [pl.concat([ours.drop("text"), seen.drop("item_id")], how="horizontal") for ours, seen in parts]
     ).select(columns)

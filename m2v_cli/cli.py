@@ -60,7 +60,7 @@ def main() -> None:
 def run(
     study: Study = "published",
     select: Select = None,
-    force: Annotated[bool, typer.Option("--force", help="Make the selection anew even where it is fresh.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Recompute the selection even where it is fresh.")] = False,
     fallback: Annotated[
         str | None, typer.Option("--fallback", help="Study to run where the first one's sources cannot be had.")
     ] = None,

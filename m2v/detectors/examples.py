@@ -73,7 +73,7 @@ def _require_votes(memes: pl.DataFrame, *, votes: pl.DataFrame, training_set: Tr
     if len(missing):
         raise InvalidRows(
             f"training_examples/{training_set.name}: {len(missing)} memes have no vote, for example {missing.min()!r}. "
-            "Memes and voted labels must be of the same alignment; make the voted labels anew."
+            "Memes and voted labels must be of the same alignment; recompute the voted labels."
         )
 
 

@@ -138,7 +138,7 @@ class Trained:
         threshold: At or above which an item is called positive.
         selection: What was chosen on the validation split, and how well it did there.
         facts: What else the manifest says.
-        scratch: Folders that are of no use any more.
+        scratch: Folders that are no longer needed.
     """
 
     files: list[str]

@@ -21,7 +21,7 @@ class Pretrained(Entry):
         built: Made on the spot from this architecture's config and ``seed`` instead.
         width: Of a built one's states.
         memory_gib: About what its weights take on an accelerator; for people who plan.
-        gpus: What a copy of it takes on a cluster; a fraction lets several share one. Decides nothing else.
+        gpus: What a replica of it takes on a cluster; a fraction lets several share one. Decides nothing else.
     """
 
     is_downloaded: ClassVar[bool] = True
@@ -75,7 +75,7 @@ class Encoder(Extractor):
         weights_sha256: Of ``model.safetensors``, checked wherever it comes from.
         max_tokens: Longer texts are cut on the right.
         dimensions: Length of an embedding.
-        gpus: What a copy of it takes on a cluster; a fraction lets several share one. Decides nothing else.
+        gpus: What a replica of it takes on a cluster; a fraction lets several share one. Decides nothing else.
     """
 
     kind: Literal["encoder"]

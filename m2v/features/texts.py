@@ -72,7 +72,7 @@ def encode(texts: pl.DataFrame, *, encoder: Encoder, folder: Path, report: Repor
 
     if pools.is_spread():
         cluster = pools.Cluster()
-        planned = pools.shared(batches, n_copies=cluster.n_copies, largest=SHARD_TEXTS, n_items=len)
+        planned = pools.shared(batches, n_replicas=cluster.n_replicas, largest=SHARD_TEXTS, n_items=len)
         rows = [[texts[places].rows() for places in shard] for shard in planned]
         for told in cluster.mapped("m2v.features.texts:EncoderReplica", given, rows):
             hear(told["n_texts"])
@@ -84,7 +84,7 @@ def encode(texts: pl.DataFrame, *, encoder: Encoder, folder: Path, report: Repor
 
 
 class EncoderReplica:
-    """A copy of the encoder: mean pooling over tokens and unit length, as all-MiniLM-L6-v2 defines itself.
+    """A replica of the encoder: mean pooling over tokens and unit length, as all-MiniLM-L6-v2 defines itself.
 
     Args:
         given: ``encoder``, a catalog entry, and ``folder``, the cache.

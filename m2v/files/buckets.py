@@ -111,7 +111,7 @@ class Bucket:
         return self._created(name, content) or self.get(name) == content
 
     def delete(self, name: str) -> None:
-        """Have no such object any more."""
+        """Delete the object."""
         with _translated(self.where(name), "deleted"):
             self._library().delete(self._store, _key(name))
 

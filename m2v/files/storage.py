@@ -67,7 +67,7 @@ def local(where: Place, *, changes: bool = False) -> Path:
     """Return a local file with the content, downloaded once.
 
     Args:
-        changes: It may have been written anew since we downloaded it, so ask.
+        changes: It may have been written again since we downloaded it, so ask.
 
     Raises:
         FileNotFoundError: There is no such object. That there is such a file is not looked at.
@@ -114,7 +114,7 @@ def write(where: Place, content: bytes) -> None:
 
 
 def delete(where: Place) -> bool:
-    """Have no such file any more, nor a copy of it in this host's cache; whether there was one."""
+    """Delete the file and its cached copy. Return whether it existed."""
     if isinstance(where, Path):
         was_there = where.is_file()
         where.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Program: memes' pictures, decoded once.
 
 The spec says ``memes`` (parquet with ``meme_id`` and ``image``), ``media`` (the place that images lie below), ``home``
-(the platform's) and ``version`` (which, when it changes, makes known results be found anew). The folder gets
+(the platform's) and ``version`` (which, when it changes, has known results recomputed). The folder gets
 ``pictures.parquet``: rows of ``meme_images``, their paths relative to the home.
 """
 

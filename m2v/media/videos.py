@@ -2,7 +2,7 @@
 
 The spec says ``videos`` (parquet with ``video_id``, ``video``, ``audio`` and ``text``), ``media`` (the folder that
 they lie below), ``frames`` (a frame plan), ``home`` (the platform's), ``whisper`` (a catalog entry, or null) and
-``version`` (which, when it changes, makes known results be found anew). The folder gets
+``version`` (which, when it changes, has known results recomputed). The folder gets
 ``videos.parquet``: rows of ``video_features``, their paths relative to the home.
 
 Each video is a task of its own: a program that was killed goes on, and one that cannot be decoded is a row with a

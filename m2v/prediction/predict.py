@@ -144,10 +144,10 @@ def ask(
     if pools.is_spread():
         return replicas.spread(planned, task=task, folder=folder, report=report)
     models.share_cores()
-    copy = replicas.Asker(planned.reader, task=task, words=planned.words)
+    replica = replicas.Asker(planned.reader, task=task, words=planned.words)
     with _keeping(folder, n_items=len(items), report=report) as keep:
-        copy.ask(planned.batches, keep=keep)
-    return {"n_cut": planned.n_cut, **copy.counts()}
+        replica.ask(planned.batches, keep=keep)
+    return {"n_cut": planned.n_cut, **replica.counts()}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Items asked about by copies of a vision-language model: by one here, or by many on the hosts of a cluster."""
+"""Items asked about by replicas of a vision-language model: by one here, or by many on the hosts of a cluster."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ def plan(
 
 
 class Asker:
-    """A copy of the model with its weights."""
+    """A replica of the model with its weights."""
 
     def __init__(self, reader: models.Loaded, *, task: PredictionTask, words: scoring.Words | None) -> None:
         self.task = task
@@ -87,7 +87,7 @@ class Asker:
 
 
 def spread(planned: Plan, *, task: PredictionTask, folder: Path, report: Report) -> dict[str, Any]:
-    """Have copies on every host of the cluster ask; give counts for the manifest."""
+    """Have replicas on every host of the cluster ask; give counts for the manifest."""
     cluster = pools.Cluster()
     n_items = sum(len(batch.questions) for batch in planned.batches)
     given = {
@@ -97,7 +97,10 @@ def spread(planned: Plan, *, task: PredictionTask, folder: Path, report: Report)
     }
     n_done, told = 0, []
     planned_shards = pools.shared(
-        planned.batches, n_copies=cluster.n_copies, largest=LARGEST_SHARD, n_items=lambda batch: len(batch.questions)
+        planned.batches,
+        n_replicas=cluster.n_replicas,
+        largest=LARGEST_SHARD,
+        n_items=lambda batch: len(batch.questions),
     )
     for answer in cluster.mapped(
         "m2v.prediction.replicas:VlmReplica", given, [packed(shard) for shard in planned_shards]
@@ -115,7 +118,7 @@ def spread(planned: Plan, *, task: PredictionTask, folder: Path, report: Report)
 
 
 class VlmReplica:
-    """A copy on some host; batches that another one has kept whole of its shard before it died are not asked again."""
+    """A replica on some host; what another one kept of its shard before it died is not asked again."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         self.task = PredictionTask.model_validate(given["task"])

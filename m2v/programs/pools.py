@@ -1,9 +1,9 @@
-"""Shards of items, worked on by copies of a model on every host of a Ray cluster.
+"""Shards of items, worked on by replicas of a model on every host of a Ray cluster.
 
 A program that knows how to spread its items asks ``is_spread``; its launcher decides. It plans the shards, hands each
-as JSON to whichever copy is free, and hears what came of it. What a copy finds it keeps itself, so that a host that
-dies costs what it was working on and nothing is asked twice. Ray Data gives out the shards, starts copies anew and
-gives a dead host's shards to others.
+as JSON to whichever replica is free, and hears what came of it. A replica keeps what it finds itself, so that a host
+that dies costs what it was working on and nothing is asked twice. Ray Data gives out the shards, starts replicas again
+and gives a dead host's shards to others.
 """
 
 import importlib
@@ -17,14 +17,14 @@ from typing import Any, Protocol, TypeVar
 from m2v.errors import ClusterError, M2VError
 from m2v.programs.contract import refuse_other_code
 
-# A shard holds at most one part in so many of what is left for each copy.
+# A shard holds at most one part in so many of what is left for each replica.
 SHARE = 4
 
 Batch = TypeVar("Batch")
 
 
-class Copy(Protocol):
-    """A copy of a model on some host: made from plain data, called with a shard; what it gives is plain data."""
+class Replica(Protocol):
+    """A replica of a model on some host: made from plain data, called with a shard; what it gives is plain data."""
 
     def __call__(self, shard: Any) -> dict[str, Any]:
         """Work on it; give counts."""
@@ -40,7 +40,7 @@ class Cluster:
     """The Ray cluster that this program is a job of.
 
     Raises:
-        ClusterError: It cannot be reached, or has no host on which a copy fits.
+        ClusterError: It cannot be reached, or has no host on which a replica fits.
     """
 
     def __init__(self) -> None:
@@ -58,22 +58,22 @@ class Cluster:
             int(min(host.get("CPU", 0), host.get("GPU", 0) / self.gpus if self.gpus else float("inf")))
             for host in hosts
         ]
-        self.n_copies = sum(fits)
-        if not self.n_copies:
+        self.n_replicas = sum(fits)
+        if not self.n_replicas:
             raise ClusterError(
-                f"No host of the Ray cluster has a CPU and {self.gpus:g} GPUs, which a copy of the model takes. Start "
-                "one that has, or say in the model's YAML what a copy takes (`gpus: 0` is a CPU alone)."
+                f"No host of the Ray cluster has a CPU and {self.gpus:g} GPUs, which a replica of the model takes. "
+                "Start one that has, or say in the model's YAML what a replica takes (`gpus: 0` is a CPU alone)."
             )
 
-    def mapped(self, copy: str, given: Any, shards: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    def mapped(self, replica: str, given: Any, shards: Sequence[Any]) -> Iterator[dict[str, Any]]:
         """Yield what came of each shard, as it is done.
 
         Args:
-            copy: A ``Copy``'s class, as ``module:name``, for every host to import.
-            given: Plain data that a copy is made from.
+            replica: A ``Replica``'s class, as ``module:name``, for every host to import.
+            given: Plain data that a replica is made from.
 
         Raises:
-            ClusterError: What a copy raised, with its host's name; or Ray found no host for a shard.
+            ClusterError: What a replica raised, with its host's name; or Ray found no host for a shard.
         """
         from ray.data import ActorPoolStrategy, DataContext, from_items
         from ray.exceptions import RayError
@@ -82,9 +82,9 @@ class Cluster:
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         rows = from_items([{"shard": json.dumps(shard)} for shard in shards], override_num_blocks=len(shards)).map(
-            _Actor,  # pyright: ignore[reportArgumentType] (a class, of which each copy has an object)
-            fn_constructor_kwargs={"copy": copy, "given": json.dumps(given)},
-            compute=ActorPoolStrategy(size=min(self.n_copies, len(shards))),
+            _Actor,  # pyright: ignore[reportArgumentType] (a class, of which each replica has an object)
+            fn_constructor_kwargs={"replica": replica, "given": json.dumps(given)},
+            compute=ActorPoolStrategy(size=min(self.n_replicas, len(shards))),
             num_cpus=1,
             num_gpus=self.gpus or None,
         )
@@ -104,21 +104,21 @@ def host() -> str:
 
 
 def shared(
-    batches: Sequence[Batch], *, largest: int, n_items: Callable[[Batch], int], n_copies: int = 0
+    batches: Sequence[Batch], *, largest: int, n_items: Callable[[Batch], int], n_replicas: int = 0
 ) -> Iterator[list[Batch]]:
     """Shards of whole batches, the last batch first.
 
-    Among copies ever smaller ones, so that all of them end at about one time, as guided self-scheduling has it
+    Among replicas ever smaller ones, so that all of them end at about one time, as guided self-scheduling has it
     (Polychronopoulos & Kuck 1987). A plan's last batches are its longest.
 
     Args:
         largest: How many items a shard has at most, where no batch has more.
         n_items: Of a batch.
-        n_copies: Among whom they are shared; 0 where nobody waits for anybody.
+        n_replicas: Among whom they are shared; 0 where nobody waits for anybody.
     """
     left, shard, n = sum(map(n_items, batches)), list[Batch](), 0
     for batch in reversed(batches):
-        fair = left / (SHARE * n_copies) if n_copies else largest
+        fair = left / (SHARE * n_replicas) if n_replicas else largest
         if shard and n + n_items(batch) > min(largest, fair):
             yield shard
             left, shard, n = left - n, [], 0
@@ -129,23 +129,23 @@ def shared(
 
 
 class _Actor:
-    """A copy as Ray calls it: with a row."""
+    """A replica as Ray calls it: with a row."""
 
-    def __init__(self, *, copy: str, given: str) -> None:
-        self.copy: Any = None
+    def __init__(self, *, replica: str, given: str) -> None:
+        self.replica: Any = None
         try:
             refuse_other_code()
-            module, _, name = copy.partition(":")
-            self.copy = getattr(importlib.import_module(module), name)(json.loads(given))
+            module, _, name = replica.partition(":")
+            self.replica = getattr(importlib.import_module(module), name)(json.loads(given))
         except M2VError as error:
             # Told by the first shard: what a constructor raises stands in Ray's own logs.
             self.problem = error
 
     def __call__(self, row: dict[str, Any]) -> dict[str, str]:
         try:
-            if self.copy is None:
+            if self.replica is None:
                 raise self.problem
-            told = self.copy(json.loads(row["shard"]))
+            told = self.replica(json.loads(row["shard"]))
         except M2VError as error:
             # Told, not raised: of what is raised Ray passes on the text of a traceback.
             told = {"problem": f"On the host {host()}: {error}"}

@@ -30,7 +30,7 @@ def results(
 ) -> dict[str, dict[str, Any]]:
     """Each task's result by name, computed unless it is known.
 
-    A result is known by a hash of its task, so a changed task is done anew and a killed program goes on.
+    A result is known by a hash of its task, so a changed task is done again and a killed program goes on.
 
     Args:
         tasks: Plain data by name.

@@ -83,7 +83,7 @@ def _annotation(release: DatasetRelease) -> dict[str, Any]:
     """Return the RAI fields on annotation, bias and use."""
     parts = release.parts
     return {
-        "data_collection": "Memes of existing datasets, labelled anew; the memes themselves are not collected here.",
+        "data_collection": "Memes of existing datasets, labelled again; the memes themselves are not collected here.",
         "data_annotation_protocol": [
             f"{part.name}: {part.model} labelled {part.n_memes} memes; people answered about {part.n_conflicts} whose "
             f"label differs from the original one and about {part.n_audited} drawn as an audit; majority of original "

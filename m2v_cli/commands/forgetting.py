@@ -44,4 +44,4 @@ def forget(
             console.table(title, ["name"], [[name] for name in names])
     for remaining in forgotten.remains:
         console.warn(f"Still there: {remaining}.")
-    console.out.print("Run `m2v run` to train and score anew without it.")
+    console.out.print("Run `m2v run` to train and score again without it.")

@@ -1,4 +1,4 @@
-"""Rounds: opened, pulled and closed so that whatever dies in between, a rerun ends the same."""
+"""Rounds: opened, pulled and closed so that killing any process changes nothing that a rerun ends with."""
 
 import contextlib
 import json

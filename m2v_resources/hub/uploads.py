@@ -139,7 +139,7 @@ def _committed(hub: Hub, upload: Upload, state: RepositoryState, version: int) -
     present = hub.digests(repo, kind=kind, revision=state.head)
     identity = version, upload.content_sha256
     # An answer of 500, or a kill, hid from somebody that the commit had been made: it only lacks its tag. Where a
-    # maintainer edited the card since, it is made anew, with that edit.
+    # maintainer edited the card since, it is written again, with that edit.
     if there and (there["version"], there["content_sha256"]) == identity and there["files"].items() <= present.items():
         return state.head
     card = hub.read(repo, CARD, kind=kind, revision=state.head)

@@ -21,7 +21,7 @@ from m2v_resources.launching.program import LOG, Program
 # In a program's folder: the name of the last job that was started for it.
 JOB = ".job"
 TIMEOUT_S = 15.0
-# So long the head may be silent, while it is started anew, before its jobs count as lost.
+# So long the head may be silent, while it is restarted, before its jobs count as lost.
 PATIENCE_S = 300.0
 # A job that is told to stop gets three seconds from Ray before it is killed.
 STOP_S = 30.0
@@ -114,7 +114,7 @@ class Ray:
         if total < gpus:
             raise ClusterError(
                 f"{program.module} takes {gpus:g} GPUs, the Ray cluster at {self.address} has {total:g}. Start a host "
-                "with GPUs, or say in the model's YAML what a copy of it takes (`gpus: 0` is a CPU)."
+                "with GPUs, or say in the model's YAML what a replica of it takes (`gpus: 0` is a CPU)."
             )
 
 
@@ -142,7 +142,7 @@ class RayJob:
         self.heard_at = time.monotonic()
         if status is None:
             raise ClusterError(
-                f"Ray at {self.ray.address} has forgotten the job {self.name}: its head was started anew. Run again; "
+                f"Ray at {self.ray.address} has forgotten the job {self.name}: its head was restarted. Run again; "
                 "what was kept is not done twice."
             )
         if status["status"] not in ENDED:

@@ -21,7 +21,7 @@ from m2v_resources.launching.slurm_script import script
 
 # The controller serves the whole cluster: it is asked rarely. That a job has ended is seen by its file before.
 ASK_EVERY_S = 5.0
-# So long the controller may be silent, while it is started anew, before its jobs count as lost.
+# So long the controller may be silent, while it is restarted, before its jobs count as lost.
 PATIENCE_S = 300.0
 COMMAND_S = 120.0
 # Slurm gives a cancelled job half a minute (KillWait) before it kills it.

@@ -47,7 +47,7 @@ class Disk(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Have no such file any more."""
+        """Delete the file."""
         ...
 
     def scratch(self, folder: str) -> contextlib.AbstractContextManager[tuple[Path, IO[bytes]]]:
@@ -226,7 +226,7 @@ class ObjectDisk:
         if path is None:
             raise StorageError(
                 f"{self.where(name)} is missing or damaged (its sha256 is not its name). Restore it from a backup, or "
-                f"make the table anew: `m2v run --force --select {name.rpartition('/')[0]}`."
+                f"recompute the table: `m2v run --force --select {name.rpartition('/')[0]}`."
             )
         return path
 

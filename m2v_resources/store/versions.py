@@ -164,7 +164,7 @@ class TableStore:
         if path is None:
             raise StoreError(
                 f"{version.name}: {self.place(version)} is missing or damaged (its sha256 is not its name). Restore "
-                f"that file from a backup, or make the table anew: `m2v run --force --select {table}/{variant}`."
+                f"that file from a backup, or recompute the table: `m2v run --force --select {table}/{variant}`."
             )
         return path
 

@@ -29,4 +29,4 @@ class RunWorkers(DefaultRunLauncher):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         if deserialize_value(answer, CanCancelExecutionResult).can_cancel:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.FAILED, "its process is gone: the code location was started anew")
+        return CheckRunHealthResult(WorkerStatus.FAILED, "its process is gone: the code location was restarted")
