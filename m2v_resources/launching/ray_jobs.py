@@ -7,16 +7,18 @@ Ray into the code location.
 import shlex
 import time
 import uuid
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-import httpx
 
 from m2v.errors import ClusterError, SilentCluster
 from m2v.files.checkout import CHECKOUT
 from m2v.files.whole import write
 from m2v_resources.launching.program import LOG, Program
+
+if TYPE_CHECKING:
+    import httpx
 
 # In a program's folder: the name of the last job that was started for it.
 JOB = ".job"
@@ -82,12 +84,14 @@ class Ray:
         self.ask("POST", "/api/jobs/", json=body)
         return RayJob(self, name, log=program.out / LOG)
 
-    def ask(self, method: str, path: str, **given: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, **given: Any) -> "httpx.Response":
         """Return what the job server answers; 404 is an answer.
 
         Raises:
             ClusterError: It does not, or refuses.
         """
+        import httpx
+
         try:
             answer = httpx.request(method, self.address + path, timeout=TIMEOUT_S, **given)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -95,7 +99,7 @@ class Ray:
                 f"Ray at {self.address} does not answer ({type(error).__name__}). Start it (`ray start --head`), or "
                 "say where it is: M2V_LAUNCHER=ray:http://HEAD:8265."
             ) from error
-        if answer.status_code >= httpx.codes.BAD_REQUEST and answer.status_code != httpx.codes.NOT_FOUND:
+        if answer.status_code >= HTTPStatus.BAD_REQUEST and answer.status_code != HTTPStatus.NOT_FOUND:
             reason = (answer.text.strip().splitlines() or ["no reason"])[-1][:300]
             raise ClusterError(f"Ray at {self.address} refuses {method} {path} with {answer.status_code}: {reason}")
         return answer
@@ -128,7 +132,7 @@ class RayJob:
     def status(self) -> dict[str, Any] | None:
         """Return what Ray says of it; None where it knows no such job."""
         answer = self.ray.ask("GET", f"/api/jobs/{self.name}")
-        return None if answer.status_code == httpx.codes.NOT_FOUND else answer.json()
+        return None if answer.status_code == HTTPStatus.NOT_FOUND else answer.json()
 
     def wait(self, seconds: float) -> int | None:
         """Its exit code, where it has ended after that time."""
