@@ -78,6 +78,9 @@ def materialise_stale(plan: StudyPlan, graph: staleness.AssetGraph) -> dg.Sensor
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         busy = {asset for run in under_way(context.instance) for asset in run.asset_selection or graph.specs}
         record = staleness.recall(graph, context.instance)
+        if not any(record.versions.get(asset) for asset in graph.external if asset.path[0] == "files"):
+            # What is made of files before their versions are known is stale once they are: it would be made twice.
+            return dg.SkipReason("No file of the study was observed yet. The sensor observe_files says why.")
         wave = staleness.wave(graph, staleness.stale(graph, record))
         if not wave:
             return dg.SkipReason("Everything is up to date.")

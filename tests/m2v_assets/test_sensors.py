@@ -52,6 +52,18 @@ def test_files_that_cannot_be_had_are_said(
     assert "M2V_PUBLISHED_DIR" in (found.skip_message or "")
 
 
+def test_nothing_is_made_of_files_that_nobody_observed_yet(plan: StudyPlan, instance: dg.DagsterInstance) -> None:
+    sensor = sensors.materialise_stale(plan, staleness.AssetGraph(assets(plan)))
+    early = tick(sensor, instance)
+    assert isinstance(early, dg.SkipReason)
+    assert "observe_files" in (early.skip_message or "")
+    observed = tick(sensors.observe_files(plan), instance)
+    assert isinstance(observed, dg.SensorResult)
+    for event in observed.asset_events:
+        instance.report_runless_asset_event(event)
+    assert requests(sensor, instance)
+
+
 def requests(sensor: dg.SensorDefinition, instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     found = tick(sensor, instance)
     assert isinstance(found, dg.SensorResult)
