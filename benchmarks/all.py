@@ -13,7 +13,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
-NAMES = ["load", "plan", "store", "voting", "rounds", "audit", "frames", "labelling", "training", "rerun"]
+NAMES = ["load", "reading", "plan", "store", "voting", "rounds", "audit", "frames", "labelling", "training", "rerun"]
 NAMES += ["hosts", "scale"]
 
 

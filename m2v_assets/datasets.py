@@ -6,10 +6,10 @@ import dagster as dg
 import polars as pl
 
 from m2v import schemas
-from m2v.datasets import integrity, readers
+from m2v.datasets import details, integrity, layouts, readers
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
 from m2v.entries.variants import variant
-from m2v_assets.describe import OWNERS, code_version, file_key, key, observed, table_asset
+from m2v_assets.describe import OWNERS, code_version, file_key, key, observed, spec, table_asset
 from m2v_resources.audit.forgetting import forgotten_ids
 from m2v_resources.store.sources import Sources
 from m2v_resources.store.tables import Tables
@@ -62,7 +62,7 @@ def memes(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
         schemas.MEMES,
         variant(dataset.name),
         stage="datasets",
-        code=code_version("1", dataset.layout, dataset.files, dataset.split_shares),
+        code=code_version("2", layouts.of(dataset), dataset.files, dataset.split_shares),
         checks=("texts_unique", "texts_present"),
         deps=[*(file_key(source, file) for file in dataset.files), key(schemas.FORGOTTEN, variant(dataset.name))],
     )
@@ -81,7 +81,7 @@ def videos(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition:
         schemas.VIDEOS,
         variant(dataset.name),
         stage="datasets",
-        code=code_version("1", dataset.layout, dataset.files, dataset.split_shares),
+        code=code_version("2", layouts.of(dataset), dataset.files, dataset.split_shares),
         checks=("ids_in_one_split", "texts_in_one_split", "texts_present", "audio_present"),
         deps=[file_key(source, file) for file in dataset.files],
     )
@@ -110,5 +110,35 @@ def demonstrations(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition
         rows = readers.demonstrations(dataset, files=sources.find(source))
         findings = integrity.demonstration_findings(rows, tables.read(schemas.VIDEOS, name), variant=name)
         return tables.write(rows, schemas.DEMONSTRATIONS, name, findings=findings)
+
+    return asset
+
+
+def said_besides(dataset: MemeDataset | VideoDataset, source: Source) -> dg.AssetsDefinition | None:
+    """Return what else the dataset's authors say of its items, where its layout has any of it."""
+    layout, name = layouts.of(dataset), variant(dataset.name)
+    items, item_id = (schemas.VIDEOS, "video_id") if layout.items == "videos" else (schemas.MEMES, "meme_id")
+    made = details.tables(layout)
+    if not made:
+        return None
+    deps = [*(file_key(source, file) for file in dataset.files), key(items, name)]
+    specs = [
+        spec(table, name, stage="datasets", code=code_version("1", layout, dataset.files), deps=deps) for table in made
+    ]
+    checks = details.CHECKS if schemas.SEGMENTS in made else ()
+
+    @dg.multi_asset(
+        name=f"said_besides__{name}",
+        specs=specs,
+        check_specs=[dg.AssetCheckSpec(check, asset=key(schemas.SEGMENTS, name)) for check in checks],
+    )
+    def asset(tables: Tables, sources: Sources) -> Iterator[dg.MaterializeResult]:
+        """Write facets, segments and source votes as the dataset's own files have them."""
+        rows = tables.read(items, name)
+        parts = readers.parts(dataset, files=sources.find(source), ids=set(rows[item_id]))
+        findings = details.of_segments(parts, rows.select(item_id=item_id, label="label"), variant=name)
+        for table in made:
+            found = findings if table is schemas.SEGMENTS else []
+            yield tables.write(details.rows(table, parts), table, name, findings=found)
 
     return asset

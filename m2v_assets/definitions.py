@@ -106,6 +106,10 @@ def _data(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
             yield datasets.demonstrations(dataset, plan.source(dataset))
         if plan.asking and plan.asking.plan.demonstrations in {"train", "validation"}:
             yield prediction.drawn_demonstrations(dataset, plan.asking)
+    for dataset in (*plan.memes, *plan.targets):
+        besides = datasets.said_besides(dataset, plan.source(dataset))
+        if besides:
+            yield besides
     if plan.shows_pictures:
         for dataset in plan.memes:
             yield media.files(dataset, plan.source(dataset))

@@ -19,6 +19,7 @@ from m2v.detectors.family import Detector
 from m2v.entries.base import Entry
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
 from m2v.entries.features import Extractor, RecordedExtractor, SoundStatistics
+from m2v.entries.layouts import Layout
 from m2v.entries.pretrained import Encoder, Perceiver, Vlm
 from m2v.entries.prompts import Prompt
 from m2v.entries.study import PredictionPlan, Strategy, Study, TrainingPlan
@@ -71,6 +72,13 @@ def load(beside: Path | None = None) -> Catalog:
         for kind, adapter in kinds.items():
             for path in sorted((folder / kind).glob("*.yaml")):
                 entries[kind][path.stem] = _entry(path, adapter, relative_to)
+    if beside:
+        own = {
+            path.stem: _entry(path, TypeAdapter(Layout), beside) for path in sorted((beside / "layouts").glob("*.yaml"))
+        }
+        for dataset in (*entries["memes"].values(), *entries["videos"].values()):
+            if isinstance(dataset, MemeDataset | VideoDataset) and dataset.folder == beside:
+                dataset._own_layout = own.get(dataset.layout)
     return Catalog(**entries)  # pyright: ignore[reportArgumentType]
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from m2v import catalog
 from m2v.catalog import proposal
-from m2v.datasets import folders, integrity, mediapaths, readers, releases, sources
+from m2v.datasets import details, folders, integrity, layouts, mediapaths, readers, releases, sources
 from m2v.datasets.folders import Folder, Found
 from m2v.datasets.mediapaths import Listing
 from m2v.entries.datasets import MemeDataset, VideoDataset
@@ -17,8 +17,6 @@ from m2v.errors import BadInput, M2VError, UnknownName
 from m2v.lineage.findings import Finding
 
 SPLITS = ("train", "validation", "test")
-# The packaged target whose label's definition a layout's videos share.
-DEFINED_BY = {"hatemm": "hatemm", "multihateclip": "mhc"}
 SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2, "seed": 0}
 
 
@@ -30,6 +28,7 @@ class Checked:
         rows: Rows of ``memes`` or ``videos``.
         release: The known one's name, if it is one.
         n_media_found: Items whose picture or video lies there; of all others it is missing.
+        parts: What else the files say of items.
     """
 
     dataset: MemeDataset | VideoDataset
@@ -37,6 +36,7 @@ class Checked:
     release: str | None
     n_media_found: int
     findings: tuple[Finding, ...]
+    parts: layouts.Parts
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,8 @@ class FolderReport:
             "n_by_split_label": counts,
             "n_media_found": n_found,
             "n_media_missing": n_items - n_found,
-            # No layout reads these yet.
-            "n_facets": 0,
-            "n_segments": 0,
+            "n_facets": sum(len(dataset.parts.facets) for dataset in self.datasets),
+            "n_segments": sum(len({row[:2] for row in dataset.parts.segments}) for dataset in self.datasets),
             "findings": [asdict(finding) for dataset in self.datasets for finding in dataset.findings],
         }
 
@@ -88,24 +87,33 @@ def check(root: Path, *, layout: str | None = None) -> FolderReport:
         BadInput: The named layout's files are there, and one cannot be used; names file, row and column.
         M2VError: There is no such folder, no layout fits, or several do; says why.
     """
-    if layout is not None and layout not in folders.FINDERS:
-        raise UnknownName("layout", layout, folders.FINDERS)
+    finders = folders.finders()
+    if layout is not None and layout not in finders:
+        raise UnknownName("layout", layout, finders)
     if not root.is_dir():
         raise M2VError(f"{root} is no folder. Name the one into which you unpacked the dataset.")
     listing = Listing(root)
     folder = Folder(root, tuple(listing))
     fitting: dict[str, list[tuple[Found, MemeDataset | VideoDataset, pl.DataFrame]]] = {}
     problems = {}
-    for name in [layout] if layout else folders.FINDERS:
+    for name in [layout] if layout else finders:
         try:
-            fitting[name] = [(match, *_read(folder, match, name)) for match in folders.FINDERS[name](folder)]
+            fitting[name] = [(match, *_read(folder, match, name)) for match in finders[name](folder)]
         except M2VError as error:
             if layout:
                 raise M2VError(f"{root} is not in layout {layout}: {error}") from error
-            problems[name] = str(error).replace(f"{root}/", "")
+            if not isinstance(error, folders.NotThere):
+                problems[name] = str(error).replace(f"{root}/", "")
     if not fitting:
         reasons = " ".join(f"{name}: {problem}" for name, problem in problems.items())
-        raise M2VError(f"No layout fits {root}, where {len(listing):,} files lie. {reasons} See docs/datasets.md.")
+        others = f"Nothing there is called as the files of {'any' if not problems else 'another'} layout are."
+        raise M2VError(
+            f"No layout fits {root}, where {len(listing):,} files lie. {reasons}{' ' if reasons else ''}{others} "
+            f"Layouts are {', '.join(finders)}; docs/datasets.md says what their files are called."
+        )
+    # Of two that fit, the one that leaves fewer files over.
+    most = max(_n_files(found) for found in fitting.values())
+    fitting = {name: found for name, found in fitting.items() if _n_files(found) == most}
     if len(fitting) > 1:
         raise M2VError(f"Several layouts fit {root}: {', '.join(fitting)}. Choose one with --layout.")
     [(name, parts)] = fitting.items()
@@ -139,13 +147,15 @@ def _read(folder: Folder, match: Found, layout: str) -> tuple[MemeDataset | Vide
     }
     files = {name: folder.root / name for name in match.files}
     if not match.is_video:
+        given["split_shares"] = None if layouts.named(layout, kind="memes").has_splits else SHARES
         dataset = MemeDataset.model_validate(given)
         return dataset, readers.memes(dataset, files=files)
     known = catalog.load().videos
-    like = DEFINED_BY.get(layout, match.name)
+    own = layouts.named(layout, kind="videos")
+    like = own.defined_by or match.name
     given["label"] = known[like if like in known else "hatemm"].label
     given["demonstrations"] = match.demonstrations
-    given["split_shares"] = SHARES if layout == "hatemm" else None
+    given["split_shares"] = None if own.has_splits else SHARES
     dataset = VideoDataset.model_validate(given)
     return dataset, readers.videos(dataset, files=files)
 
@@ -173,12 +183,22 @@ def _checked(
     findings.append(Finding("media_found", table, dataset.name, is_fine=not missing, summary=summary, ids=ids))
     named = {"title": release.title, "languages": (release.language,)} if release else {}
     dataset = dataset.model_copy(update={"media": media, **named})
-    return Checked(dataset, rows, release and release.name, n_found, tuple(findings))
+    files = {name: folder.root / name for name in dataset.files}
+    parts = readers.parts(dataset, files=files, ids=set(rows["video_id" if match.is_video else "meme_id"]))
+    findings += details.findings(
+        parts, rows, left_out=readers.items(dataset, files=files).left_out, variant=dataset.name
+    )
+    return Checked(dataset, rows, release and release.name, n_found, tuple(findings), parts)
+
+
+def _n_files(found: list[tuple[Found, MemeDataset | VideoDataset, pl.DataFrame]]) -> int:
+    return sum(len({*match.files, *match.aligned.values()}) for match, _, _ in found)
 
 
 def _parts(folder: Folder, dataset: MemeDataset | VideoDataset, rows: pl.DataFrame) -> releases.Counts:
     """Return the counts that a release is known by: of splits, but where files tell more or splits are drawn."""
-    if isinstance(dataset, MemeDataset) and dataset.layout == "hateful-memes":
+    kind = "videos" if isinstance(dataset, VideoDataset) else "memes"
+    if isinstance(dataset, MemeDataset) and layouts.named(dataset.layout, kind=kind).counted_by == "file":
         parts = {}
         for name in dataset.files:
             one = dataset.model_copy(update={"files": (name,)})

@@ -2,8 +2,9 @@
 
 import contextlib
 import csv
+import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from m2v.errors import BadInput, MissingColumn
 END = "\udcff"
 DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 _READING = threading.Lock()
+# Rows that are parsed at a time, under the lock.
+CHUNK_ROWS = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,15 @@ class Dialect:
     Attributes:
         is_quoted: A cell may stand in quotes, and then hold delimiters and line breaks; else a quote is a character.
         is_lenient: A quoted cell may hold single quotes, and no cell a line break.
+        encoding: ``utf-8``, with or without a byte order mark, or a single-byte one.
+        header: Names of the columns of a file that has no header.
     """
 
     delimiter: str = ","
     is_quoted: bool = True
     is_lenient: bool = False
+    encoding: str = "utf-8"
+    header: tuple[str, ...] = ()
 
 
 COMMAS, TABS = Dialect(), Dialect("\t")
@@ -47,18 +54,50 @@ def read(path: Path, *, columns: Sequence[str], others: bool = False, dialect: D
     Raises:
         BadInput: Names the file and, where there is one, the row and column.
     """
+    return list(rows(path, columns=columns, others=others, dialect=dialect))
+
+
+def rows(
+    path: Path,
+    *,
+    columns: Sequence[str],
+    others: bool = False,
+    optional: Sequence[str] = (),
+    aliases: Mapping[str, Sequence[str]] | None = None,
+    dialect: Dialect = COMMAS,
+) -> Iterator[Row]:
+    """As ``read``, a record at a time.
+
+    Args:
+        optional: Columns that are kept where the file has them.
+        aliases: Other names that a column may have, by its name in the rows.
+    """
+    records = _records(path, dialect)
     with _cells_limited():
-        records = _records(path, dialect)
-        number, header = next(records, (0, None))
-        if header is None:
-            raise BadInput(path, f"is empty; expected a header with {', '.join(columns)}.")
-        _check_header(path, number, header, columns, others=others, dialect=dialect)
-        places = {column: header.index(column) for column in columns}
-        rows = []
-        for number, cells in records:
+        number, header = (0, list(dialect.header)) if dialect.header else next(records, (0, None))
+    if header is None:
+        raise BadInput(path, f"is empty; expected a header with {', '.join(columns)}.")
+    named = _named(header, [*columns, *optional], aliases or {})
+    _check_header(path, number, named, columns, others=others, dialect=dialect)
+    places = {column: named.index(column) for column in (*columns, *optional) if column in named}
+    while True:
+        with _cells_limited():
+            chunk = list(itertools.islice(records, CHUNK_ROWS))
+        for number, cells in chunk:
             _check_cells(path, number, header, cells, dialect)
-            rows.append(Row(path, number, {column: cells[place] for column, place in places.items()}))
-        return rows
+            yield Row(path, number, {column: cells[place] for column, place in places.items()})
+        if len(chunk) < CHUNK_ROWS:
+            return
+
+
+def _named(header: list[str], columns: Sequence[str], aliases: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the header with the columns' own names in place of others that they have here."""
+    named = list(header)
+    for column in columns:
+        other = next((alias for alias in aliases.get(column, ()) if alias in named), None)
+        if column not in named and other:
+            named[named.index(other)] = column
+    return named
 
 
 def _check_cells(path: Path, number: int, header: list[str], cells: list[str], dialect: Dialect) -> None:
@@ -113,7 +152,7 @@ def header(path: Path, *, dialect: Dialect = COMMAS) -> list[str]:
 def _records(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
     number = 0
     reader = csv.reader(
-        _closed(path),
+        _closed(path, dialect.encoding),
         delimiter=dialect.delimiter,
         quoting=csv.QUOTE_MINIMAL if dialect.is_quoted else csv.QUOTE_NONE,
         strict=not dialect.is_lenient,
@@ -136,8 +175,8 @@ def _records(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
         raise BadInput(path, problem, row=number + 1) from error
 
 
-def _closed(path: Path) -> Iterator[str]:
-    yield from lines(path)
+def _closed(path: Path, encoding: str) -> Iterator[str]:
+    yield from lines(path, encoding=encoding)
     yield END
 
 

@@ -1,17 +1,19 @@
 """Which files in somebody's folder are a dataset of each layout, as its authors distribute it."""
 
 import fnmatch
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from m2v.datasets import csvfiles, jsonfiles, layouts
-from m2v.datasets.csvfiles import COMMAS, TABS, Dialect
+from m2v.datasets.csvfiles import COMMAS, Dialect
+from m2v.entries.layouts import Layout, LayoutFile
 from m2v.errors import BadInput, M2VError
 
 ALIGNED = "_aligned_with_"
-HATEFUL_MEMES = re.compile(r"(train|dev|test)(_[a-z]+)?\.jsonl")
+MAX_HEADER_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,16 @@ class Folder:
         """
         shared = {name: len(set(columns) & set(self._header(name, dialect))) for name in self.named("*.csv", "*.tsv")}
         whole = [name for name, n in shared.items() if n == len(columns)]
-        return whole or [name for name, n in shared.items() if 2 * n > len(columns) or _last(name) == called]
+        alike = [name for name, n in shared.items() if 2 * n > len(columns)]
+        return whole or [name for name in shared if name in alike or self._seems(name, called, columns)]
+
+    def _seems(self, name: str, called: str, columns: Sequence[str]) -> bool:
+        """Return whether a table is called as the layout's, and its first line knows one of the columns."""
+        if _last(name) != called:
+            return False
+        with (self.root / name).open("rb") as file:
+            line = file.readline(MAX_HEADER_BYTES)
+        return any(column.encode() in line for column in columns)
 
     def _header(self, name: str, dialect: Dialect) -> list[str]:
         try:
@@ -64,11 +75,11 @@ class Folder:
 def published(folder: Folder) -> list[Found]:
     """Tables of the M2V paper: each is a dataset, but for those of the same memes under several targets."""
     memes: dict[tuple[str, str], list[str]] = {}
-    for name in folder.tables(layouts.PUBLISHED_MEMES):
+    for name in folder.tables(_columns("published-memes")):
         memes.setdefault((str(PurePosixPath(name).parent), _stem(name).partition(ALIGNED)[0]), []).append(name)
-    videos = folder.tables(layouts.PUBLISHED_VIDEOS)
+    videos = folder.tables(_columns("published-videos"))
     if not memes and not videos:
-        raise M2VError("no CSV with its columns (model_prediction, human_annotation, … or video, frames, audio, …).")
+        raise NotThere("no CSV with its columns (model_prediction, human_annotation, … or video, frames, audio, …).")
     taken: set[str] = set()
     matches = []
     for name in videos:
@@ -85,90 +96,133 @@ def published(folder: Folder) -> list[Found]:
     return matches
 
 
-def hateful_memes(folder: Folder) -> list[Found]:
-    """Every file with labels whose memes do not stand in another file of its split."""
-    names = [name for name in folder.named("*.jsonl") if HATEFUL_MEMES.fullmatch(_last(name))]
-    if not names:
-        raise M2VError("no train.jsonl, dev_seen.jsonl, test_seen.jsonl, ….")
-    _check_together(names)
-    used: dict[str, set[str]] = {}
+def laid_out(layout: Layout, folder: Folder) -> list[Found]:
+    """Return the one dataset that lies there in a layout: the files that are called as its files are.
+
+    Raises:
+        M2VError: A file that it needs is not there, or several could be it.
+    """
+    by_kind = [(file, _candidates(file, folder)) for file in layout.files]
+    main = [(file, names) for file, names in by_kind if file.role == "items"]
+    if not any(names for _, names in main):
+        raise NotThere(f"no {_wanted(layout)}.")
+    for file, names in main:
+        if file.required and not names:
+            raise NotThere(f"no {' or '.join(file.names)}.")
+        if len(names) > 1 and not any("*" in pattern for pattern in file.names) and len(file.names) == 1:
+            _refuse_several(names)
+    names = [name for _, found in main for name in found]
+    if not layout.apart:
+        _check_together(names)
+    used, left_out = _without_overlaps(layout, main, folder)
+    for file, found in by_kind:
+        if file.role == "items":
+            continue
+        beside = next((other for name in names if (other := _beside(name, found))), None)
+        if file.required and beside is None:
+            raise M2VError(f"no {' or '.join(file.names)} beside or above {names[0]}.")
+        used += (
+            [name for name in found if beside and _parent(name) == _parent(beside)]
+            if file.role != "texts"
+            else ([beside] if beside else [])
+        )
+    if any(file.role == "texts" for file, _ in by_kind):
+        texts = [name for file, found in by_kind if file.role == "texts" for name in found if name in used]
+        used = [name for name in used if name not in texts[1:]]
+    return [Found(layout.name, layout.items == "videos", tuple(dict.fromkeys(used)), left_out=left_out)]
+
+
+class NotThere(M2VError):
+    """Nothing in a folder is called as a layout's files are."""
+
+
+def _candidates(file: LayoutFile, folder: Folder) -> list[str]:
+    """Return the files that are called so, and have the columns where any does; or tables that have these columns."""
+    called = [name for name in folder.names if layouts.matches(file, name)]
+    if file.format != "csv" or not file.columns or file.header:
+        return called
+    dialect = Dialect(file.delimiter, file.quoted, encoding=file.encoding)
+    tables = folder.tables(file.columns, dialect=dialect, called=PurePosixPath(file.names[0]).name)
+    # Of several splits each has the same columns, so there the name alone tells them apart.
+    return [name for name in called if name in tables] if file.split else tables
+
+
+def _without_overlaps(
+    layout: Layout, main: Sequence[tuple[LayoutFile, list[str]]], folder: Folder
+) -> tuple[list[str], dict[str, str]]:
+    """Return the files with items, and those that are left out with the reason: no labels, or the items of another."""
+    if not layout.overlaps:
+        return [name for _, found in main for name in found], {}
+    seen: dict[str, tuple[str | None, set[str]]] = {}
     left_out = {}
-    for name in sorted(names, key=_order_of_hateful_memes):
-        rows = jsonfiles.records(folder.root / name, keys=("id",), optional=("label",))
-        ids = {row["id"] for row in rows}
-        repeated = {
-            other: n for other, known in used.items() if _split(other) == _split(name) and (n := len(ids & known))
-        }
-        if not rows:
-            left_out[name] = "it has no rows"
-        elif _split(name) != "train" and not any("label" in row.cells for row in rows):
-            left_out[name] = "it has no labels"
-        elif repeated:
-            other, n = next(iter(repeated.items()))
-            left_out[name] = f"{n:,} of its {len(ids):,} memes stand in {other} too"
-        else:
-            used[name] = ids
-    if not used:
-        raise M2VError(f"no labels in {', '.join(names)}.")
-    return [Found("hateful-memes", False, tuple(used), left_out=left_out)]
+    for file, found in main:
+        for name in sorted(found, key=lambda name: ("unseen" in name, name)):
+            path = folder.root / name
+            wanted = jsonfiles.Wanted((layout.id.field,), (layout.label.field or "",), structured=layout.structured)
+            rows = list(jsonfiles.rows(path, wanted))
+            ids = {row[layout.id.field] for row in rows}
+            repeated = {
+                other: n for other, (split, known) in seen.items() if split == file.split and (n := len(ids & known))
+            }
+            if not rows:
+                left_out[name] = "it has no rows"
+            elif file.split != "train" and not any(layout.label.field in row.cells for row in rows):
+                left_out[name] = "it has no labels"
+            elif repeated:
+                other, n = next(iter(repeated.items()))
+                left_out[name] = f"{n:,} of its {len(ids):,} memes stand in {other} too"
+            else:
+                seen[name] = (file.split, ids)
+    if not seen:
+        raise M2VError(f"no labels in {', '.join(left_out)}.")
+    return list(seen), left_out
 
 
-def mami(folder: Folder) -> list[Found]:
-    """Return the table that trains; the challenge's test has its labels elsewhere."""
-    names = folder.tables(layouts.MAMI_COLUMNS, dialect=TABS, called="training.csv")
-    return [Found("mami", False, (_only(names, "training.csv, tab-separated, with file_name and misogynous"),))]
+def _beside(name: str, found: Sequence[str]) -> str | None:
+    """Return the file that lies in the folder of another one, nearest above it, or below it."""
+    for parent in PurePosixPath(name).parents:
+        beside = next((other for other in found if PurePosixPath(other).parent == parent), None)
+        if beside:
+            return beside
+    below = PurePosixPath(name).parent
+    return next((other for other in found if below in PurePosixPath(other).parents), None)
 
 
-def hatemm(folder: Folder) -> list[Found]:
-    """Return the annotations, and beside them transcripts, where somebody made some."""
-    names = folder.tables(layouts.HATEMM_COLUMNS, called="HateMM_annotation.csv")
-    name = _only(names, "HateMM_annotation.csv with video_file_name, label, hate_snippet and target")
-    beside = [str(PurePosixPath(name).with_name(f"transcripts.{ending}")) for ending in ("csv", "json")]
-    return [Found("hatemm", True, (name, *[name for name in beside if name in folder.names][:1]))]
+def _parent(name: str) -> PurePosixPath:
+    return PurePosixPath(name).parent
 
 
-def multihateclip(folder: Folder) -> list[Found]:
-    """Return the tables of the splits, and the texts beside or above them."""
-    tables = folder.named("train.tsv", "valid.tsv", "test.tsv")
-    if not tables:
-        raise M2VError("no train.tsv, valid.tsv or test.tsv.")
-    _check_together(tables)
-    above = [str(parent / "text.json") for parent in PurePosixPath(tables[0]).parents]
-    texts = next((name for name in above if name in folder.names), None)
-    if texts is None:
-        raise M2VError(f"no text.json, which holds the videos' titles and transcripts, beside or above {tables[0]}.")
-    return [Found("multihateclip", True, (*tables, texts))]
+def _wanted(layout: Layout) -> str:
+    """Return what a layout's files are called, for people."""
+    first = next(file for file in layout.files if file.role == "items")
+    columns = f" with {', '.join(first.columns)}" if first.columns else ""
+    of_items = [file for file in layout.files if file.role == "items"]
+    names = dict.fromkeys(name for file in of_items for name in file.names if "*" not in name)
+    return f"{', '.join(names)}{columns}"
 
 
-FINDERS: Mapping[str, Callable[[Folder], list[Found]]] = {
-    "published": published,
-    "hateful-memes": hateful_memes,
-    "mami": mami,
-    "hatemm": hatemm,
-    "multihateclip": multihateclip,
-}
+def _refuse_several(names: Sequence[str]) -> None:
+    raise M2VError(f"several files look like its table ({', '.join(names)}). Check a folder with one of these.")
+
+
+def finders() -> dict[str, Callable[[Folder], list[Found]]]:
+    """Return what finds the datasets of each layout in a folder; the paper's tables are several datasets at once."""
+    laid = {
+        name: functools.partial(laid_out, layout)
+        for name, layout in layouts.known().items()
+        if not name.startswith("published-")
+    }
+    return {"published": published, **laid}
+
+
+def _columns(name: str) -> Sequence[str]:
+    return layouts.known()[name].files[0].columns
 
 
 def _check_together(names: Iterable[str]) -> None:
     places = sorted({str(PurePosixPath(name).parent) for name in names})
     if len(places) > 1:
         raise M2VError(f"its files lie in several folders ({', '.join(places)}). Check one of these.")
-
-
-def _only(names: Sequence[str], wanted: str) -> str:
-    if not names:
-        raise M2VError(f"no {wanted}.")
-    if len(names) > 1:
-        raise M2VError(f"several files look like its table ({', '.join(names)}). Check a folder with one of these.")
-    return names[0]
-
-
-def _order_of_hateful_memes(name: str) -> tuple[int, bool, str]:
-    return ["train", "dev", "test"].index(_split(name)), "unseen" in name, name
-
-
-def _split(name: str) -> str:
-    return re.split(r"[_.]", _last(name))[0]
 
 
 def _called(stem: str, name: str, taken: set[str]) -> str:

@@ -1,211 +1,460 @@
-"""How each dataset's own files say what an item is."""
+"""How each dataset's own files say what an item is: layouts are YAML, read here."""
 
+import contextlib
+import fnmatch
+import functools
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from m2v.datasets import jsonfiles
-from m2v.datasets.csvfiles import PLAIN_TABS, TABS, read
-from m2v.datasets.textfiles import N_QUOTED, Row, check_unique
-from m2v.entries.datasets import Dataset, SplitShares
-from m2v.errors import BadInput, InvalidCatalog
+from m2v.datasets import cells, csvfiles, jsonfiles, workbooks
+from m2v.datasets.cells import Malformed
+from m2v.datasets.textfiles import N_QUOTED, Row
+from m2v.entries.datasets import Dataset, SplitShares, VideoDataset
+from m2v.entries.layouts import FacetRule, LabelRule, Layout, LayoutFile, MediaRule, Places
+from m2v.errors import BadInput, InvalidCatalog, UnknownName
+from m2v.files import documents
 
-SPLITS = {"train": "train", "validation": "validation", "test": "test"}
-ZERO_ONE = {"0": False, "1": True}
-# The harmful classes of MultiHateClip count as positive (Wang et al. 2024, ACM Multimedia).
-MULTIHATECLIP = {"Hateful": True, "Offensive": True, "Normal": False}
-HATEMM = {"Hate": True, "Non Hate": False}
-# The columns that each layout's tables must have.
-PUBLISHED_MEMES = ("id", "image", "text", "type", "original_dataset_label")
-PUBLISHED_MEMES += ("model_prediction", "human_annotation", "majority_voting")
-PUBLISHED_VIDEOS = ("id", "video", "frames", "image", "audio", "text", "type", "label")
-MAMI_COLUMNS = ("file_name", "misogynous", "Text Transcription")
-HATEMM_COLUMNS = ("video_file_name", "label", "hate_snippet", "target")
+FOLDER = Path(__file__).parent.parent / "catalog" / "layouts"
 
 
-@dataclass(frozen=True)
-class RawItem:
-    """A meme or a video as a file has it.
+@dataclass
+class Items:
+    """Memes or videos as their files have them, a list for each column.
 
     Attributes:
         media: Paths below the dataset's media folder, by column.
-        row: Where it stands, for errors.
+        left_out: Ids that are none of the items, with the reason.
     """
 
-    item_id: str
-    split: str
-    text: str
-    label: bool
-    row: Row
-    media: dict[str, str | None] = field(default_factory=dict)
+    ids: list[str] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    labels: list[bool] = field(default_factory=list)
+    media: dict[str, list[str | None]] = field(default_factory=dict)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
 
 
-def published_memes(dataset: Dataset, paths: list[Path]) -> list[RawItem]:
-    """Return the re-annotated tables of the M2V paper; predictions and answers in them are read elsewhere."""
-    return [
-        RawItem(
-            item_id=row.filled("id"),
-            split=row.choice("type", SPLITS),
-            text=row["text"],
-            label=row.choice("original_dataset_label", ZERO_ONE),
-            media={"image": row["image"] or None},
-            row=row,
-        )
-        for path in paths
-        for row in read(path, columns=PUBLISHED_MEMES)
-    ]
+@dataclass
+class Parts:
+    """What else the files say of items.
 
-
-def published_videos(dataset: Dataset, paths: list[Path]) -> list[RawItem]:
-    """Return the video tables of the M2V paper."""
-    return [
-        RawItem(
-            item_id=row.filled("id"),
-            split=row.choice("type", SPLITS),
-            text=row["text"],
-            label=row.choice("label", ZERO_ONE),
-            media={"video": row["video"] or None, "audio": row["audio"] or None},
-            row=row,
-        )
-        for path in paths
-        for row in read(path, columns=PUBLISHED_VIDEOS)
-    ]
-
-
-def hateful_memes(dataset: Dataset, paths: list[Path]) -> list[RawItem]:
-    """Hateful Memes (Kiela et al. 2020): ``train.jsonl``, ``dev_seen.jsonl``, …; the split is the file's name."""
-    items = []
-    for path in paths:
-        split = {"train": "train", "dev": "validation", "test": "test"}.get(path.stem.partition("_")[0])
-        if split is None:
-            raise BadInput(path, "its name must begin with train, dev or test, which is its split.")
-        for row in jsonfiles.records(path, keys=("id", "img", "text"), optional=("label",)):
-            if "label" not in row.cells:
-                problem = "has no label; the challenge's test files have none. Leave this file out of `files`."
-                raise row.bad("label", problem)
-            items.append(
-                RawItem(
-                    item_id=row.filled("id"),
-                    split=split,
-                    text=row["text"],
-                    label=row.choice("label", ZERO_ONE),
-                    media={"image": row["img"] or None},
-                    row=row,
-                )
-            )
-    return items
-
-
-def mami(dataset: Dataset, paths: list[Path]) -> list[RawItem]:
-    """MAMI (Fersini et al. 2022, SemEval task 5): ``training.csv``, tab-separated; all of it trains."""
-    return [
-        RawItem(
-            item_id=PurePosixPath(row.filled("file_name")).stem,
-            split="train",
-            text=row["Text Transcription"],
-            label=row.choice("misogynous", ZERO_ONE),
-            media={"image": row["file_name"]},
-            row=row,
-        )
-        for path in paths
-        for row in read(path, columns=MAMI_COLUMNS, others=True, dialect=TABS)
-    ]
-
-
-def hatemm(dataset: Dataset, paths: list[Path]) -> list[RawItem]:
-    """HateMM (Das et al. 2023, ICWSM): ``HateMM_annotation.csv``, then optionally the transcripts, which it lacks.
-
-    Transcripts are a CSV with columns ``video_file_name`` and ``text``, or a JSON object of texts by video. It comes
-    without splits, so ``split_shares`` says how to draw them.
+    Attributes:
+        facets: Item, facet, value; ``segments``: item, number, start and end in seconds, label; ``votes``: item,
+            annotator, label.
+        malformed: Items with a cell that is not of its form, by column.
     """
-    if dataset.split_shares is None:
-        raise InvalidCatalog(dataset.name, "layout 'hatemm' has no splits; add `split_shares: {train: …}` to its YAML.")
-    texts = _transcripts(paths[1]) if len(paths) > 1 else None
-    items = []
-    for row in read(paths[0], columns=HATEMM_COLUMNS, others=True):
-        name = row.filled("video_file_name")
-        video_id = PurePosixPath(name).stem
-        text = "" if texts is None else _text_of(texts, [video_id, name], row, "video_file_name", paths[1])
-        label = row.choice("label", HATEMM)
-        items.append(RawItem(item_id=video_id, split="", text=text, label=label, media={"video": name}, row=row))
-    # Before splits are drawn: a video with both labels could land in two of them.
-    check_unique(((item.item_id,), item.row) for item in items)
-    return drawn_splits(items, shares=dataset.split_shares)
+
+    facets: list[tuple[str, str, str]] = field(default_factory=list)
+    segments: list[tuple[str, int, float, float, str]] = field(default_factory=list)
+    votes: list[tuple[str, str, str]] = field(default_factory=list)
+    malformed: list[tuple[str, str]] = field(default_factory=list)
 
 
-def multihateclip(dataset: Dataset, paths: list[Path]) -> list[RawItem]:
-    """MultiHateClip (Wang et al. 2024), English or Chinese: ``train.tsv``, ``valid.tsv``, ``test.tsv``, ``text.json``.
+@functools.cache
+def known() -> Mapping[str, Layout]:
+    """Return every layout that comes with us, by name."""
+    return {
+        path.stem: Layout.model_validate({"name": path.stem, **documents.read_yaml(path)})
+        for path in sorted(FOLDER.glob("*.yaml"))
+    }
 
-    Three classes; Hateful and Offensive are positive. The text is title, description and transcript, a line each.
+
+def named(name: str, *, kind: str, of: str = "") -> Layout:
+    """Return a layout of ours by name; one that holds memes and videos is two, ``NAME-memes`` and ``NAME-videos``.
+
+    Args:
+        kind: ``memes`` or ``videos``.
+        of: The dataset that names it, for the error.
+
+    Raises:
+        UnknownName: There is none of that kind.
     """
-    tables = [path for path in paths if path.suffix == ".tsv"]
-    others = [path for path in paths if path.suffix == ".json"]
-    if not tables or len(others) != 1:
-        raise InvalidCatalog(dataset.name, "layout 'multihateclip' needs .tsv files and one .json among `files`.")
-    texts = jsonfiles.texts(others[0])
-    items = []
-    for path in tables:
-        split = {"train": "train", "valid": "validation", "test": "test"}.get(path.stem)
-        if split is None:
-            raise BadInput(path, "must be called train.tsv, valid.tsv or test.tsv, which is its split.")
-        for row in read(path, columns=["Video_ID", "Majority_Voting"], others=True, dialect=PLAIN_TABS):
-            video_id = row.filled("Video_ID")
-            items.append(
-                RawItem(
-                    item_id=video_id,
-                    split=split,
-                    text=_text_of(texts, [video_id], row, "Video_ID", others[0]),
-                    label=row.choice("Majority_Voting", MULTIHATECLIP),
-                    media={"video": f"{video_id}.mp4"},
-                    row=row,
-                )
-            )
-    return items
+    of_kind = {each: layout for each, layout in known().items() if layout.items == kind}
+    layout = of_kind.get(name) or of_kind.get(f"{name}-{kind}")
+    if layout is None:
+        role = f"layout (of {of})" if of else "layout"
+        raise UnknownName(role, name, [each.removesuffix(f"-{kind}") for each in of_kind])
+    return layout
 
 
-def drawn_splits(items: Iterable[RawItem], *, shares: SplitShares) -> list[RawItem]:
-    """Return the items with splits drawn by seed, with each label's share in every split.
+def of(dataset: Dataset) -> Layout:
+    """Return a dataset's layout: the one beside its study, or ours.
+
+    Raises:
+        UnknownName: Nobody knows it.
+    """
+    kind = "videos" if isinstance(dataset, VideoDataset) else "memes"
+    return dataset.own_layout or named(dataset.layout, kind=kind, of=dataset.name)
+
+
+def places(dataset: Dataset) -> Places:
+    """Return where a dataset's media may lie; of a layout that nobody knows, where its tables say."""
+    if dataset.own_layout:
+        return dataset.own_layout.places
+    for name in (dataset.layout, f"{dataset.layout}-memes", f"{dataset.layout}-videos"):
+        if name in known():
+            return known()[name].places
+    return Places()
+
+
+def items(layout: Layout, paths: Sequence[Path], *, dataset: Dataset) -> Items:
+    """Return the dataset's items.
+
+    Args:
+        paths: Its files.
+
+    Raises:
+        BadInput: Names the file, row and column that cannot be used.
+        InvalidCatalog: A file that the layout needs is not among them, or it has no splits and no shares for them.
+    """
+    if not layout.has_splits and dataset.split_shares is None:
+        problem = f"layout {layout.name!r} has no splits; add `split_shares: {{train: …}}` to its YAML."
+        raise InvalidCatalog(dataset.name, problem)
+    reader = _Reader(layout, paths, dataset)
+    found = Items(media={name: [] for name in layout.media})
+    first: dict[tuple[str, str], tuple[Row, tuple]] = {}
+    for file, path in reader.of("items"):
+        for row in reader.rows(file, path):
+            item_id = reader.item_id(row, file)
+            split = reader.split(row, file, item_id)
+            if split is None:
+                found.left_out.append((item_id, "stands in no list of ids"))
+                continue
+            content = (reader.text(row, item_id), reader.label(row, file))
+            # A video may be in two splits, never twice in one; before splits are drawn it could land in two.
+            key = (item_id, split if layout.items == "videos" else "")
+            if key in first:
+                other, known_content = first[key]
+                if layout.duplicates == "drop_equal" and content == known_content:
+                    found.left_out.append((item_id, "is an equal row once more"))
+                    continue
+                place = f"row {other.number}" + ("" if other.path == row.path else f" of {other.path}")
+                shown = ", ".join(repr(part[:N_QUOTED]) for part in key if part)
+                raise BadInput(row.path, f"{shown} stands in {place} too. Leave one of them out.", row=row.number)
+            first[key] = (Row(row.path, row.number, {}), content if layout.duplicates == "drop_equal" else ())
+            found.ids.append(item_id)
+            found.splits.append(split)
+            found.texts.append(content[0])
+            found.labels.append(content[1])
+            for name, rule in layout.media.items():
+                found.media[name].append(_medium(row, rule, item_id))
+    if dataset.split_shares and not layout.has_splits:
+        found.splits = drawn_splits(found.ids, found.labels, shares=dataset.split_shares)
+    return found
+
+
+def parts(layout: Layout, paths: Sequence[Path], *, dataset: Dataset) -> Parts:
+    """Return what else the files say of items: facets, segments, the votes of who labelled them.
+
+    Raises:
+        BadInput: A file cannot be read. A cell that is not of its form is counted instead.
+    """
+    reader = _Reader(layout, paths, dataset)
+    found = Parts()
+    for file, path in (*reader.of("items"), *reader.of("parts")):
+        for row in reader.rows(file, path):
+            item_id = reader.item_id(row, file)
+            found.facets += [(item_id, name, value) for name, value in file.facets.items()]
+            for name, rule in layout.facets.items():
+                with _counted(found, item_id, name):
+                    found.facets += [(item_id, name, value) for value in _values(row, rule)]
+            with _counted(found, item_id, "segments"):
+                found.segments += _segments(row, layout, item_id)
+            with _counted(found, item_id, "votes"):
+                found.votes += _votes(row, layout, item_id)
+    return found
+
+
+def drawn_splits(ids: Sequence[str], labels: Sequence[bool], *, shares: SplitShares) -> list[str]:
+    """Return splits drawn by seed, with each label's share in every split.
 
     An item's place is decided by the sha256 of seed and id, so that the order of the file does not matter.
     """
-    placed = []
+    splits = [""] * len(ids)
     for label in (False, True):
         ranked = sorted(
-            (item for item in items if item.label is label),
-            key=lambda item: hashlib.sha256(f"{shares.seed}:{item.item_id}".encode()).digest(),
+            (place for place, each in enumerate(labels) if each is label),
+            key=lambda place: hashlib.sha256(f"{shares.seed}:{ids[place]}".encode()).digest(),
         )
         n_test = round(len(ranked) * shares.test)
         n_held_out = round(len(ranked) * (shares.test + shares.validation))
-        for rank, item in enumerate(ranked):
-            split = "test" if rank < n_test else "validation" if rank < n_held_out else "train"
-            placed.append(replace(item, split=split))
-    return placed
+        for rank, place in enumerate(ranked):
+            splits[place] = "test" if rank < n_test else "validation" if rank < n_held_out else "train"
+    return splits
 
 
-MEMES: Mapping[str, Callable[[Dataset, list[Path]], list[RawItem]]] = {
-    "published": published_memes,
-    "hateful-memes": hateful_memes,
-    "mami": mami,
-}
-VIDEOS: Mapping[str, Callable[[Dataset, list[Path]], list[RawItem]]] = {
-    "published": published_videos,
-    "hatemm": hatemm,
-    "multihateclip": multihateclip,
-}
+def matches(file: LayoutFile, name: str) -> bool:
+    """Return whether a file is called as a kind of file of a layout: its name, or the end of its path."""
+    path = PurePosixPath(name)
+    for pattern in file.names:
+        depth = pattern.count("/") + 1
+        if fnmatch.fnmatchcase("/".join(path.parts[-depth:]), pattern):
+            return True
+    return False
 
 
-def _transcripts(path: Path) -> dict[str, str]:
-    if path.suffix != ".csv":
-        return jsonfiles.texts(path)
-    rows = read(path, columns=["video_file_name", "text"], others=True)
-    check_unique(((row["video_file_name"],), row) for row in rows)
-    return {row["video_file_name"]: row["text"] for row in rows}
+class _Reader:
+    """A dataset's files as a layout reads them."""
+
+    def __init__(self, layout: Layout, paths: Sequence[Path], dataset: Dataset) -> None:
+        self.layout, self.dataset = layout, dataset
+        self.files: list[tuple[LayoutFile, Path]] = []
+        for path in paths:
+            self.files.append((_kind(layout, path, taken=[file for file, _ in self.files]), path))
+        present = {id(file) for file, _ in self.files}
+        if not any(file.role == "items" for file, _ in self.files):
+            problem = f"layout {layout.name!r} needs {_called(layout, 'items')} among `files`."
+            raise InvalidCatalog(dataset.name, problem)
+        for file in layout.files:
+            if file.required and file.role != "items" and id(file) not in present:
+                problem = f"layout {layout.name!r} needs {' or '.join(file.names)} among `files`."
+                raise InvalidCatalog(dataset.name, problem)
+        self.listed = {
+            row["id"]: file.split for file, path in self.of("ids") for row in self.rows(file, path, columns=["id"])
+        }
+        self.more = {
+            (file.of, self.item_id(row, file)): row for file, path in self.of("more") for row in self.rows(file, path)
+        }
+        self.texts = {}
+        for file, path in self.of("texts"):
+            self.texts |= self._texts(file, path)
+
+    def of(self, role: str) -> list[tuple[LayoutFile, Path]]:
+        """Return the files with that role."""
+        return [(file, path) for file, path in self.files if file.role == role]
+
+    def rows(self, file: LayoutFile, path: Path, *, columns: Sequence[str] | None = None) -> Iterator[Row]:
+        """Yield a file's rows with the layout's columns."""
+        given = {column for other, _ in self.of("more") if self._is_about(other, file) for column in other.header}
+        wanted = [*self.layout.required] if columns is None and file.role == "items" else [*(columns or ())]
+        if columns is None and file.role in {"more", "parts"} and not self.layout.id.field.startswith("$"):
+            wanted = [file.key or self.layout.id.field]
+        if columns is None and file.role == "items":
+            is_json = file.format in {"jsonl", "json"}
+            label = self.layout.label.field
+            labelled: list[str] = [label] if label and file.label is None and not is_json else []
+            wanted = list(dict.fromkeys([*wanted, *file.columns, *labelled]))
+        elif columns is None and file.columns:
+            wanted = list(file.columns)
+        wanted = [column for column in wanted if column not in given or column == self.layout.id.field]
+        optional = [] if columns else [name for name in self.layout.optional if name not in wanted]
+        if file.format in {"jsonl", "json"}:
+            keys = jsonfiles.Wanted(wanted, optional, file.aliases, self.layout.structured)
+            return jsonfiles.rows(path, keys) if file.format == "jsonl" else jsonfiles.entries(path, keys)
+        common = {"columns": wanted, "optional": optional, "aliases": file.aliases}
+        if file.format == "xlsx":
+            return workbooks.rows(path, sheet=file.sheet, **common)
+        dialect = csvfiles.Dialect(file.delimiter, file.quoted, encoding=file.encoding, header=file.header)
+        return csvfiles.rows(path, others=not file.exact, dialect=dialect, **common)
+
+    def item_id(self, row: Row, file: LayoutFile) -> str:
+        """Return an item's id."""
+        rule = self.layout.id
+        if rule.field == "$row":
+            return f"{file.prefix}{row.number}"
+        column = file.key or rule.field
+        if column not in row.cells:
+            raise row.bad(column, "is missing.")
+        value = row.filled(column)
+        if rule.path:
+            path = PurePosixPath(value.replace("\\", "/"))
+            value = path.stem if rule.path == "stem" else path.name
+        return file.prefix + value.zfill(rule.zero_pad)
+
+    def split(self, row: Row, file: LayoutFile, item_id: str) -> str | None:
+        """Return an item's split, empty where it is drawn; None where lists of ids have it in none."""
+        if file.split:
+            return file.split
+        if self.layout.split:
+            return row.choice(self.layout.split.field, self.layout.split.map)
+        return self.listed.get(item_id) if self.listed else ""
+
+    def text(self, row: Row, item_id: str) -> str:
+        """Return an item's text."""
+        rule = self.layout.text
+        if rule.from_texts:
+            if not self.of("texts"):
+                return ""
+            for name in (item_id, row[rule.from_texts]):
+                if name in self.texts:
+                    return self.texts[name]
+            where = self.of("texts")[0][1].name
+            problem = f"{item_id[:N_QUOTED]!r} has no text in {where}; add one, an empty one if nothing is said."
+            raise row.bad(rule.from_texts, problem)
+        kept = [row[name] for name in rule.fields if row[name] not in rule.missing]
+        text = kept[0] if len(rule.fields) == 1 and kept else "\n".join(each for each in kept if each)
+        return html.unescape(text) if rule.html else text
+
+    def label(self, row: Row, file: LayoutFile) -> bool:
+        """Return an item's label."""
+        rule, layout = self.layout.label, self.layout
+        if file.label is not None:
+            return file.label
+        if rule.majority and rule.field is None and layout.votes:
+            present = [name for name in layout.votes.columns if row.cells.get(name)]
+            return _most(row, [row.choice(name, rule.map) for name in present], rule, present)
+        assert rule.field  # a layout without one says the label by its files
+        source = self._with_more(row, file)
+        if source.cells.get(rule.field, "") == "" and rule.field not in source.cells:
+            problem = "has no label; the challenge's test files have none. Leave this file out of `files`."
+            raise row.bad(rule.field, problem)
+        return _label(source, rule)
+
+    def _with_more(self, row: Row, file: LayoutFile) -> Row:
+        for other, _ in self.of("more"):
+            if self._is_about(other, file):
+                bare = self.item_id(row, file).removeprefix(file.prefix)
+                extra = self.more.get((other.of, bare))
+                if extra is None:
+                    problem = f"{bare[:N_QUOTED]!r} has no row in {' or '.join(other.names)}."
+                    raise row.bad(self.layout.id.field, problem)
+                return Row(row.path, row.number, {**row.cells, **extra.cells})
+        return row
+
+    def _is_about(self, other: LayoutFile, file: LayoutFile) -> bool:
+        return other.role == "more" and (not other.of or bool(set(other.of) & set(file.names)))
+
+    def _texts(self, file: LayoutFile, path: Path) -> dict[str, str]:
+        if file.format == "texts":
+            return jsonfiles.texts(path)
+        key = file.key or self.layout.id.field
+        dialect = csvfiles.Dialect(file.delimiter, file.quoted)
+        texts: dict[str, str] = {}
+        for row in csvfiles.rows(path, columns=[key, "text"], others=True, dialect=dialect):
+            if row[key] in texts:
+                raise row.bad(key, f"{row[key][:N_QUOTED]!r} stands twice. Leave one of them out.")
+            texts[row[key]] = row["text"]
+        return texts
 
 
-def _text_of(texts: Mapping[str, str], names: list[str], row: Row, column: str, path: Path) -> str:
-    for name in names:
-        if name in texts:
-            return texts[name]
-    problem = f"{names[0][:N_QUOTED]!r} has no text in {path.name}; add one, an empty one if nothing is said."
-    raise row.bad(column, problem)
+@contextlib.contextmanager
+def _counted(found: Parts, item_id: str, what: str) -> Iterator[None]:
+    """Count a cell that is not of its form, instead of stopping at it."""
+    try:
+        yield
+    except Malformed:
+        found.malformed.append((item_id, what))
+
+
+def _kind(layout: Layout, path: Path, *, taken: Sequence[LayoutFile]) -> LayoutFile:
+    """Return which kind of the layout's files a file is: by its name, or by its ending where that leaves no doubt.
+
+    Args:
+        taken: What the dataset's files before it are.
+    """
+    kind = next((file for file in layout.files if matches(file, path.as_posix())), None)
+    if kind is None:
+        alike = [file for file in layout.files if _ending(file) == path.suffix and file not in taken]
+        free = [file for file in alike if not file.split]
+        known_by_columns = [file for file in alike if file.columns]
+        kind = free[0] if free else known_by_columns[0] if len(known_by_columns) == 1 else None
+    if kind is None:
+        called = " or ".join(name for file in layout.files for name in file.names if "*" not in name)
+        raise BadInput(path, f"is called like none of the files of layout {layout.name!r}: {called}.")
+    return kind
+
+
+def _ending(file: LayoutFile) -> str:
+    return PurePosixPath(file.names[0]).suffix
+
+
+def _called(layout: Layout, role: str) -> str:
+    return " or ".join(name for file in layout.files if file.role == role for name in file.names)
+
+
+def _medium(row: Row, rule: MediaRule, item_id: str) -> str | None:
+    if rule.field:
+        return row[rule.field] or None
+    return (rule.pattern or "").format_map({**row.cells, "id": item_id})
+
+
+def _label(row: Row, rule: LabelRule) -> bool:
+    assert rule.field
+    if rule.at_least is not None:
+        try:
+            return float(row[rule.field]) >= rule.at_least
+        except ValueError as error:
+            raise row.bad(rule.field, f"{row[rule.field][:N_QUOTED]!r} is not a number.") from error
+    if rule.place is None and not rule.any_of and not rule.majority:
+        return row.choice(rule.field, rule.map)
+    try:
+        words = [str(word) for word in cells.listed(row[rule.field])]
+    except Malformed as error:
+        raise row.bad(rule.field, "is no list.") from error
+    if rule.any_of:
+        unknown = [word for word in words if word not in {*rule.any_of, *rule.map}]
+        if unknown or not words:
+            known = ", ".join(map(repr, (*rule.map, *rule.any_of)))
+            raise row.bad(rule.field, f"{', '.join(unknown)[:N_QUOTED]!r} is not one of {known}.")
+        return any(word in rule.any_of for word in words)
+    chosen = words if rule.place is None else words[rule.place : rule.place + 1]
+    votes = [Row(row.path, row.number, {rule.field: word}).choice(rule.field, rule.map) for word in chosen]
+    return _most(row, votes, rule, [rule.field])
+
+
+def _most(row: Row, votes: Sequence[bool], rule: LabelRule, names: Sequence[str]) -> bool:
+    lead = sum(1 if vote else -1 for vote in votes)
+    if lead:
+        return lead > 0
+    if rule.tie is None:
+        raise row.bad(names[0] if names else "label", "has no label, or as many votes for as against.")
+    return rule.tie
+
+
+def _values(row: Row, rule: FacetRule) -> list[str]:
+    """Return a facet's values, each once."""
+    if rule.flags:
+        values = [value for column, value in rule.flags.items() if row.cells.get(column) == "1"]
+    elif rule.field not in row.cells:
+        return []
+    else:
+        cell = row.cells[rule.field]
+        if rule.form == "names":
+            values = cells.names(cell)
+        elif rule.form == "list":
+            values = [str(entry) for entry in cells.listed(cell)]
+        elif rule.form == "flags":
+            values = cells.flagged(cells.listed(cell), rule.values)
+        else:
+            values = [cell.strip()]
+    kept = (rule.spellings.get(value, value) for value in values if value not in rule.missing)
+    return list(dict.fromkeys(value for value in kept if value))
+
+
+def _segments(row: Row, layout: Layout, item_id: str) -> list[tuple[str, int, float, float, str]]:
+    rule = layout.segments
+    if rule is None or not row.cells.get(rule.field):
+        return []
+    spans = cells.spans(row.cells[rule.field], is_clock=rule.form == "clock")
+    labels = [[rule.label]] * len(spans)
+    if rule.labels_field:
+        flags = cells.listed(row.cells.get(rule.labels_field, ""))
+        if len(flags) != len(spans):
+            raise Malformed
+        labels = [cells.flagged(each, rule.values) for each in flags]
+    return [
+        (item_id, number, start, end, label)
+        for number, ((start, end), names) in enumerate(zip(spans, labels, strict=True))
+        for label in names
+    ]
+
+
+def _votes(row: Row, layout: Layout, item_id: str) -> list[tuple[str, str, str]]:
+    rule = layout.votes
+    if rule is None:
+        return []
+    if rule.field:
+        votes = [str(vote) for vote in cells.listed(row.cells.get(rule.field, ""))]
+        named_votes = [(str(number), vote) for number, vote in enumerate(votes, start=1)]
+    else:
+        named_votes = [(name, row.cells[name]) for name in rule.columns if row.cells.get(name)]
+    return [(item_id, name, rule.map.get(vote, vote)) for name, vote in named_votes]
+
+
+def overlapping(spans: Sequence[tuple[float, float]]) -> bool:
+    """Return whether any two of an item's segments overlap."""
+    return any(next_start < end for (_, end), (next_start, _) in pairwise(sorted(spans)))

@@ -2,87 +2,51 @@
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import polars as pl
 
+from m2v.datasets import layouts
 from m2v.entries.datasets import Dataset
+from m2v.entries.layouts import Places
 from m2v.errors import Unusable
 from m2v.files import storage
 
 # Raised when names are found that were not before, or other ones.
 VERSION = "1"
-VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm")
 N_SHOWN = 3
 MAX_SHOWN_CHARACTERS = 80
 
 
-@dataclass(frozen=True)
-class MediaPaths:
-    """The places where a layout's media may lie, tried in order.
-
-    Attributes:
-        patterns: Paths below the media folder. ``{name}`` is what the table says, ``{folder}`` that without its last
-            part, ``{id}`` the item's id, ``{class}`` its label's folder, ``{extension}`` the table's or another one.
-        root: What the distribution's own folder is called, where several lie side by side; tried in front of each.
-        classes: The folder of each label.
-        extensions: Tried after the table's own.
-        is_loose: The table's paths start at a place that is not known: leading ``../`` are stripped, and leading
-            folders may be absent, as long as what is left has a folder and names the item.
-    """
-
-    patterns: tuple[str, ...]
-    root: str = ""
-    classes: Mapping[bool, str] | None = None
-    extensions: tuple[str, ...] = ()
-    is_loose: bool = False
-
-    def candidates(self, name: str, *, item_id: str, label: bool) -> Iterator[str]:
-        """Yield the paths where a medium may lie, the most literal first."""
-        stated = self.stated(name)
-        path = PurePosixPath(stated)
-        for pattern in self.patterns:
-            for extension in dict.fromkeys((path.suffix, *self.extensions)):
-                filled = pattern.format_map(
-                    {
-                        "name": str(path.with_suffix(extension)) if path.name else stated,
-                        "folder": str(path.parent),
-                        "id": item_id,
-                        "class": self.classes[label] if self.classes else "",
-                        "extension": extension,
-                    }
-                )
-                yield filled
-                if self.root:
-                    yield f"{self.root}/{filled}"
-                if self.is_loose:
-                    yield from _tails(filled, item_id)
-
-    def stated(self, name: str) -> str:
-        """Return the table's name with forward slashes and, in a loose layout, without leading ``../``."""
-        name = name.replace("\\", "/")
-        while self.is_loose and name.startswith("../"):
-            name = name[3:]
-        return name
+def candidates(places: Places, name: str, *, item_id: str, label: bool) -> Iterator[str]:
+    """Yield the paths where a medium may lie, the most literal first."""
+    plain = stated(places, name)
+    path = PurePosixPath(plain)
+    for pattern in places.patterns:
+        for extension in dict.fromkeys((path.suffix, *places.extensions)):
+            filled = pattern.format_map(
+                {
+                    "name": str(path.with_suffix(extension)) if path.name else plain,
+                    "folder": str(path.parent),
+                    "id": item_id,
+                    "class": places.classes[label] if places.classes else "",
+                    "extension": extension,
+                }
+            )
+            yield filled
+            if places.root:
+                yield f"{places.root}/{filled}"
+            if places.loose:
+                yield from _tails(filled, item_id)
 
 
-LAYOUTS: Mapping[str, MediaPaths] = {
-    # A folder per video (`ID/video.mp4`) may have been flattened to `ID.mp4`.
-    "published": MediaPaths(("{name}", "{folder}{extension}"), is_loose=True),
-    "hateful-memes": MediaPaths(("{name}",), root="FHM"),
-    "mami": MediaPaths(("{name}", "training/{name}", "TRAINING/{name}", "images/{name}"), root="MAMI"),
-    "hatemm": MediaPaths(
-        ("{name}", "{class}/{name}", "{class}/{id}/video{extension}", "{id}/video{extension}"),
-        root="HateMM",
-        classes={True: "hate_videos", False: "non_hate_videos"},
-        extensions=VIDEO_EXTENSIONS,
-    ),
-    "multihateclip": MediaPaths(
-        ("{name}", "{id}/video{extension}", "video/{name}"), root="MultiHateClip", extensions=VIDEO_EXTENSIONS
-    ),
-}
+def stated(places: Places, name: str) -> str:
+    """Return the table's name with forward slashes and, in a loose layout, without leading ``../``."""
+    name = name.replace("\\", "/")
+    while places.loose and name.startswith("../"):
+        name = name[3:]
+    return name
 
 
 class Listing:
@@ -134,9 +98,9 @@ def resolved(items: pl.DataFrame, dataset: Dataset, listing: Listing, *, item_id
     Args:
         items: Columns ``label``, and those called ``item_id`` and ``media`` (str, null where there is none).
     """
-    paths = LAYOUTS.get(dataset.layout, MediaPaths(("{name}",)))
+    places = layouts.places(dataset)
     names = [
-        name and (listing.find(paths.candidates(name, item_id=item, label=label)) or paths.stated(name))
+        name and (listing.find(candidates(places, name, item_id=item, label=label)) or stated(places, name))
         for item, label, name in items.select(item_id, "label", media).iter_rows()
     ]
     return items.with_columns(pl.Series(media, names, dtype=pl.String))

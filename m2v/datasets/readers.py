@@ -1,7 +1,7 @@
-"""One function per layout in which datasets come, and the tables made from them."""
+"""The tables that are made from datasets' own files."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +11,7 @@ from m2v.datasets import csvfiles, jsonfiles, layouts
 from m2v.datasets.textfiles import N_QUOTED, Row, check_unique
 from m2v.entries.datasets import Columns, Dataset, MemeDataset, VideoDataset
 from m2v.entries.variants import Alignment
-from m2v.errors import BadInput, M2VError, MissingColumn, UnknownName
+from m2v.errors import BadInput, M2VError, MissingColumn
 from m2v.files.digests import text_sha256
 
 
@@ -25,16 +25,38 @@ def memes(dataset: MemeDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
         UnknownName: No layout has the dataset's ``layout``.
         BadInput: Names the file, row and column that cannot be used.
     """
-    items = _items(layouts.MEMES, dataset, files)
-    check_unique(((item.item_id,), item.row) for item in items)
-    return _frame(schemas.MEMES, items, item_id="meme_id", media=("image",))
+    return _frame(schemas.MEMES, items(dataset, files=files), item_id="meme_id")
 
 
 def videos(dataset: VideoDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
     """Return the target's videos by ``video_id`` and split; a video may be in two splits, never twice in one."""
-    items = _items(layouts.VIDEOS, dataset, files)
-    check_unique(((item.item_id, item.split), item.row) for item in items)
-    return _frame(schemas.VIDEOS, items, item_id="video_id", media=("video", "audio"))
+    return _frame(schemas.VIDEOS, items(dataset, files=files), item_id="video_id")
+
+
+def items(dataset: Dataset, *, files: Mapping[str, Path]) -> layouts.Items:
+    """Return the dataset's items as its layout reads them, and what it leaves out.
+
+    Raises:
+        BadInput: Names the file, row and column that cannot be used, or the file without rows.
+    """
+    paths = [files[name] for name in dataset.files]
+    read = layouts.items(layouts.of(dataset), paths, dataset=dataset)
+    if not read.ids:
+        raise BadInput(paths[0], f"has no rows, so {dataset.name} would be empty.")
+    return read
+
+
+def parts(dataset: Dataset, *, files: Mapping[str, Path], ids: Set[str]) -> layouts.Parts:
+    """Return what else the dataset's files say of its items; of others nothing.
+
+    Args:
+        ids: Of the items.
+    """
+    read = layouts.parts(layouts.of(dataset), [files[name] for name in dataset.files], dataset=dataset)
+    facets, segments, votes = (
+        [row for row in rows if row[0] in ids] for rows in (read.facets, read.segments, read.votes)
+    )
+    return layouts.Parts(facets, segments, votes, read.malformed)  # pyright: ignore[reportArgumentType]
 
 
 def demonstrations(dataset: VideoDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
@@ -180,35 +202,22 @@ def _labels(alignment: Alignment, columns: Columns | None, files: Mapping[str, P
     return pl.DataFrame(data, schema={"meme_id": pl.String, "label": pl.Boolean}).sort("meme_id")
 
 
-def _items(
-    known: Mapping[str, Callable[..., list[layouts.RawItem]]], dataset: Dataset, files: Mapping[str, Path]
-) -> list[layouts.RawItem]:
-    if dataset.layout not in known:
-        raise UnknownName(f"layout (of {dataset.name})", dataset.layout, known)
-    paths = [files[name] for name in dataset.files]
-    items = known[dataset.layout](dataset, paths)
-    if not items:
-        raise BadInput(paths[0], f"has no rows, so {dataset.name} would be empty.")
-    return items
-
-
 def _meme_ids(alignment: Alignment, files: Mapping[str, Path]) -> Set[str]:
     """Of the file and not of a table: an answer about no meme is an error, and must not be lost in a join."""
-    return {item.item_id for item in _items(layouts.MEMES, alignment.memes, files)}
+    return set(items(alignment.memes, files=files).ids)
 
 
-def _frame(
-    table: schemas.Table, items: Sequence[layouts.RawItem], *, item_id: str, media: tuple[str, ...]
-) -> pl.DataFrame:
+def _frame(table: schemas.Table, read: layouts.Items, *, item_id: str) -> pl.DataFrame:
     data = {
-        item_id: [item.item_id for item in items],
-        "split": [item.split for item in items],
-        "text": [item.text for item in items],
-        "label": [item.label for item in items],
-        **{name: [item.media.get(name) for item in items] for name in media},
-        "text_sha256": [text_sha256(item.text) for item in items],
+        item_id: read.ids,
+        "split": read.splits,
+        "text": read.texts,
+        "label": read.labels,
+        **{name: read.media.get(name, [None] * len(read.ids)) for name in ("image", "video", "audio")},
+        "text_sha256": [text_sha256(text) for text in read.texts],
     }
-    return pl.DataFrame(data, schema=dict(table.columns)).sort(table.key)
+    columns = dict(table.columns)
+    return pl.DataFrame({name: data[name] for name in columns}, schema=columns).sort(table.key)
 
 
 def _recorded(

@@ -1,37 +1,18 @@
 """Which release of a dataset somebody has: known by how many items of either label each part holds."""
 
-import functools
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TypeAlias
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
-
-from m2v.files import documents
+from m2v.datasets import layouts
+from m2v.entries.layouts import Release
 
 Counts: TypeAlias = Mapping[str, tuple[int, int]]
 
 
-class Release(BaseModel):
-    """A release that is known.
-
-    Attributes:
-        parts: Rows with label 0 and 1 by split or file, the one that is never absent first; or rows alone.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    title: str
-    layout: str
-    language: str = "en"
-    parts: dict[str, tuple[int, int] | int]
-
-
-@functools.cache
-def known() -> tuple[Release, ...]:
-    """Return every release in ``releases.yaml``."""
-    return TypeAdapter(tuple[Release, ...]).validate_python(documents.read_yaml(Path(__file__).with_suffix(".yaml")))
+def known(layout: str) -> tuple[Release, ...]:
+    """Return every release of a layout that is known."""
+    names = (layout, f"{layout}-memes", f"{layout}-videos")
+    return tuple(release for name in names if name in layouts.known() for release in layouts.known()[name].releases)
 
 
 def recognised(counts: Counts, *, layout: str) -> tuple[Release | None, str]:
@@ -42,7 +23,7 @@ def recognised(counts: Counts, *, layout: str) -> tuple[Release | None, str]:
     Args:
         counts: Rows with label 0 and 1 by part.
     """
-    candidates = [release for release in known() if release.layout == layout]
+    candidates = known(layout)
     if not candidates:
         return None, f"No release of layout {layout} is known."
     for release in candidates:

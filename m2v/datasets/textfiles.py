@@ -1,5 +1,6 @@
 """Text files from outside, read line by line, and the rows made of them; errors show at most a bit of a cell."""
 
+import codecs
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ MAX_CELL_CHARACTERS = 1 << 20
 # A line is read in one piece; a longer one than a few of the longest cells is refused before it fills the memory.
 MAX_LINE_BYTES = 8 * MAX_CELL_CHARACTERS
 N_QUOTED = 20
+PIECE_BYTES = 1 << 16
 
 T = TypeVar("T")
 
@@ -49,8 +51,8 @@ class Row:
         return self.cells[column]
 
 
-def lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file, each with its end of line; a byte order mark at the start is left out.
+def lines(path: Path, *, encoding: str = "utf-8") -> Iterator[str]:
+    """Yield the lines of a text file, each with its end of line; a byte order mark at the start is left out.
 
     Raises:
         BadInput: The file cannot be read, or names the line that is not UTF-8 or too long.
@@ -62,8 +64,27 @@ def lines(path: Path) -> Iterator[str]:
             for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), start=1):
                 if len(line) > MAX_LINE_BYTES:
                     raise BadInput(path, f"line {number} has more than {MAX_LINE_BYTES:,} bytes. Split or shorten it.")
-                yield _decoded(path, line, number=number, offset=offset)
+                is_utf8 = encoding == "utf-8"
+                yield _decoded(path, line, number=number, offset=offset) if is_utf8 else line.decode(encoding)
                 offset += len(line)
+    except OSError as error:
+        raise BadInput(path, f"cannot be read: {error.strerror}.") from error
+
+
+def pieces(path: Path) -> Iterator[str]:
+    """Yield the text of a UTF-8 file piece by piece, whatever its lines; a byte order mark at the start is left out.
+
+    Raises:
+        BadInput: The file cannot be read, or is not UTF-8.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    try:
+        with path.open("rb") as file:
+            for piece in iter(lambda: file.read(PIECE_BYTES), b""):
+                yield decoder.decode(piece)
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise BadInput(path, "is not UTF-8. Save the file as UTF-8, or use iconv.") from error
     except OSError as error:
         raise BadInput(path, f"cannot be read: {error.strerror}.") from error
 

@@ -3,10 +3,11 @@
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from m2v.entries.base import Entry, EntryPart, FileName, Licence, Name, Sha256
 from m2v.entries.features import RecordedFeatures
+from m2v.entries.layouts import Layout
 
 
 class SourceFile(EntryPart):
@@ -87,7 +88,7 @@ class SplitShares(EntryPart):
 
 
 class Dataset(Entry):
-    """Items with labels, in a known layout (a function in ``m2v/datasets/layouts.py``).
+    """Items with labels, in a layout that is known or stands beside the study (``layouts/``).
 
     Attributes:
         source: Whose files they are.
@@ -108,6 +109,12 @@ class Dataset(Entry):
     media_from: str | None = None
     split_shares: SplitShares | None = None
     features: dict[Name, RecordedFeatures] = Field(default_factory=dict)
+    _own_layout: Layout | None = PrivateAttr(default=None)
+
+    @property
+    def own_layout(self) -> Layout | None:
+        """The layout of that name that stands beside the study; ours of that name is not meant then."""
+        return self._own_layout
 
 
 class MemeDataset(Dataset):

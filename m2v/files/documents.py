@@ -93,8 +93,8 @@ def read_json(path: Path, *, max_bytes: int | None = None) -> Any:
 def parsed_json(text: str | bytes, *, where: Path | str, row: int | None = None) -> Any:
     """Return what a JSON text holds; ``where`` and ``row`` are the file and the line that errors name."""
     try:
-        return json.loads(text, object_pairs_hook=_once_each)
-    except _Repeated as error:
+        return json.loads(text, object_pairs_hook=once_each)
+    except Repeated as error:
         raise BadInput(where, f"repeats {str(error)[:N_QUOTED]!r}; one of them would be lost.", row=row) from None
     # Python's own limits: of the depth, and of a whole number's digits (a ValueError, as is what is no UTF-8).
     except (ValueError, RecursionError) as error:
@@ -102,15 +102,20 @@ def parsed_json(text: str | bytes, *, where: Path | str, row: int | None = None)
         raise BadInput(where, f"is not valid JSON{place}.", row=row) from error
 
 
-class _Repeated(Exception):
+class Repeated(Exception):
     """A key that stands twice in an object."""
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object's pairs as a dict.
+
+    Raises:
+        Repeated: A key stands twice, so that one value would be lost.
+    """
     data = dict(pairs)
     if len(data) < len(pairs):
         seen: set[str] = set()
-        raise _Repeated(next(key for key, _ in pairs if key in seen or seen.add(key)))
+        raise Repeated(next(key for key, _ in pairs if key in seen or seen.add(key)))
     return data
 
 

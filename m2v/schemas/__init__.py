@@ -2,7 +2,7 @@
 
 from m2v.errors import UnknownName
 from m2v.schemas.annotation import CONFLICTS, HUMAN_LABELS, QUARANTINED_ANSWERS, ROUNDS, SKIPS, VOTED_LABELS
-from m2v.schemas.datasets import DEMONSTRATIONS, MEMES, VIDEOS
+from m2v.schemas.datasets import DEMONSTRATIONS, FACETS, MEMES, SEGMENTS, SOURCE_VOTES, VIDEOS
 from m2v.schemas.detectors import CHECKPOINTS, REJECTS, TEST_PREDICTIONS, TRAINING_EXAMPLES
 from m2v.schemas.evaluation import COMPARISONS, METRICS, RESULTS, SCORES
 from m2v.schemas.features import FEATURES
@@ -18,6 +18,9 @@ TABLES: dict[str, Table] = {
         MEMES,
         VIDEOS,
         DEMONSTRATIONS,
+        FACETS,
+        SEGMENTS,
+        SOURCE_VOTES,
         MEME_IMAGES,
         VIDEO_FEATURES,
         FEATURES,
@@ -61,6 +64,7 @@ __all__ = [
     "CONFLICTS",
     "DATASET_RELEASES",
     "DEMONSTRATIONS",
+    "FACETS",
     "FEATURES",
     "FINDINGS",
     "FORGOTTEN",
@@ -75,7 +79,9 @@ __all__ = [
     "RESULTS",
     "ROUNDS",
     "SCORES",
+    "SEGMENTS",
     "SKIPS",
+    "SOURCE_VOTES",
     "SPLITS",
     "TABLES",
     "TEST_PREDICTIONS",

@@ -55,3 +55,35 @@ DEMONSTRATIONS = Table(
     nullable=frozenset({"description"}),
     hidden=frozenset({"text", "description"}),
 )
+
+FACETS = Table(
+    name="facets",
+    row="something else that the dataset's authors say of an item: whom it attacks, how, what carries it",
+    columns={"item_id": pl.String, "facet": pl.String, "value": pl.String},
+    key=("item_id", "facet", "value"),
+)
+
+SEGMENTS = Table(
+    name="segments",
+    row="a span of a video with its label, as the dataset's authors wrote it down",
+    columns={
+        "item_id": pl.String,
+        "part": pl.UInt32,  # which of the item's, in the order of the file
+        "start_s": pl.Float64,
+        "end_s": pl.Float64,  # before start_s where the file has them the wrong way round
+        "label": pl.String,
+    },
+    key=("item_id", "part", "label"),
+    is_checked=True,
+)
+
+SOURCE_VOTES = Table(
+    name="source_votes",
+    row="the label that one of the dataset's own annotators gave an item",
+    columns={
+        "item_id": pl.String,
+        "annotator": pl.String,  # a number, in the order of the file, or a group
+        "label": pl.String,
+    },
+    key=("item_id", "annotator"),
+)
