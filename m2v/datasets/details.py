@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from m2v import schemas
-from m2v.datasets.layouts import Parts, overlapping
+from m2v.datasets.layouts import Parts
+from m2v.datasets.rules import overlapping
 from m2v.entries.layouts import Layout
 from m2v.lineage.findings import Finding
 

@@ -7,14 +7,13 @@ import hashlib
 import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from m2v.datasets import cells, csvfiles, jsonfiles, workbooks
+from m2v.datasets import csvfiles, jsonfiles, rules, workbooks
 from m2v.datasets.cells import Malformed
 from m2v.datasets.textfiles import N_QUOTED, Row
 from m2v.entries.datasets import Dataset, SplitShares, VideoDataset
-from m2v.entries.layouts import FacetRule, LabelRule, Layout, LayoutFile, MediaRule, Places
+from m2v.entries.layouts import Layout, LayoutFile, Places
 from m2v.errors import BadInput, InvalidCatalog, UnknownName
 from m2v.files import documents
 
@@ -141,7 +140,7 @@ def items(layout: Layout, paths: Sequence[Path], *, dataset: Dataset) -> Items:
             found.texts.append(content[0])
             found.labels.append(content[1])
             for name, rule in layout.media.items():
-                found.media[name].append(_medium(row, rule, item_id))
+                found.media[name].append(rules.medium(row, rule, item_id))
     if dataset.split_shares and not layout.has_splits:
         found.splits = drawn_splits(found.ids, found.labels, shares=dataset.split_shares)
     return found
@@ -161,11 +160,11 @@ def parts(layout: Layout, paths: Sequence[Path], *, dataset: Dataset) -> Parts:
             found.facets += [(item_id, name, value) for name, value in file.facets.items()]
             for name, rule in layout.facets.items():
                 with _counted(found, item_id, name):
-                    found.facets += [(item_id, name, value) for value in _values(row, rule)]
+                    found.facets += [(item_id, name, value) for value in rules.facet_values(row, rule)]
             with _counted(found, item_id, "segments"):
-                found.segments += _segments(row, layout, item_id)
+                found.segments += rules.segments(row, layout, item_id)
             with _counted(found, item_id, "votes"):
-                found.votes += _votes(row, layout, item_id)
+                found.votes += rules.votes(row, layout, item_id)
     return found
 
 
@@ -296,13 +295,13 @@ class _Reader:
             return file.label
         if rule.majority and rule.field is None and layout.votes:
             present = [name for name in layout.votes.columns if row.cells.get(name)]
-            return _most(row, [row.choice(name, rule.map) for name in present], rule, present)
+            return rules.most(row, [row.choice(name, rule.map) for name in present], rule, present)
         assert rule.field  # a layout without one says the label by its files
         source = self._with_more(row, file)
         if source.cells.get(rule.field, "") == "" and rule.field not in source.cells:
             problem = "has no label; the challenge's test files have none. Leave this file out of `files`."
             raise row.bad(rule.field, problem)
-        return _label(source, rule)
+        return rules.label(source, rule)
 
     def _with_more(self, row: Row, file: LayoutFile) -> Row:
         for other, _ in self.of("more"):
@@ -364,97 +363,3 @@ def _ending(file: LayoutFile) -> str:
 
 def _called(layout: Layout, role: str) -> str:
     return " or ".join(name for file in layout.files if file.role == role for name in file.names)
-
-
-def _medium(row: Row, rule: MediaRule, item_id: str) -> str | None:
-    if rule.field:
-        return row[rule.field] or None
-    return (rule.pattern or "").format_map({**row.cells, "id": item_id})
-
-
-def _label(row: Row, rule: LabelRule) -> bool:
-    assert rule.field
-    if rule.at_least is not None:
-        try:
-            return float(row[rule.field]) >= rule.at_least
-        except ValueError as error:
-            raise row.bad(rule.field, f"{row[rule.field][:N_QUOTED]!r} is not a number.") from error
-    if rule.place is None and not rule.any_of and not rule.majority:
-        return row.choice(rule.field, rule.map)
-    try:
-        words = [str(word) for word in cells.listed(row[rule.field])]
-    except Malformed as error:
-        raise row.bad(rule.field, "is no list.") from error
-    if rule.any_of:
-        unknown = [word for word in words if word not in {*rule.any_of, *rule.map}]
-        if unknown or not words:
-            known = ", ".join(map(repr, (*rule.map, *rule.any_of)))
-            raise row.bad(rule.field, f"{', '.join(unknown)[:N_QUOTED]!r} is not one of {known}.")
-        return any(word in rule.any_of for word in words)
-    chosen = words if rule.place is None else words[rule.place : rule.place + 1]
-    votes = [Row(row.path, row.number, {rule.field: word}).choice(rule.field, rule.map) for word in chosen]
-    return _most(row, votes, rule, [rule.field])
-
-
-def _most(row: Row, votes: Sequence[bool], rule: LabelRule, names: Sequence[str]) -> bool:
-    lead = sum(1 if vote else -1 for vote in votes)
-    if lead:
-        return lead > 0
-    if rule.tie is None:
-        raise row.bad(names[0] if names else "label", "has no label, or as many votes for as against.")
-    return rule.tie
-
-
-def _values(row: Row, rule: FacetRule) -> list[str]:
-    """Return a facet's values, each once."""
-    if rule.flags:
-        values = [value for column, value in rule.flags.items() if row.cells.get(column) == "1"]
-    elif rule.field not in row.cells:
-        return []
-    else:
-        cell = row.cells[rule.field]
-        if rule.form == "names":
-            values = cells.names(cell)
-        elif rule.form == "list":
-            values = [str(entry) for entry in cells.listed(cell)]
-        elif rule.form == "flags":
-            values = cells.flagged(cells.listed(cell), rule.values)
-        else:
-            values = [cell.strip()]
-    kept = (rule.spellings.get(value, value) for value in values if value not in rule.missing)
-    return list(dict.fromkeys(value for value in kept if value))
-
-
-def _segments(row: Row, layout: Layout, item_id: str) -> list[tuple[str, int, float, float, str]]:
-    rule = layout.segments
-    if rule is None or not row.cells.get(rule.field):
-        return []
-    spans = cells.spans(row.cells[rule.field], is_clock=rule.form == "clock")
-    labels = [[rule.label]] * len(spans)
-    if rule.labels_field:
-        flags = cells.listed(row.cells.get(rule.labels_field, ""))
-        if len(flags) != len(spans):
-            raise Malformed
-        labels = [cells.flagged(each, rule.values) for each in flags]
-    return [
-        (item_id, number, start, end, label)
-        for number, ((start, end), names) in enumerate(zip(spans, labels, strict=True))
-        for label in names
-    ]
-
-
-def _votes(row: Row, layout: Layout, item_id: str) -> list[tuple[str, str, str]]:
-    rule = layout.votes
-    if rule is None:
-        return []
-    if rule.field:
-        votes = [str(vote) for vote in cells.listed(row.cells.get(rule.field, ""))]
-        named_votes = [(str(number), vote) for number, vote in enumerate(votes, start=1)]
-    else:
-        named_votes = [(name, row.cells[name]) for name in rule.columns if row.cells.get(name)]
-    return [(item_id, name, rule.map.get(vote, vote)) for name, vote in named_votes]
-
-
-def overlapping(spans: Sequence[tuple[float, float]]) -> bool:
-    """Return whether any two of an item's segments overlap."""
-    return any(next_start < end for (_, end), (next_start, _) in pairwise(sorted(spans)))

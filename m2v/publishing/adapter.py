@@ -111,7 +111,6 @@ def describe(
     base = _publishable_base(run)
     row, scored = checkpoint.row(0, named=True), metrics.row(0, named=True)
     manifest = _manifest(run, folder, weights_sha256=row["weights_sha256"])
-    memes = run.training_set.memes
     recipe = {name: manifest[name] for name in ("model", "seed", "n_processes", "zero_stage", "versions")}
     return AdapterRelease(
         repo=repo,
@@ -125,7 +124,7 @@ def describe(
         target_title=run.target.title,
         label=run.target.label.model_dump(),
         strategy=run.training_set.strategy,
-        memes_title=memes.title if memes else None,
+        memes_title=run.training_set.memes.title if run.training_set.memes else None,
         languages=run.target.languages,
         licence=licence.name,
         licence_link=licence.link,
