@@ -10,7 +10,7 @@ from m2v.datasets import readers
 from m2v.entries.datasets import Source
 from m2v.entries.study import Study
 from m2v.entries.variants import Alignment, variant
-from m2v_assets.describe import OWNERS, code_version, file_key, key, observed, spec, table_asset
+from m2v_assets.describe import OWNERS, code_version, file_key, key, observed, outages_waited_for, spec, table_asset
 from m2v_resources.annotators.annotators import Annotators
 from m2v_resources.store.sources import Sources
 from m2v_resources.store.tables import Tables
@@ -94,12 +94,15 @@ def rounds(alignment: Alignment, study: Study, source: Source) -> dg.AssetsDefin
             *([file_key(source, gold.file)] if gold else []),
         ],
     )
-    def asset(tables: Tables, sources: Sources, annotators: Annotators) -> dg.MaterializeResult:
+    def asset(
+        context: dg.AssetExecutionContext, tables: Tables, sources: Sources, annotators: Annotators
+    ) -> dg.MaterializeResult:
         """One round of questions to people; opens what is to be asked, and ends what is answered."""
         conflicts = tables.read(schemas.CONFLICTS, alignment.name)
         memes = tables.read(schemas.MEMES, variant(alignment.memes.name))
         known = readers.gold_labels(alignment, files=sources.find(source)).join(memes, on="meme_id", how="semi")
-        opened = annotators.open(alignment, study, conflicts=conflicts, memes=memes, gold=known)
+        with outages_waited_for(context):
+            opened = annotators.open(alignment, study, conflicts=conflicts, memes=memes, gold=known)
         report = alarms.per_annotator(opened.judged.answers, opened.items, conflicts, skips=opened.judged.skips)
         findings = alarms.findings(report, study.rounds, variant=alignment.name)
         return tables.write(

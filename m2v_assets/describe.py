@@ -1,5 +1,6 @@
 """What every asset says of itself in the UI: key, group, description, owners, tags, kinds, code version."""
 
+import contextlib
 import json
 import re
 import warnings
@@ -10,6 +11,7 @@ import dagster as dg
 from pydantic import BaseModel
 
 from m2v.entries.datasets import Source
+from m2v.errors import Unreachable
 from m2v.files.digests import text_sha256
 from m2v.schemas import Table
 
@@ -18,6 +20,10 @@ OWNERS = ["team:m2v"]
 ACCELERATOR = "accelerator"
 # Raised when checks find something else in the same rows, or say it otherwise.
 CHECKS = "1"
+# The tag of runs that a sensor launched, and nobody waits for; its value is what they would do.
+PLAN = "m2v/plan"
+# So often, and so many seconds apart, such a run asks a server again that does not answer.
+N_OUTAGES, OUTAGE_S = 20, 15
 TABLE_KINDS = frozenset({"polars", "parquet"})
 
 
@@ -91,6 +97,21 @@ def spec(
         tags={"m2v/stage": stage, **(tags or {})},
         code_version=f"{code}+checks{CHECKS}" if table.is_checked else code,
     )
+
+
+@contextlib.contextmanager
+def outages_waited_for(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Try a step again whose server did not answer, in runs that nobody waits for; whoever waits is told at once.
+
+    Raises:
+        RetryRequested: In place of the outage's error.
+    """
+    try:
+        yield
+    except Unreachable as error:
+        if PLAN not in context.run.tags:
+            raise
+        raise dg.RetryRequested(max_retries=N_OUTAGES, seconds_to_wait=OUTAGE_S) from error
 
 
 def observed(

@@ -6,6 +6,7 @@ import dagster as dg
 
 from m2v.catalog.plan import StudyPlan
 from m2v_assets import external, staleness
+from m2v_assets.describe import PLAN
 from m2v_resources.annotators.annotators import Annotators
 from m2v_resources.store.home import home
 
@@ -14,7 +15,6 @@ INTERVAL_S = 30
 ROUNDS = "annotation"
 # Among them are those that died and will be retried, which takes seconds.
 N_LAST_RUNS = 20
-PLAN = "m2v/plan"
 MAX_DEATHS = 3
 
 

@@ -6,8 +6,10 @@ import pytest
 
 from m2v import catalog
 from m2v.catalog.plan import StudyPlan
-from m2v_assets import materialise, sensors, staleness
+from m2v.errors import Unreachable
+from m2v_assets import describe, materialise, sensors, staleness
 from m2v_assets.definitions import assets, build
+from m2v_assets.describe import PLAN
 from m2v_resources.store.home import home
 
 
@@ -189,3 +191,21 @@ def test_observing_is_on_by_itself_and_materialising_is_not(plan: StudyPlan) -> 
         "observe_files": dg.DefaultSensorStatus.RUNNING,
         "materialise_stale": dg.DefaultSensorStatus.STOPPED,
     }
+
+
+@pytest.mark.parametrize("tags", [{}, {PLAN: "a plan"}], ids=["waited for", "launched by the sensor"])
+def test_a_server_that_does_not_answer_is_asked_again_where_nobody_waits(
+    instance: dg.DagsterInstance, tags: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(describe, "OUTAGE_S", 0)
+    tries = []
+
+    @dg.asset
+    def asked(context: dg.AssetExecutionContext) -> None:
+        tries.append(1)
+        with describe.outages_waited_for(context):
+            if len(tries) < 3:
+                raise Unreachable("it did not answer")
+
+    done = dg.materialize([asked], instance=instance, tags=tags, raise_on_error=False)
+    assert (done.success, len(tries)) == ((True, 3) if tags else (False, 1))
