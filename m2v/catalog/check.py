@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 
 import polars as pl
 
@@ -11,6 +11,7 @@ from m2v import catalog
 from m2v.catalog import proposal
 from m2v.datasets import details, folders, integrity, layouts, mediapaths, readers, releases, sources
 from m2v.datasets.folders import Folder, Found
+from m2v.datasets.layouts import Items
 from m2v.datasets.mediapaths import Listing
 from m2v.entries.datasets import MemeDataset, VideoDataset
 from m2v.errors import BadInput, M2VError, UnknownName
@@ -18,6 +19,9 @@ from m2v.lineage.findings import Finding
 
 SPLITS = ("train", "validation", "test")
 SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2, "seed": 0}
+
+
+Read: TypeAlias = tuple[Found, MemeDataset | VideoDataset, Items]
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def check(root: Path, *, layout: str | None = None) -> FolderReport:
         raise M2VError(f"{root} is no folder. Name the one into which you unpacked the dataset.")
     listing = Listing(root)
     folder = Folder(root, tuple(listing))
-    fitting: dict[str, list[tuple[Found, MemeDataset | VideoDataset, pl.DataFrame]]] = {}
+    fitting: dict[str, list[Read]] = {}
     problems = {}
     for name in [layout] if layout else finders:
         try:
@@ -112,8 +116,8 @@ def check(root: Path, *, layout: str | None = None) -> FolderReport:
             f"Layouts are {', '.join(finders)}; docs/datasets.md says what their files are called."
         )
     # Of two that fit, the one that leaves fewer files over.
-    most = max(_n_files(found) for found in fitting.values())
-    fitting = {name: found for name, found in fitting.items() if _n_files(found) == most}
+    most = max(_n_files(parts) for parts in fitting.values())
+    fitting = {name: parts for name, parts in fitting.items() if _n_files(parts) == most}
     if len(fitting) > 1:
         raise M2VError(f"Several layouts fit {root}: {', '.join(fitting)}. Choose one with --layout.")
     [(name, parts)] = fitting.items()
@@ -136,7 +140,8 @@ def counted(rows: pl.DataFrame) -> dict[str, tuple[int, int]]:
     return counts
 
 
-def _read(folder: Folder, match: Found, layout: str) -> tuple[MemeDataset | VideoDataset, pl.DataFrame]:
+def _read(folder: Folder, match: Found, layout: str) -> tuple[MemeDataset | VideoDataset, Items]:
+    own = layouts.named(layout, kind="videos" if match.is_video else "memes")
     given: dict[str, Any] = {
         "name": match.name,
         "title": match.name,
@@ -144,25 +149,21 @@ def _read(folder: Folder, match: Found, layout: str) -> tuple[MemeDataset | Vide
         "layout": layout,
         "files": match.files,
         "media": ".",
+        "split_shares": None if own.has_splits else SHARES,
     }
-    files = {name: folder.root / name for name in match.files}
-    if not match.is_video:
-        given["split_shares"] = None if layouts.named(layout, kind="memes").has_splits else SHARES
-        dataset = MemeDataset.model_validate(given)
-        return dataset, readers.memes(dataset, files=files)
-    known = catalog.load().videos
-    own = layouts.named(layout, kind="videos")
-    like = own.defined_by or match.name
-    given["label"] = known[like if like in known else "hatemm"].label
-    given["demonstrations"] = match.demonstrations
-    given["split_shares"] = None if own.has_splits else SHARES
-    dataset = VideoDataset.model_validate(given)
-    return dataset, readers.videos(dataset, files=files)
+    if match.is_video:
+        known = catalog.load().videos
+        like = own.defined_by or match.name
+        given["label"] = known[like if like in known else "hatemm"].label
+        given["demonstrations"] = match.demonstrations
+    dataset = (VideoDataset if match.is_video else MemeDataset).model_validate(given)
+    return dataset, readers.items(dataset, files={name: folder.root / name for name in match.files})
 
 
 def _checked(
-    folder: Folder, listing: Listing, match: Found, dataset: MemeDataset | VideoDataset, rows: pl.DataFrame
+    folder: Folder, listing: Listing, match: Found, dataset: MemeDataset | VideoDataset, read: Items
 ) -> Checked:
+    rows = readers.table(dataset, read)
     release, known_as = releases.recognised(_parts(folder, dataset, rows), layout=dataset.layout)
     table = "videos" if match.is_video else "memes"
     findings = [Finding("release_known", table, dataset.name, is_fine=release is not None, summary=known_as)]
@@ -185,20 +186,17 @@ def _checked(
     dataset = dataset.model_copy(update={"media": media, **named})
     files = {name: folder.root / name for name in dataset.files}
     parts = readers.parts(dataset, files=files, ids=set(rows["video_id" if match.is_video else "meme_id"]))
-    findings += details.findings(
-        parts, rows, left_out=readers.items(dataset, files=files).left_out, variant=dataset.name
-    )
+    findings += details.findings(parts, rows, left_out=read.left_out, variant=dataset.name)
     return Checked(dataset, rows, release and release.name, n_found, tuple(findings), parts)
 
 
-def _n_files(found: list[tuple[Found, MemeDataset | VideoDataset, pl.DataFrame]]) -> int:
-    return sum(len({*match.files, *match.aligned.values()}) for match, _, _ in found)
+def _n_files(parts: list[Read]) -> int:
+    return sum(len({*match.files, *match.aligned.values()}) for match, _, _ in parts)
 
 
 def _parts(folder: Folder, dataset: MemeDataset | VideoDataset, rows: pl.DataFrame) -> releases.Counts:
     """Return the counts that a release is known by: of splits, but where files tell more or splits are drawn."""
-    kind = "videos" if isinstance(dataset, VideoDataset) else "memes"
-    if isinstance(dataset, MemeDataset) and layouts.named(dataset.layout, kind=kind).counted_by == "file":
+    if isinstance(dataset, MemeDataset) and layouts.of(dataset).counted_by == "file":
         parts = {}
         for name in dataset.files:
             one = dataset.model_copy(update={"files": (name,)})

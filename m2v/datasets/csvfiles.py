@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from m2v.datasets.textfiles import MAX_CELL_CHARACTERS, N_QUOTED, Row, lines
+from m2v.datasets.textfiles import MAX_CELL_CHARACTERS, N_QUOTED, Row, called, lines
 from m2v.errors import BadInput, MissingColumn
 
 # No decoded file holds a lone surrogate. Sent after the last line, it comes back as a record of its own, unless a quote
@@ -94,9 +94,8 @@ def _named(header: list[str], columns: Sequence[str], aliases: Mapping[str, Sequ
     """Return the header with the columns' own names in place of others that they have here."""
     named = list(header)
     for column in columns:
-        other = next((alias for alias in aliases.get(column, ()) if alias in named), None)
-        if column not in named and other:
-            named[named.index(other)] = column
+        if name := called(column, aliases, named):
+            named[named.index(name)] = column
     return named
 
 

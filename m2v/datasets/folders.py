@@ -109,27 +109,25 @@ def laid_out(layout: Layout, folder: Folder) -> list[Found]:
     for file, names in main:
         if file.required and not names:
             raise NotThere(f"no {' or '.join(file.names)}.")
-        if len(names) > 1 and not any("*" in pattern for pattern in file.names) and len(file.names) == 1:
-            _refuse_several(names)
-    names = [name for _, found in main for name in found]
+        if len(names) > 1 and len(file.names) == 1 and "*" not in file.names[0]:
+            raise M2VError(f"several files look like its table ({', '.join(names)}). Check a folder with one of these.")
+    names = [name for _, candidates in main for name in candidates]
     if not layout.apart:
         _check_together(names)
     used, left_out = _without_overlaps(layout, main, folder)
-    for file, found in by_kind:
-        if file.role == "items":
+    has_texts = False
+    for file, candidates in by_kind:
+        if file.role == "items" or (file.role == "texts" and has_texts):
             continue
-        beside = next((other for name in names if (other := _beside(name, found))), None)
-        if file.required and beside is None:
-            raise M2VError(f"no {' or '.join(file.names)} beside or above {names[0]}.")
-        used += (
-            [name for name in found if beside and _parent(name) == _parent(beside)]
-            if file.role != "texts"
-            else ([beside] if beside else [])
-        )
-    if any(file.role == "texts" for file, _ in by_kind):
-        texts = [name for file, found in by_kind if file.role == "texts" for name in found if name in used]
-        used = [name for name in used if name not in texts[1:]]
-    return [Found(layout.name, layout.items == "videos", tuple(dict.fromkeys(used)), left_out=left_out)]
+        beside = next((other for name in names if (other := _beside(name, candidates))), None)
+        if beside is None:
+            if file.required:
+                raise M2VError(f"no {' or '.join(file.names)} beside or above {names[0]}.")
+            continue
+        has_texts |= file.role == "texts"
+        together = [name for name in candidates if _parent(name) == _parent(beside)]
+        used += [beside] if file.role == "texts" else together
+    return [Found(layout.name, layout.items == "videos", tuple(used), left_out=left_out)]
 
 
 class NotThere(M2VError):
@@ -141,8 +139,7 @@ def _candidates(file: LayoutFile, folder: Folder) -> list[str]:
     called = [name for name in folder.names if layouts.matches(file, name)]
     if file.format != "csv" or not file.columns or file.header:
         return called
-    dialect = Dialect(file.delimiter, file.quoted, encoding=file.encoding)
-    tables = folder.tables(file.columns, dialect=dialect, called=PurePosixPath(file.names[0]).name)
+    tables = folder.tables(file.columns, dialect=layouts.dialect(file), called=PurePosixPath(file.names[0]).name)
     # Of several splits each has the same columns, so there the name alone tells them apart.
     return [name for name in called if name in tables] if file.split else tables
 
@@ -152,11 +149,11 @@ def _without_overlaps(
 ) -> tuple[list[str], dict[str, str]]:
     """Return the files with items, and those that are left out with the reason: no labels, or the items of another."""
     if not layout.overlaps:
-        return [name for _, found in main for name in found], {}
+        return [name for _, candidates in main for name in candidates], {}
     seen: dict[str, tuple[str | None, set[str]]] = {}
     left_out = {}
-    for file, found in main:
-        for name in sorted(found, key=lambda name: ("unseen" in name, name)):
+    for file, candidates in main:
+        for name in sorted(candidates, key=lambda name: ("unseen" in name, name)):
             path = folder.root / name
             wanted = jsonfiles.Wanted((layout.id.field,), (layout.label.field or "",), structured=layout.structured)
             rows = list(jsonfiles.rows(path, wanted))
@@ -178,14 +175,14 @@ def _without_overlaps(
     return list(seen), left_out
 
 
-def _beside(name: str, found: Sequence[str]) -> str | None:
+def _beside(name: str, candidates: Sequence[str]) -> str | None:
     """Return the file that lies in the folder of another one, nearest above it, or below it."""
     for parent in PurePosixPath(name).parents:
-        beside = next((other for other in found if PurePosixPath(other).parent == parent), None)
+        beside = next((other for other in candidates if _parent(other) == parent), None)
         if beside:
             return beside
-    below = PurePosixPath(name).parent
-    return next((other for other in found if below in PurePosixPath(other).parents), None)
+    below = _parent(name)
+    return next((other for other in candidates if below in PurePosixPath(other).parents), None)
 
 
 def _parent(name: str) -> PurePosixPath:
@@ -194,15 +191,10 @@ def _parent(name: str) -> PurePosixPath:
 
 def _wanted(layout: Layout) -> str:
     """Return what a layout's files are called, for people."""
-    first = next(file for file in layout.files if file.role == "items")
-    columns = f" with {', '.join(first.columns)}" if first.columns else ""
     of_items = [file for file in layout.files if file.role == "items"]
+    columns = f" with {', '.join(of_items[0].columns)}" if of_items[0].columns else ""
     names = dict.fromkeys(name for file in of_items for name in file.names if "*" not in name)
     return f"{', '.join(names)}{columns}"
-
-
-def _refuse_several(names: Sequence[str]) -> None:
-    raise M2VError(f"several files look like its table ({', '.join(names)}). Check a folder with one of these.")
 
 
 def finders() -> dict[str, Callable[[Folder], list[Found]]]:
@@ -216,7 +208,7 @@ def finders() -> dict[str, Callable[[Folder], list[Found]]]:
 
 
 def _columns(name: str) -> Sequence[str]:
-    return layouts.known()[name].files[0].columns
+    return layouts.packaged(name).files[0].columns
 
 
 def _check_together(names: Iterable[str]) -> None:

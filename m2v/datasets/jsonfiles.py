@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from m2v.datasets.textfiles import MAX_CELL_CHARACTERS, N_QUOTED, Row, lines, pieces
+from m2v.datasets.textfiles import MAX_CELL_CHARACTERS, N_QUOTED, Row, called, lines, pieces
 from m2v.errors import BadInput, MissingColumn
 from m2v.files import documents
 
@@ -27,12 +27,7 @@ def records(path: Path, *, keys: tuple[str, ...], optional: tuple[str, ...] = ()
         BadInput: Names the file, the line and the key.
     """
     rows = []
-    for number, line in enumerate(lines(path), start=1):
-        if not line.strip():
-            continue
-        data = documents.parsed_json(line, where=path, row=number)
-        if not isinstance(data, dict):
-            raise BadInput(path, "is not a JSON object.", row=number)
+    for number, data in _objects(path):
         present = (*keys, *(key for key in optional if key in data))
         rows.append(Row(path, number, {key: _cell(path, number, data, key) for key in present}))
     return rows
@@ -60,33 +55,40 @@ def rows(path: Path, wanted: Wanted) -> Iterator[Row]:
     Raises:
         BadInput: Names the file, the line and the key.
     """
-    for number, line in enumerate(lines(path), start=1):
-        if line.strip():
-            yield _row(path, number, documents.parsed_json(line, where=path, row=number), wanted)
+    for number, data in _objects(path):
+        yield _row(path, number, data, wanted)
 
 
 def entries(path: Path, wanted: Wanted) -> Iterator[Row]:
     """As ``rows``, of a list of objects, or an object of objects, whose keys are the rows' ``$id``; one at a time."""
     for number, (key, data) in enumerate(_Stream(path).entries(), start=1):
-        row = _row(path, number, data, wanted)
+        row = _row(path, number, _object(path, number, data), wanted)
         if key is not None:
             row.cells["$id"] = key
         yield row
 
 
-def _row(path: Path, number: int, data: Any, wanted: Wanted) -> Row:
+def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the objects of a file with one per line, numbered by lines."""
+    for number, line in enumerate(lines(path), start=1):
+        if line.strip():
+            yield number, _object(path, number, documents.parsed_json(line, where=path, row=number))
+
+
+def _object(path: Path, number: int, data: Any) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise BadInput(path, "is not a JSON object.", row=number)
+    return data
+
+
+def _row(path: Path, number: int, data: dict[str, Any], wanted: Wanted) -> Row:
     cells = {}
     for key in (*wanted.columns, *wanted.optional):
-        name = next((other for other in (key, *wanted.aliases.get(key, ())) if other in data), key)
-        if key in wanted.optional:
-            if name in data:
-                cells[key] = _loose(path, number, data, name)
-        else:
-            cells[key] = (
-                _loose(path, number, data, name) if key in wanted.structured else _cell(path, number, data, name)
-            )
+        name = called(key, wanted.aliases, data)
+        if name is None and key in wanted.optional:
+            continue
+        is_loose = key in wanted.optional or key in wanted.structured
+        cells[key] = (_loose if is_loose else _cell)(path, number, data, name or key)
     return Row(path, number, cells)
 
 

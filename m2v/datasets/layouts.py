@@ -11,13 +11,14 @@ from pathlib import Path, PurePosixPath
 
 from m2v.datasets import csvfiles, jsonfiles, rules, workbooks
 from m2v.datasets.cells import Malformed
-from m2v.datasets.textfiles import N_QUOTED, Row
+from m2v.datasets.textfiles import N_QUOTED, Row, check_unique, repeated
 from m2v.entries.datasets import Dataset, SplitShares, VideoDataset
 from m2v.entries.layouts import Layout, LayoutFile, Places
 from m2v.errors import BadInput, InvalidCatalog, UnknownName
 from m2v.files import documents
 
 FOLDER = Path(__file__).parent.parent / "catalog" / "layouts"
+KINDS = ("memes", "videos")
 
 
 @dataclass
@@ -54,12 +55,25 @@ class Parts:
 
 
 @functools.cache
+def names() -> tuple[str, ...]:
+    """Return the names of every layout that comes with us, sorted."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+@functools.cache
+def packaged(name: str) -> Layout:
+    """Return a layout that comes with us; each is read when it is asked for, since a study needs few."""
+    return Layout.model_validate({"name": name, **documents.read_yaml(FOLDER / f"{name}.yaml")})
+
+
 def known() -> Mapping[str, Layout]:
     """Return every layout that comes with us, by name."""
-    return {
-        path.stem: Layout.model_validate({"name": path.stem, **documents.read_yaml(path)})
-        for path in sorted(FOLDER.glob("*.yaml"))
-    }
+    return {name: packaged(name) for name in names()}
+
+
+def all_called(name: str) -> list[Layout]:
+    """Return the layouts of ours that a dataset may mean by a name: one, or one of memes and one of videos."""
+    return [packaged(full) for full in (name, *(f"{name}-{kind}" for kind in KINDS)) if full in names()]
 
 
 def named(name: str, *, kind: str, of: str = "") -> Layout:
@@ -72,12 +86,12 @@ def named(name: str, *, kind: str, of: str = "") -> Layout:
     Raises:
         UnknownName: There is none of that kind.
     """
-    of_kind = {each: layout for each, layout in known().items() if layout.items == kind}
-    layout = of_kind.get(name) or of_kind.get(f"{name}-{kind}")
-    if layout is None:
-        role = f"layout (of {of})" if of else "layout"
-        raise UnknownName(role, name, [each.removesuffix(f"-{kind}") for each in of_kind])
-    return layout
+    for layout in all_called(name):
+        if layout.items == kind:
+            return layout
+    of_kind = [known_name for known_name, layout in known().items() if layout.items == kind]
+    role = f"layout (of {of})" if of else "layout"
+    raise UnknownName(role, name, [known_name.removesuffix(f"-{kind}") for known_name in of_kind])
 
 
 def of(dataset: Dataset) -> Layout:
@@ -92,12 +106,8 @@ def of(dataset: Dataset) -> Layout:
 
 def places(dataset: Dataset) -> Places:
     """Return where a dataset's media may lie; of a layout that nobody knows, where its tables say."""
-    if dataset.own_layout:
-        return dataset.own_layout.places
-    for name in (dataset.layout, f"{dataset.layout}-memes", f"{dataset.layout}-videos"):
-        if name in known():
-            return known()[name].places
-    return Places()
+    meant = [dataset.own_layout] if dataset.own_layout else all_called(dataset.layout)
+    return meant[0].places if meant else Places()
 
 
 def items(layout: Layout, paths: Sequence[Path], *, dataset: Dataset) -> Items:
@@ -114,14 +124,14 @@ def items(layout: Layout, paths: Sequence[Path], *, dataset: Dataset) -> Items:
         problem = f"layout {layout.name!r} has no splits; add `split_shares: {{train: …}}` to its YAML."
         raise InvalidCatalog(dataset.name, problem)
     reader = _Reader(layout, paths, dataset)
-    found = Items(media={name: [] for name in layout.media})
+    read = Items(media={name: [] for name in layout.media})
     first: dict[tuple[str, str], tuple[Row, tuple]] = {}
     for file, path in reader.of("items"):
         for row in reader.rows(file, path):
             item_id = reader.item_id(row, file)
             split = reader.split(row, file, item_id)
             if split is None:
-                found.left_out.append((item_id, "stands in no list of ids"))
+                read.left_out.append((item_id, "stands in no list of ids"))
                 continue
             content = (reader.text(row, item_id), reader.label(row, file))
             # A video may be in two splits, never twice in one; before splits are drawn it could land in two.
@@ -129,21 +139,19 @@ def items(layout: Layout, paths: Sequence[Path], *, dataset: Dataset) -> Items:
             if key in first:
                 other, known_content = first[key]
                 if layout.duplicates == "drop_equal" and content == known_content:
-                    found.left_out.append((item_id, "is an equal row once more"))
+                    read.left_out.append((item_id, "is an equal row once more"))
                     continue
-                place = f"row {other.number}" + ("" if other.path == row.path else f" of {other.path}")
-                shown = ", ".join(repr(part[:N_QUOTED]) for part in key if part)
-                raise BadInput(row.path, f"{shown} stands in {place} too. Leave one of them out.", row=row.number)
+                raise repeated(filter(None, key), row, other)
             first[key] = (Row(row.path, row.number, {}), content if layout.duplicates == "drop_equal" else ())
-            found.ids.append(item_id)
-            found.splits.append(split)
-            found.texts.append(content[0])
-            found.labels.append(content[1])
+            read.ids.append(item_id)
+            read.splits.append(split)
+            read.texts.append(content[0])
+            read.labels.append(content[1])
             for name, rule in layout.media.items():
-                found.media[name].append(rules.medium(row, rule, item_id))
+                read.media[name].append(rules.medium(row, rule, item_id))
     if dataset.split_shares and not layout.has_splits:
-        found.splits = drawn_splits(found.ids, found.labels, shares=dataset.split_shares)
-    return found
+        read.splits = drawn_splits(read.ids, read.labels, shares=dataset.split_shares)
+    return read
 
 
 def parts(layout: Layout, paths: Sequence[Path], *, dataset: Dataset) -> Parts:
@@ -153,19 +161,19 @@ def parts(layout: Layout, paths: Sequence[Path], *, dataset: Dataset) -> Parts:
         BadInput: A file cannot be read. A cell that is not of its form is counted instead.
     """
     reader = _Reader(layout, paths, dataset)
-    found = Parts()
+    read = Parts()
     for file, path in (*reader.of("items"), *reader.of("parts")):
         for row in reader.rows(file, path):
             item_id = reader.item_id(row, file)
-            found.facets += [(item_id, name, value) for name, value in file.facets.items()]
+            read.facets += [(item_id, name, value) for name, value in file.facets.items()]
             for name, rule in layout.facets.items():
-                with _counted(found, item_id, name):
-                    found.facets += [(item_id, name, value) for value in rules.facet_values(row, rule)]
-            with _counted(found, item_id, "segments"):
-                found.segments += rules.segments(row, layout, item_id)
-            with _counted(found, item_id, "votes"):
-                found.votes += rules.votes(row, layout, item_id)
-    return found
+                with _counted(read, item_id, name):
+                    read.facets += [(item_id, name, value) for value in rules.facet_values(row, rule)]
+            with _counted(read, item_id, "segments"):
+                read.segments += rules.segments(row, layout, item_id)
+            with _counted(read, item_id, "votes"):
+                read.votes += rules.votes(row, layout, item_id)
+    return read
 
 
 def drawn_splits(ids: Sequence[str], labels: Sequence[bool], *, shares: SplitShares) -> list[str]:
@@ -176,7 +184,7 @@ def drawn_splits(ids: Sequence[str], labels: Sequence[bool], *, shares: SplitSha
     splits = [""] * len(ids)
     for label in (False, True):
         ranked = sorted(
-            (place for place, each in enumerate(labels) if each is label),
+            (place for place, its_label in enumerate(labels) if its_label is label),
             key=lambda place: hashlib.sha256(f"{shares.seed}:{ids[place]}".encode()).digest(),
         )
         n_test = round(len(ranked) * shares.test)
@@ -184,6 +192,11 @@ def drawn_splits(ids: Sequence[str], labels: Sequence[bool], *, shares: SplitSha
         for rank, place in enumerate(ranked):
             splits[place] = "test" if rank < n_test else "validation" if rank < n_held_out else "train"
     return splits
+
+
+def dialect(file: LayoutFile) -> csvfiles.Dialect:
+    """Return how a delimited file of a layout is written."""
+    return csvfiles.Dialect(file.delimiter, file.quoted, encoding=file.encoding, header=file.header)
 
 
 def matches(file: LayoutFile, name: str) -> bool:
@@ -212,9 +225,7 @@ class _Reader:
             if file.required and file.role != "items" and id(file) not in present:
                 problem = f"layout {layout.name!r} needs {' or '.join(file.names)} among `files`."
                 raise InvalidCatalog(dataset.name, problem)
-        self.listed = {
-            row["id"]: file.split for file, path in self.of("ids") for row in self.rows(file, path, columns=["id"])
-        }
+        self.listed = {row["id"]: file.split for file, path in self.of("ids") for row in self.rows(file, path)}
         self.more = {
             (file.of, self.item_id(row, file)): row for file, path in self.of("more") for row in self.rows(file, path)
         }
@@ -226,29 +237,32 @@ class _Reader:
         """Return the files with that role."""
         return [(file, path) for file, path in self.files if file.role == role]
 
-    def rows(self, file: LayoutFile, path: Path, *, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    def rows(self, file: LayoutFile, path: Path) -> Iterator[Row]:
         """Yield a file's rows with the layout's columns."""
-        given = {column for other, _ in self.of("more") if self._is_about(other, file) for column in other.header}
-        wanted = [*self.layout.required] if columns is None and file.role == "items" else [*(columns or ())]
-        if columns is None and file.role in {"more", "parts"} and not self.layout.id.field.startswith("$"):
-            wanted = [file.key or self.layout.id.field]
-        if columns is None and file.role == "items":
-            is_json = file.format in {"jsonl", "json"}
-            label = self.layout.label.field
-            labelled: list[str] = [label] if label and file.label is None and not is_json else []
-            wanted = list(dict.fromkeys([*wanted, *file.columns, *labelled]))
-        elif columns is None and file.columns:
-            wanted = list(file.columns)
-        wanted = [column for column in wanted if column not in given or column == self.layout.id.field]
-        optional = [] if columns else [name for name in self.layout.optional if name not in wanted]
+        wanted = self._wanted(file)
+        optional = [name for name in self.layout.optional if name not in wanted]
         if file.format in {"jsonl", "json"}:
             keys = jsonfiles.Wanted(wanted, optional, file.aliases, self.layout.structured)
             return jsonfiles.rows(path, keys) if file.format == "jsonl" else jsonfiles.entries(path, keys)
         common = {"columns": wanted, "optional": optional, "aliases": file.aliases}
         if file.format == "xlsx":
             return workbooks.rows(path, sheet=file.sheet, **common)
-        dialect = csvfiles.Dialect(file.delimiter, file.quoted, encoding=file.encoding, header=file.header)
-        return csvfiles.rows(path, others=not file.exact, dialect=dialect, **common)
+        return csvfiles.rows(path, others=not file.exact, dialect=dialect(file), **common)
+
+    def _wanted(self, file: LayoutFile) -> list[str]:
+        """Return the columns that a file must have."""
+        if file.role == "ids":
+            return list(file.header)
+        key = file.key or self.layout.id.field
+        if file.role != "items":
+            return list(file.columns) or ([] if key.startswith("$") else [key])
+        # JSON may lack a label, which has an error of its own.
+        label = self.layout.label.field if file.label is None and file.format not in {"jsonl", "json"} else None
+        wanted: dict[str, None] = dict.fromkeys([*self.layout.required, *file.columns])
+        if label:
+            wanted[label] = None
+        given = {column for other, _ in self.of("more") if self._is_about(other, file) for column in other.header}
+        return [column for column in wanted if column not in given or column == key]
 
     def item_id(self, row: Row, file: LayoutFile) -> str:
         """Return an item's id."""
@@ -285,7 +299,7 @@ class _Reader:
             problem = f"{item_id[:N_QUOTED]!r} has no text in {where}; add one, an empty one if nothing is said."
             raise row.bad(rule.from_texts, problem)
         kept = [row[name] for name in rule.fields if row[name] not in rule.missing]
-        text = kept[0] if len(rule.fields) == 1 and kept else "\n".join(each for each in kept if each)
+        text = kept[0] if len(rule.fields) == 1 and kept else "\n".join(filter(None, kept))
         return html.unescape(text) if rule.html else text
 
     def label(self, row: Row, file: LayoutFile) -> bool:
@@ -321,22 +335,18 @@ class _Reader:
         if file.format == "texts":
             return jsonfiles.texts(path)
         key = file.key or self.layout.id.field
-        dialect = csvfiles.Dialect(file.delimiter, file.quoted)
-        texts: dict[str, str] = {}
-        for row in csvfiles.rows(path, columns=[key, "text"], others=True, dialect=dialect):
-            if row[key] in texts:
-                raise row.bad(key, f"{row[key][:N_QUOTED]!r} stands twice. Leave one of them out.")
-            texts[row[key]] = row["text"]
-        return texts
+        rows = csvfiles.read(path, columns=[key, "text"], others=True, dialect=dialect(file))
+        check_unique(((row[key],), row) for row in rows)
+        return {row[key]: row["text"] for row in rows}
 
 
 @contextlib.contextmanager
-def _counted(found: Parts, item_id: str, what: str) -> Iterator[None]:
+def _counted(read: Parts, item_id: str, what: str) -> Iterator[None]:
     """Count a cell that is not of its form, instead of stopping at it."""
     try:
         yield
     except Malformed:
-        found.malformed.append((item_id, what))
+        read.malformed.append((item_id, what))
 
 
 def _kind(layout: Layout, path: Path, *, taken: Sequence[LayoutFile]) -> LayoutFile:

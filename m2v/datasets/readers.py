@@ -25,12 +25,12 @@ def memes(dataset: MemeDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
         UnknownName: No layout has the dataset's ``layout``.
         BadInput: Names the file, row and column that cannot be used.
     """
-    return _frame(schemas.MEMES, items(dataset, files=files), item_id="meme_id")
+    return table(dataset, items(dataset, files=files))
 
 
 def videos(dataset: VideoDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
     """Return the target's videos by ``video_id`` and split; a video may be in two splits, never twice in one."""
-    return _frame(schemas.VIDEOS, items(dataset, files=files), item_id="video_id")
+    return table(dataset, items(dataset, files=files))
 
 
 def items(dataset: Dataset, *, files: Mapping[str, Path]) -> layouts.Items:
@@ -46,6 +46,21 @@ def items(dataset: Dataset, *, files: Mapping[str, Path]) -> layouts.Items:
     return read
 
 
+def table(dataset: Dataset, read: layouts.Items) -> pl.DataFrame:
+    """Return items as rows of ``memes`` or ``videos``, sorted by their key."""
+    kind = schemas.VIDEOS if isinstance(dataset, VideoDataset) else schemas.MEMES
+    data = {
+        kind.key[0]: read.ids,
+        "split": read.splits,
+        "text": read.texts,
+        "label": read.labels,
+        **{name: read.media.get(name, [None] * len(read.ids)) for name in ("image", "video", "audio")},
+        "text_sha256": [text_sha256(text) for text in read.texts],
+    }
+    columns = dict(kind.columns)
+    return pl.DataFrame({name: data[name] for name in columns}, schema=columns).sort(kind.key)
+
+
 def parts(dataset: Dataset, *, files: Mapping[str, Path], ids: Set[str]) -> layouts.Parts:
     """Return what else the dataset's files say of its items; of others nothing.
 
@@ -53,10 +68,12 @@ def parts(dataset: Dataset, *, files: Mapping[str, Path], ids: Set[str]) -> layo
         ids: Of the items.
     """
     read = layouts.parts(layouts.of(dataset), [files[name] for name in dataset.files], dataset=dataset)
-    facets, segments, votes = (
-        [row for row in rows if row[0] in ids] for rows in (read.facets, read.segments, read.votes)
+    return layouts.Parts(
+        [row for row in read.facets if row[0] in ids],
+        [row for row in read.segments if row[0] in ids],
+        [row for row in read.votes if row[0] in ids],
+        read.malformed,
     )
-    return layouts.Parts(facets, segments, votes, read.malformed)  # pyright: ignore[reportArgumentType]
 
 
 def demonstrations(dataset: VideoDataset, *, files: Mapping[str, Path]) -> pl.DataFrame:
@@ -205,19 +222,6 @@ def _labels(alignment: Alignment, columns: Columns | None, files: Mapping[str, P
 def _meme_ids(alignment: Alignment, files: Mapping[str, Path]) -> Set[str]:
     """Of the file and not of a table: an answer about no meme is an error, and must not be lost in a join."""
     return set(items(alignment.memes, files=files).ids)
-
-
-def _frame(table: schemas.Table, read: layouts.Items, *, item_id: str) -> pl.DataFrame:
-    data = {
-        item_id: read.ids,
-        "split": read.splits,
-        "text": read.texts,
-        "label": read.labels,
-        **{name: read.media.get(name, [None] * len(read.ids)) for name in ("image", "video", "audio")},
-        "text_sha256": [text_sha256(text) for text in read.texts],
-    }
-    columns = dict(table.columns)
-    return pl.DataFrame({name: data[name] for name in columns}, schema=columns).sort(table.key)
 
 
 def _recorded(

@@ -11,8 +11,7 @@ Counts: TypeAlias = Mapping[str, tuple[int, int]]
 
 def known(layout: str) -> tuple[Release, ...]:
     """Return every release of a layout that is known."""
-    names = (layout, f"{layout}-memes", f"{layout}-videos")
-    return tuple(release for name in names if name in layouts.known() for release in layouts.known()[name].releases)
+    return tuple(release for meant in layouts.all_called(layout) for release in meant.releases)
 
 
 def recognised(counts: Counts, *, layout: str) -> tuple[Release | None, str]:

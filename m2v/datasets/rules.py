@@ -94,7 +94,7 @@ def segments(row: Row, layout: Layout, item_id: str) -> list[tuple[str, int, flo
         flags = cells.listed(row.cells.get(rule.labels_field, ""))
         if len(flags) != len(spans):
             raise Malformed
-        labels = [cells.flagged(each, rule.values) for each in flags]
+        labels = [cells.flagged(entry, rule.values) for entry in flags]
     return [
         (item_id, number, start, end, label)
         for number, ((start, end), names) in enumerate(zip(spans, labels, strict=True))

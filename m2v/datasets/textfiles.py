@@ -1,7 +1,7 @@
 """Text files from outside, read line by line, and the rows made of them; errors show at most a bit of a cell."""
 
 import codecs
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -94,11 +94,25 @@ def check_unique(keys: Iterable[tuple[tuple[str, ...], Row]]) -> None:
     seen: dict[tuple[str, ...], Row] = {}
     for key, row in keys:
         if key in seen:
-            first = seen[key]
-            place = f"row {first.number}" + ("" if first.path == row.path else f" of {first.path}")
-            shown = ", ".join(repr(part[:N_QUOTED]) for part in key)
-            raise BadInput(row.path, f"{shown} stands in {place} too. Leave one of them out.", row=row.number)
+            raise repeated(key, row, seen[key])
         seen[key] = row
+
+
+def repeated(key: Iterable[str], row: Row, first: Row) -> BadInput:
+    """Return the error for a key that stands in two rows, naming both."""
+    place = f"row {first.number}" + ("" if first.path == row.path else f" of {first.path}")
+    shown = ", ".join(repr(part[:N_QUOTED]) for part in key)
+    return BadInput(row.path, f"{shown} stands in {place} too. Leave one of them out.", row=row.number)
+
+
+def called(column: str, aliases: Mapping[str, Iterable[str]], there: Container[str]) -> str | None:
+    """Return what a column is called in a file: by its own name, or the first of its others; None if it is not there.
+
+    Args:
+        aliases: Other names, by column.
+        there: The file's columns.
+    """
+    return next((name for name in (column, *aliases.get(column, ())) if name in there), None)
 
 
 def _decoded(path: Path, line: bytes, *, number: int, offset: int) -> str:

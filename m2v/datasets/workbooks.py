@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from m2v.datasets.textfiles import MAX_CELL_CHARACTERS, N_QUOTED, Row
+from m2v.datasets.textfiles import MAX_CELL_CHARACTERS, N_QUOTED, Row, called
 from m2v.errors import BadInput, MissingColumn
 
 # A workbook is a zip of XML: unpacked it may be this large, and so many times its size.
@@ -61,11 +61,8 @@ def _places(
     optional: Sequence[str],
     aliases: Mapping[str, Sequence[str]],
 ) -> dict[str, int]:
-    places = {}
-    for column in (*columns, *optional):
-        name = next((name for name in (column, *aliases.get(column, ())) if name in header), None)
-        if name is not None:
-            places[column] = header.index(name)
+    names = {column: called(column, aliases, header) for column in (*columns, *optional)}
+    places = {column: header.index(name) for column, name in names.items() if name is not None}
     missing = [column for column in columns if column not in places]
     if missing:
         raise MissingColumn(path, f"lacks column {', '.join(missing)}; expected {', '.join(columns)}.", row=1)

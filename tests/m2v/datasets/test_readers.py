@@ -265,7 +265,7 @@ def test_bad_memes_of_other_layouts_are_named(memes: Read, layout: str, contents
         (
             "hatemm",
             {"a.csv": HATEMM + "v.mp4,Hate,,\n", "t.csv": "video_file_name,text\nv,a leek\nv,a pea\n"},
-            "t.csv, row 3, column 'video_file_name': 'v' stands twice.",
+            "t.csv, row 3: 'v' stands in row 2 too.",
         ),
         (
             "multihateclip",
