@@ -62,15 +62,17 @@ def memes(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
         schemas.MEMES,
         variant(dataset.name),
         stage="datasets",
-        code=code_version("2", layouts.of(dataset), dataset.files, dataset.split_shares),
-        checks=("texts_unique", "texts_present"),
+        code=code_version("2", layouts.of(dataset).identity, dataset.files, dataset.split_shares),
+        checks=("texts_unique", "texts_present", "rows_used"),
         deps=[*(file_key(source, file) for file in dataset.files), key(schemas.FORGOTTEN, variant(dataset.name))],
     )
     def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:
         """Memes as their dataset has them, with its own label, but for those that were forgotten."""
         gone = forgotten_ids(tables.store, dataset.name)
-        rows = readers.memes(dataset, files=sources.find(source)).filter(~pl.col("meme_id").is_in(gone))
+        read = readers.items(dataset, files=sources.find(source))
+        rows = readers.table(dataset, read).filter(~pl.col("meme_id").is_in(gone))
         findings = integrity.meme_findings(rows, variant=variant(dataset.name))
+        findings.append(details.rows_used(read.left_out, table=schemas.MEMES, variant=variant(dataset.name)))
         return tables.write(rows, schemas.MEMES, variant(dataset.name), findings=findings)
 
     return asset
@@ -81,14 +83,16 @@ def videos(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition:
         schemas.VIDEOS,
         variant(dataset.name),
         stage="datasets",
-        code=code_version("2", layouts.of(dataset), dataset.files, dataset.split_shares),
-        checks=("ids_in_one_split", "texts_in_one_split", "texts_present", "audio_present"),
+        code=code_version("2", layouts.of(dataset).identity, dataset.files, dataset.split_shares),
+        checks=("ids_in_one_split", "texts_in_one_split", "texts_present", "audio_present", "rows_used"),
         deps=[file_key(source, file) for file in dataset.files],
     )
     def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:
         """Write the target's videos in their splits."""
-        rows = readers.videos(dataset, files=sources.find(source))
+        read = readers.items(dataset, files=sources.find(source))
+        rows = readers.table(dataset, read)
         findings = integrity.video_findings(rows, variant=variant(dataset.name))
+        findings.append(details.rows_used(read.left_out, table=schemas.VIDEOS, variant=variant(dataset.name)))
         return tables.write(rows, schemas.VIDEOS, variant(dataset.name), findings=findings)
 
     return asset
@@ -114,7 +118,7 @@ def demonstrations(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition
     return asset
 
 
-def said_besides(dataset: MemeDataset | VideoDataset, source: Source) -> dg.AssetsDefinition | None:
+def annotations(dataset: MemeDataset | VideoDataset, source: Source) -> dg.AssetsDefinition | None:
     """Return what else the dataset's authors say of its items, where its layout has any of it."""
     layout, name = layouts.of(dataset), variant(dataset.name)
     items, item_id = (schemas.VIDEOS, "video_id") if layout.items == "videos" else (schemas.MEMES, "meme_id")
@@ -122,23 +126,21 @@ def said_besides(dataset: MemeDataset | VideoDataset, source: Source) -> dg.Asse
     if not made:
         return None
     deps = [*(file_key(source, file) for file in dataset.files), key(items, name)]
-    specs = [
-        spec(table, name, stage="datasets", code=code_version("1", layout, dataset.files), deps=deps) for table in made
-    ]
-    checks = details.CHECKS if schemas.SEGMENTS in made else ()
+    code = code_version("1", layout.identity, dataset.files)
 
     @dg.multi_asset(
-        name=f"said_besides__{name}",
-        specs=specs,
-        check_specs=[dg.AssetCheckSpec(check, asset=key(schemas.SEGMENTS, name)) for check in checks],
+        name=f"annotations__{name}",
+        specs=[spec(table, name, stage="datasets", code=code, deps=deps) for table in made],
+        check_specs=[
+            dg.AssetCheckSpec(check, asset=key(table, name)) for table in made for check in details.checks(table)
+        ],
     )
     def asset(tables: Tables, sources: Sources) -> Iterator[dg.MaterializeResult]:
         """Write facets, segments and source votes as the dataset's own files have them."""
         rows = tables.read(items, name)
         parts = readers.parts(dataset, files=sources.find(source), ids=set(rows[item_id]))
-        findings = details.of_segments(parts, rows.select(item_id=item_id, label="label"), variant=name)
         for table in made:
-            found = findings if table is schemas.SEGMENTS else []
-            yield tables.write(details.rows(table, parts), table, name, findings=found)
+            findings = details.findings(table, parts, rows, variant=name)
+            yield tables.write(details.rows(table, parts), table, name, findings=findings)
 
     return asset

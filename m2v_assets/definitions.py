@@ -107,9 +107,9 @@ def _data(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         if plan.asking and plan.asking.plan.demonstrations in {"train", "validation"}:
             yield prediction.drawn_demonstrations(dataset, plan.asking)
     for dataset in (*plan.memes, *plan.targets):
-        besides = datasets.said_besides(dataset, plan.source(dataset))
-        if besides:
-            yield besides
+        annotated = datasets.annotations(dataset, plan.source(dataset))
+        if annotated:
+            yield annotated
     if plan.shows_pictures:
         for dataset in plan.memes:
             yield media.files(dataset, plan.source(dataset))

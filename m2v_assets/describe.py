@@ -100,8 +100,11 @@ def spec(
 
 
 @contextlib.contextmanager
-def outages_waited_for(context: dg.AssetExecutionContext) -> Iterator[None]:
+def outages_waited_for(context: dg.AssetExecutionContext, *, wait_s: float = OUTAGE_S) -> Iterator[None]:
     """Try a step again whose server did not answer, in runs that nobody waits for; whoever waits is told at once.
+
+    Args:
+        wait_s: Seconds before it is tried again.
 
     Raises:
         RetryRequested: In place of the outage's error.
@@ -111,7 +114,7 @@ def outages_waited_for(context: dg.AssetExecutionContext) -> Iterator[None]:
     except Unreachable as error:
         if PLAN not in context.run.tags:
             raise
-        raise dg.RetryRequested(max_retries=N_OUTAGES, seconds_to_wait=OUTAGE_S) from error
+        raise dg.RetryRequested(max_retries=N_OUTAGES, seconds_to_wait=wait_s) from error
 
 
 def observed(

@@ -10,7 +10,7 @@ import polars as pl
 
 from m2v import schemas
 from m2v.catalog.plan import StudyPlan
-from m2v.datasets import integrity, mediapaths
+from m2v.datasets import integrity, layouts, mediapaths
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
 from m2v.entries.variants import variant
 from m2v.files import storage
@@ -73,7 +73,7 @@ def meme_images(dataset: MemeDataset, plan: StudyPlan) -> dg.AssetsDefinition:
         schemas.MEME_IMAGES,
         name,
         stage="media",
-        code=code_version(PICTURES, dataset.layout, mediapaths.VERSION, share),
+        code=code_version(PICTURES, layouts.places(dataset), mediapaths.VERSION, share),
         checks=("pictures_usable", "pictures_whole", "pictures_unique"),
         deps=[key(schemas.MEMES, name), media_key(dataset)],
     )
@@ -119,7 +119,7 @@ def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinitio
         schemas.VIDEO_FEATURES,
         name,
         stage="media",
-        code=code_version(VIDEOS_TABLE, frames, identity, dataset.layout, mediapaths.VERSION, share),
+        code=code_version(VIDEOS_TABLE, frames, identity, layouts.places(dataset), mediapaths.VERSION, share),
         checks=("videos_usable",),
         pool=ACCELERATOR if whisper else None,
         deps=[key(schemas.VIDEOS, name), media_key(dataset)],

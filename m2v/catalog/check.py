@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
-from m2v import catalog
+from m2v import catalog, schemas
 from m2v.catalog import proposal
 from m2v.datasets import details, folders, integrity, layouts, mediapaths, readers, releases, sources
 from m2v.datasets.folders import Folder, Found
@@ -186,7 +186,9 @@ def _checked(
     dataset = dataset.model_copy(update={"media": media, **named})
     files = {name: folder.root / name for name in dataset.files}
     parts = readers.parts(dataset, files=files, ids=set(rows["video_id" if match.is_video else "meme_id"]))
-    findings += details.findings(parts, rows, left_out=read.left_out, variant=dataset.name)
+    findings.append(details.rows_used(read.left_out, table=schemas.table(table), variant=dataset.name))
+    for kind in details.tables(layouts.of(dataset)):
+        findings += details.findings(kind, parts, rows, variant=dataset.name)
     return Checked(dataset, rows, release and release.name, n_found, tuple(findings), parts)
 
 

@@ -1,5 +1,6 @@
 """Facets, segments and source votes as tables, and what is wrong with them."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import polars as pl
@@ -11,14 +12,14 @@ from m2v.entries.layouts import Layout
 from m2v.lineage.findings import Finding
 
 # What is looked at in segments.
-CHECKS = ("cells_read", "segments_ordered", "segments_long", "segments_apart", "segments_fit_labels")
+OF_SEGMENTS = ("segments_ordered", "segments_long", "segments_apart", "segments_fit_labels")
 
 
 def tables(layout: Layout) -> list[schemas.Table]:
     """Return the tables of what else a layout's files say of items."""
     has_facets = layout.facets or any(file.facets for file in layout.files)
-    said = ((schemas.FACETS, has_facets), (schemas.SEGMENTS, layout.segments), (schemas.SOURCE_VOTES, layout.votes))
-    return [table for table, is_there in said if is_there]
+    kinds = ((schemas.FACETS, has_facets), (schemas.SEGMENTS, layout.segments), (schemas.SOURCE_VOTES, layout.votes))
+    return [table for table, is_there in kinds if is_there]
 
 
 def rows(table: schemas.Table, parts: Parts) -> pl.DataFrame:
@@ -28,33 +29,53 @@ def rows(table: schemas.Table, parts: Parts) -> pl.DataFrame:
     return frame.unique(table.key, keep="first", maintain_order=True).sort(table.key)
 
 
-def findings(parts: Parts, items: pl.DataFrame, *, left_out: Sequence[tuple[str, str]], variant: str) -> list[Finding]:
-    """Return what is wrong with what else a dataset says, and which of its rows are no items.
+def rows_used(left_out: Sequence[tuple[str, str]], *, table: schemas.Table, variant: str) -> Finding:
+    """Return which rows of a dataset's files are none of its items.
+
+    Args:
+        left_out: Their ids, with the reason.
+    """
+    reasons = Counter(reason for _, reason in left_out)
+    counts = ", ".join(f"{n:,} {reason}" for reason, n in sorted(reasons.items()))
+    return Finding(
+        "rows_used",
+        table.name,
+        variant,
+        is_fine=not left_out,
+        summary=f"Rows that are left out: {counts}." if left_out else "Every row is an item.",
+        ids=tuple(sorted({item_id for item_id, _ in left_out})),
+        figures={"n_left_out": len(left_out)},
+    )
+
+
+def checks(table: schemas.Table) -> tuple[str, ...]:
+    """Return the names of what ``findings`` gives of a table."""
+    return ("cells_read", *OF_SEGMENTS) if table is schemas.SEGMENTS else ("cells_read",)
+
+
+def findings(table: schemas.Table, parts: Parts, items: pl.DataFrame, *, variant: str) -> list[Finding]:
+    """Return what is wrong with one of these tables.
 
     Args:
         items: Rows of ``memes`` or ``videos``.
-        left_out: Ids that are none of the items, with the reason.
     """
-    is_videos = "video_id" in items.columns
-    table, item_id = ("videos", "video_id") if is_videos else ("memes", "meme_id")
-    found = []
-    if left_out:
-        reasons = pl.DataFrame(left_out, schema=["id", "reason"], orient="row")
-        counts = ", ".join(f"{n:,} {reason}" for reason, n in reasons.group_by("reason").len().sort("reason").rows())
-        ids = tuple(reasons["id"].unique().sort())
-        found.append(
-            Finding("rows_used", table, variant, is_fine=False, summary=f"Of the rows, {counts}: left out.", ids=ids)
-        )
-    if parts.segments or parts.malformed:
-        found += of_segments(parts, items.select(pl.col(item_id).alias("item_id"), "label"), variant=variant)
-    return found
+    own = {schemas.SEGMENTS.name: "segments", schemas.SOURCE_VOTES.name: "votes"}
+    is_own = [
+        own.get(table.name) == what if table.name in own else what not in own.values() for _, what in parts.malformed
+    ]
+    ids = [item_id for (item_id, _), kept in zip(parts.malformed, is_own, strict=True) if kept]
+    summary = f"{len(ids):,} cells are not of their form and were not read."
+    unread = Finding(
+        "cells_read", table.name, variant, not ids, summary, tuple(sorted(set(ids))), figures={"n": len(ids)}
+    )
+    return [unread, *(_of_segments(parts, items, variant=variant) if table is schemas.SEGMENTS else [])]
 
 
-def of_segments(parts: Parts, items: pl.DataFrame, *, variant: str) -> list[Finding]:
+def _of_segments(parts: Parts, items: pl.DataFrame, *, variant: str) -> list[Finding]:
     """Return what is wrong with segments.
 
     Args:
-        items: Columns ``item_id`` and ``label``.
+        items: Rows of ``memes`` or ``videos``.
     """
     segments = rows(schemas.SEGMENTS, parts)
     spans = segments.unique(["item_id", "part"], keep="first", maintain_order=True)
@@ -65,12 +86,11 @@ def of_segments(parts: Parts, items: pl.DataFrame, *, variant: str) -> list[Find
         item: list(zip(starts, ends, strict=True)) for item, starts, ends in by_item.iter_rows() if len(starts) > 1
     }
     crossing = [item for item, times in pairs.items() if overlapping(times)]
-    labels = items.unique("item_id", keep="first", maintain_order=True)
+    item_id = "video_id" if "video_id" in items.columns else "meme_id"
+    labels = items.select(item_id=item_id, label="label").unique("item_id", keep="first", maintain_order=True)
     harmful = segments.filter(pl.col("label") != "normal").unique("item_id")
     negative = harmful.join(labels.filter(~pl.col("label")), on="item_id", how="semi")["item_id"]
-    malformed = [item for item, _ in parts.malformed]
     outcomes = (
-        ("cells_read", malformed, "cells are not of their form and were not read"),
         ("segments_ordered", reversed_, "segments end before they begin"),
         ("segments_long", empty, "segments have no length"),
         ("segments_apart", crossing, "items have segments that overlap"),

@@ -45,7 +45,7 @@ class Parts:
     Attributes:
         facets: Item, facet, value; ``segments``: item, number, start and end in seconds, label; ``votes``: item,
             annotator, label.
-        malformed: Items with a cell that is not of its form, by column.
+        malformed: Items with a cell that is not of its form, and what it was to be: a facet, ``segments``, ``votes``.
     """
 
     facets: list[tuple[str, str, str]] = field(default_factory=list)

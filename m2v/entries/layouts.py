@@ -2,7 +2,7 @@
 
 import string
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -260,6 +260,12 @@ class Layout(Entry):
     defined_by: str | None = None
     overlaps: bool = False
     apart: bool = False
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the rows that are read, in plain data: not what it is called, knows of releases or of media."""
+        besides = {"name", "title", "places", "releases", "counted_by", "defined_by", "overlaps", "apart"}
+        return self.model_dump(mode="json", exclude=besides)
 
     @property
     def has_splits(self) -> bool:

@@ -61,6 +61,7 @@ FACETS = Table(
     row="something else that the dataset's authors say of an item: whom it attacks, how, what carries it",
     columns={"item_id": pl.String, "facet": pl.String, "value": pl.String},
     key=("item_id", "facet", "value"),
+    is_checked=True,
 )
 
 SEGMENTS = Table(
@@ -86,4 +87,5 @@ SOURCE_VOTES = Table(
         "label": pl.String,
     },
     key=("item_id", "annotator"),
+    is_checked=True,
 )

@@ -112,9 +112,9 @@ def test_tables_have_the_checks_that_integrity_needs(plan: StudyPlan) -> None:
             for check in asset.check_specs:
                 found.setdefault(check.asset_key.path[0], set()).add(check.name)
     assert found == {
-        "memes": {"texts_unique", "texts_present"},
+        "memes": {"texts_unique", "texts_present", "rows_used"},
         "features": {"modalities_complete"},
-        "videos": {"ids_in_one_split", "texts_in_one_split", "texts_present", "audio_present"},
+        "videos": {"ids_in_one_split", "texts_in_one_split", "texts_present", "audio_present", "rows_used"},
         "demonstrations": {"demonstrations_held_out"},
         "predictions": {"agreement_with_original"},
         "human_labels": {"humans_side_with_model", "annotator_agreement"},

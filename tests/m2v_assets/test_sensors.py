@@ -195,15 +195,14 @@ def test_observing_is_on_by_itself_and_materialising_is_not(plan: StudyPlan) -> 
 
 @pytest.mark.parametrize("tags", [{}, {PLAN: "a plan"}], ids=["waited for", "launched by the sensor"])
 def test_a_server_that_does_not_answer_is_asked_again_where_nobody_waits(
-    instance: dg.DagsterInstance, tags: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    instance: dg.DagsterInstance, tags: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(describe, "OUTAGE_S", 0)
     tries = []
 
     @dg.asset
     def asked(context: dg.AssetExecutionContext) -> None:
         tries.append(1)
-        with describe.outages_waited_for(context):
+        with describe.outages_waited_for(context, wait_s=0):
             if len(tries) < 3:
                 raise Unreachable("it did not answer")
 
