@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, Page, sync_playwright
 from xdist.remote import Producer
 
+from m2v.files.checkout import CHECKOUT
 from m2v_resources.annotators import label_studio_server as server
 from tests import order, shared, warm
 
@@ -116,3 +117,11 @@ def page(browser: Browser) -> Iterator[Page]:
     context.set_default_timeout(60_000)
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture(scope="session")
+def wild() -> Path:
+    """Real label files without texts, a folder for each dataset, which stand beside the checkout."""
+    folder = CHECKOUT.parent / "shared" / "data" / "wild"
+    assert folder.is_dir(), f"{folder} is wanted: label files as the datasets' authors distribute them."
+    return folder

@@ -4,21 +4,12 @@ import pytest
 
 from m2v import catalog
 from m2v.datasets import sources
-from m2v.files.checkout import CHECKOUT
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The paper's tables by name, from wherever a study finds them."""
     return sources.find(catalog.load().sources["published"], home=tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture(scope="session")
-def wild() -> Path:
-    """Real label files without texts, a folder for each dataset, which stand beside the checkout."""
-    folder = CHECKOUT.parent / "shared" / "data" / "wild"
-    assert folder.is_dir(), f"{folder} is wanted: label files as the datasets' authors distribute them."
-    return folder
 
 
 @pytest.fixture(scope="session")

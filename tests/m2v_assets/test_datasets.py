@@ -1,6 +1,7 @@
 """`m2v datasets check` says what a folder holds, and the YAML that it shows runs."""
 
 import re
+import shutil
 from pathlib import Path
 
 from tests.m2v.catalog.test_check import HATEMM, MADE, MAMI, hatemm_rows, written
@@ -48,3 +49,14 @@ def test_memes_below_the_folder_run_with_the_target_that_comes_with_m2v(m2v: Run
     done = as_json(m2v("run", "--study", study, "--select", "training_examples", "--json"))
     assert done["failed"] == 0
     assert "training_examples/om_ft_mami_garden" in done["assets"]
+
+
+def test_what_a_dataset_says_besides_labels_is_in_the_graph(m2v: Run, wild: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(wild / "hatemm", tmp_path / "hatemm")
+    study = saved(root, m2v("datasets", "check", str(root)).stdout)
+    m2v("run", "--study", study, "--select", "segments/hatemm")
+    shown = {table: as_json(m2v("tables", "show", f"{table}/hatemm", "--json")) for table in ("segments", "facets")}
+    assert shown["segments"]["n_rows"] == 786
+    assert shown["facets"]["n_rows"] == 1100
+    findings = as_json(m2v("tables", "show", "findings/segments_hatemm", "--json"))["rows"]
+    assert {each["check"] for each in findings if not each["is_fine"]} == {"segments_ordered", "segments_apart"}

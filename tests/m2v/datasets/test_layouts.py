@@ -357,21 +357,21 @@ def test_a_layout_beside_a_study_needs_no_code(tmp_path: Path) -> None:
         tmp_path,
         {
             "layouts/leeks.yaml": 'title: Leeks\nitems: memes\nfiles:\n  - {names: [train.csv], split: train, delimiter: ";"}\n'
-            "id: {field: name, path: stem}\ntext: {fields: [words], missing: [None]}\n"
+            "id: {field: name, path: stem, zero_pad: 5}\ntext: {fields: [words], missing: [None], html: true}\n"
             "label: {field: verdict, map: {rude: true, kind: false}}\nmedia: {image: {field: name}}\n"
             "facets: {target: {field: targets, form: list}}\n",
             "sources/mine.yaml": "title: Mine\nlicence: {name: mine}\nfolders: [.]\nfiles: {train.csv: {}}\n",
             "memes/mine.yaml": "title: Mine\nsource: mine\nlayout: leeks\nfiles: [train.csv]\n",
             "study.yaml": "name: mine\ntitle: Mine\nmemes: [mine]\ntargets: [garden]\ntraining: []\n",
-            "train.csv": "name;words;verdict;targets\nimages/7.png;a leek;rude;\"['peas', 'beets']\"\nimages/8.png;None;kind;[]\n",
+            "train.csv": "name;words;verdict;targets\nimages/7.png;\"a leek &amp; a pea\";rude;\"['peas', 'beets']\"\nimages/8.png;None;kind;[]\n",
         },
     )
     [mine] = catalog.open_study(str(root / "study.yaml")).memes
     files = {"train.csv": root / "train.csv"}
     memes = readers.memes(mine, files=files)
     assert memes.select("meme_id", "label", "text", "image").rows() == [
-        ("7", True, "a leek", "images/7.png"),
-        ("8", False, "", "images/8.png"),
+        ("00007", True, "a leek & a pea", "images/7.png"),
+        ("00008", False, "", "images/8.png"),
     ]
-    parts = readers.parts(mine, files=files, ids={"7", "8"})
-    assert parts.facets == [("7", "target", "peas"), ("7", "target", "beets")]
+    parts = readers.parts(mine, files=files, ids={"00007", "00008"})
+    assert parts.facets == [("00007", "target", "peas"), ("00007", "target", "beets")]
