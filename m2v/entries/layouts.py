@@ -4,7 +4,7 @@ import string
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from m2v.entries.base import Entry, EntryPart, Name
 
@@ -163,7 +163,8 @@ class VoteRule(EntryPart):
     """Where the labels are that whoever labelled the dataset gave.
 
     Attributes:
-        field: A list with a label for each annotator; ``groups``: columns of a label each, by annotator or group.
+        field: A list with a label for each annotator.
+        columns: Instead, columns of a label each, called as the annotator or the group is.
         map: What a label is called, by what the file writes.
     """
 
@@ -172,11 +173,22 @@ class VoteRule(EntryPart):
     map: dict[str, str] = Field(default_factory=dict)
 
 
+def _is_plain(pattern: str) -> str:
+    """Return a pattern whose placeholders are names and nothing else: a width of a billion would fill the memory."""
+    for _, name, form, conversion in string.Formatter().parse(pattern):
+        if form or conversion or (name is not None and (not name or set(name) & set(".[]"))):
+            raise ValueError("placeholders are plain names, as in {id}")
+    return pattern
+
+
+Pattern: TypeAlias = Annotated[str, AfterValidator(_is_plain)]
+
+
 class MediaRule(EntryPart):
     """Where an item's medium is: in a column, or called by a pattern with ``{id}`` and columns' names."""
 
     field: str | None = None
-    pattern: str | None = None
+    pattern: Pattern | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -206,7 +218,7 @@ class Places(EntryPart):
             may be absent, as long as what is left has a folder and names the item.
     """
 
-    patterns: tuple[str, ...] = ("{name}",)
+    patterns: tuple[Pattern, ...] = ("{name}",)
     root: str = ""
     classes: tuple[str, str] | None = None
     extensions: tuple[str, ...] = ()
