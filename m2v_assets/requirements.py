@@ -1,7 +1,5 @@
 """What a study's assets wait for that this machine does not have: media, weights, an accelerator."""
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from m2v.entries.datasets import MemeDataset
 from m2v.entries.variants import variant
 from m2v.errors import MissingSource
 from m2v.models import snapshots
+from m2v_resources.launching import accelerators
 from m2v_resources.store.versions import open_store
 
 # Above this a model is of no use on a CPU.
@@ -46,26 +45,6 @@ def lost(plan: StudyPlan, *, home: Path) -> list[str]:
     return lines
 
 
-def accelerator_gib() -> float:
-    """Memory of the largest NVIDIA GPU; 0 where there is none."""
-    return max(_accelerators_gib(), default=0.0)
-
-
-def n_accelerators() -> int:
-    """How many NVIDIA GPUs this machine has."""
-    return len(_accelerators_gib())
-
-
-def _accelerators_gib() -> list[float]:
-    """Each GPU's memory. Asked of the driver: importing torch takes seconds."""
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return []
-    asked = [command, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    listed = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=20).stdout
-    return [float(line) / 1024 for line in listed.splitlines() if line.strip().isdigit()]
-
-
 def _missing(plan: StudyPlan, *, home: Path) -> Iterator[tuple[str, str]]:
     for dataset in (*plan.memes, *plan.targets) if plan.shows_pictures else ():
         table = schemas.MEME_IMAGES if isinstance(dataset, MemeDataset) else schemas.VIDEO_FEATURES
@@ -74,7 +53,7 @@ def _missing(plan: StudyPlan, *, home: Path) -> Iterator[tuple[str, str]]:
         except MissingSource as error:
             yield f"{table.name}/{variant(dataset.name)}", str(error)
     models = list(_models(plan))
-    gpu_gib = accelerator_gib() if models else 0.0
+    gpu_gib = max(accelerators.memories_gib(), default=0.0) if models else 0.0
     for asset, model, wanted in models:
         if how := snapshots.missing(model):
             yield asset, how

@@ -73,10 +73,10 @@ def _prepare() -> str:
     from m2v.catalog import open_study
     from m2v_assets.definitions import DEFAULT_STUDY
     from m2v_assets.describe import ACCELERATOR
-    from m2v_assets.requirements import n_accelerators
+    from m2v_resources.launching import accelerators
 
     open_study(os.environ.get("M2V_STUDY") or DEFAULT_STUDY)
-    n = max(n_accelerators(), 1)
+    n = max(len(accelerators.memories_gib()), 1)
     with dg.DagsterInstance.get() as instance:
         instance.upgrade()
         instance.event_log_storage.set_concurrency_slots(ACCELERATOR, n)
