@@ -6,9 +6,11 @@ import dagster as dg
 import polars as pl
 
 from m2v import schemas
+from m2v.catalog.plan import StudyPlan
 from m2v.datasets import details, integrity, layouts, readers
+from m2v.datasets import splits as dividing
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
-from m2v.entries.variants import variant
+from m2v.entries.variants import TargetSplit, variant
 from m2v_assets.describe import OWNERS, code_version, file_key, key, observed, spec, table_asset
 from m2v_resources.audit.forgetting import forgotten_ids
 from m2v_resources.store.sources import Sources
@@ -31,8 +33,8 @@ def files(source: Source) -> dg.AssetsDefinition:
 
     @observed(f"files__{variant(source.name)}", specs)
     def asset(sources: Sources) -> Iterator[dg.ObserveResult]:
-        for file, digest in sources.digests(source).items():
-            yield dg.ObserveResult(asset_key=file_key(source, file), data_version=dg.DataVersion(digest))
+        for file, version in sources.versions(source).items():
+            yield dg.ObserveResult(asset_key=file_key(source, file), data_version=dg.DataVersion(version))
 
     return asset
 
@@ -98,6 +100,56 @@ def videos(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition:
     return asset
 
 
+def splits(target: VideoDataset, split: TargetSplit, plan: StudyPlan) -> dg.AssetsDefinition:
+    """Return one of the target's splits besides its own."""
+    how = target.splits[split.split]
+    source = plan.source_called(target.split_source(split.split))
+    name = variant(target.name, *split.names)
+    facets = [key(schemas.FACETS, variant(target.name))] if how.grouped_by else []
+
+    @table_asset(
+        schemas.ITEM_SPLITS,
+        name,
+        stage="datasets",
+        code=code_version("1", how, split.fold),
+        checks=("ids_divided",),
+        deps=[
+            key(schemas.VIDEOS, variant(target.name)),
+            *facets,
+            *(file_key(source, file) for file in how.files),
+        ],
+    )
+    def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:
+        """Write which part of the split each video stands in."""
+        videos = tables.read(schemas.VIDEOS, variant(target.name))
+        rows, left_out = dividing.assigned(
+            how,
+            target,
+            fold=split.fold,
+            videos=videos,
+            facets=tables.read(schemas.FACETS, variant(target.name)) if facets else None,
+            files=sources.find(source) if how.files else {},
+        )
+        findings = [dividing.finding(left_out, videos, rows, variant=name)]
+        return tables.write(rows, schemas.ITEM_SPLITS, name, findings=findings)
+
+    return asset
+
+
+def videos_keys(target: VideoDataset, split: TargetSplit) -> list[dg.AssetKey]:
+    """Return the tables that say which videos of the target stand in which part of the split."""
+    videos = key(schemas.VIDEOS, variant(target.name))
+    return [videos, *([key(schemas.ITEM_SPLITS, variant(target.name, *split.names))] if split.names else [])]
+
+
+def read_videos(tables: Tables, target: VideoDataset, split: TargetSplit) -> pl.DataFrame:
+    """Return the target's videos with their parts of the split."""
+    videos = tables.read(schemas.VIDEOS, variant(target.name))
+    if not split.names:
+        return videos
+    return dividing.applied(videos, tables.read(schemas.ITEM_SPLITS, variant(target.name, *split.names)))
+
+
 def demonstrations(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition:
     name = variant(dataset.name)
 
@@ -119,28 +171,39 @@ def demonstrations(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition
 
 
 def annotations(dataset: MemeDataset | VideoDataset, source: Source) -> dg.AssetsDefinition | None:
-    """Return what else the dataset's authors say of its items, where its layout has any of it."""
-    layout, name = layouts.of(dataset), variant(dataset.name)
+    """Return what else the dataset's authors say of its items, where its layout or that of its annotations has any.
+
+    Args:
+        source: Whose files say it.
+    """
+    about = dataset.annotated
+    layout, name, is_joined = layouts.of(about), variant(dataset.name), dataset.annotations is not None
     items, item_id = (schemas.VIDEOS, "video_id") if layout.items == "videos" else (schemas.MEMES, "meme_id")
     made = details.tables(layout)
     if not made:
         return None
-    deps = [*(file_key(source, file) for file in dataset.files), key(items, name)]
-    code = code_version("1", layout.identity, dataset.files)
+    deps = [*(file_key(source, file) for file in about.files), key(items, name)]
+    code = code_version("2", layout.identity, about.files)
 
     @dg.multi_asset(
         name=f"annotations__{name}",
         specs=[spec(table, name, stage="datasets", code=code, deps=deps) for table in made],
         check_specs=[
-            dg.AssetCheckSpec(check, asset=key(table, name)) for table in made for check in details.checks(table)
+            dg.AssetCheckSpec(check, asset=key(table, name))
+            for table in made
+            for check in details.checks(table, is_joined=is_joined)
         ],
     )
     def asset(tables: Tables, sources: Sources) -> Iterator[dg.MaterializeResult]:
         """Write facets, segments and source votes as the dataset's own files have them."""
         rows = tables.read(items, name)
-        parts = readers.parts(dataset, files=sources.find(source), ids=set(rows[item_id]))
+        files = sources.find(source)
+        missing = None if files else sources.places(source)
+        parts = readers.parts(dataset, files=files, ids=set(rows[item_id]))
         for table in made:
             findings = details.findings(table, parts, rows, variant=name)
+            if is_joined:
+                findings += details.joined(table, parts, rows, variant=name, missing=missing)
             yield tables.write(details.rows(table, parts), table, name, findings=findings)
 
     return asset

@@ -107,9 +107,11 @@ def _data(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         if plan.asking and plan.asking.plan.demonstrations in {"train", "validation"}:
             yield prediction.drawn_demonstrations(dataset, plan.asking)
     for dataset in (*plan.memes, *plan.targets):
-        annotated = datasets.annotations(dataset, plan.source(dataset))
+        annotated = datasets.annotations(dataset, plan.source(dataset.annotated))
         if annotated:
             yield annotated
+    for target, split in plan.splits:
+        yield datasets.splits(target, split, plan)
     if plan.shows_pictures:
         for dataset in plan.memes:
             yield media.files(dataset, plan.source(dataset))

@@ -19,6 +19,7 @@ from m2v.entries.pretrained import Vlm
 from m2v.entries.study import Study
 from m2v.entries.variants import TrainingSet, variant
 from m2v_assets import vlm_requests
+from m2v_assets.datasets import read_videos, videos_keys
 from m2v_assets.describe import ACCELERATOR, TABLE_KINDS, code_version, fingerprint, key, spec, table_asset
 from m2v_resources.launching.programs import Programs
 from m2v_resources.store.tables import Tables
@@ -30,10 +31,11 @@ Dataset: TypeAlias = MemeDataset | VideoDataset
 def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefinition:
     """Yield the examples, and what a policy kept out of them."""
     target = variant(training_set.target.name)
+    videos_read = videos_keys(training_set.target, training_set.split)
     memes = key(schemas.MEMES, variant(training_set.memes.name)) if training_set.memes else None
     votes = key(schemas.VOTED_LABELS, training_set.alignment.name) if training_set.alignment else None
     demonstrations = key(schemas.DEMONSTRATIONS, target) if training_set.target.demonstrations else None
-    deps = [dep for dep in (key(schemas.VIDEOS, target), memes, votes, demonstrations) if dep]
+    deps = [*videos_read, *(dep for dep in (memes, votes, demonstrations) if dep)]
     drops_leaks = study.leaks == "drop_from_train" and not training_set.paper_mode
     about = {
         "stage": "detectors",
@@ -54,7 +56,7 @@ def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefin
     )
     def asset(tables: Tables):
         """Examples to train on, and the rejects with their reasons."""
-        videos = tables.read(schemas.VIDEOS, target)
+        videos = read_videos(tables, training_set.target, training_set.split)
         leaks = integrity.leaks(videos, dataset=training_set.target.name) if drops_leaks else schemas.REJECTS.empty()
         rows, rejects = examples.build(
             training_set,
@@ -79,7 +81,6 @@ def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefin
 
 def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
     """Return the run's detector, trained by its family's program; where nothing is trained, what it needs to score."""
-    target = variant(run.target.name)
 
     @_run_asset(
         schemas.CHECKPOINTS,
@@ -90,14 +91,14 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         ),
         kinds=run.model.made_with,
         deps=[
-            key(schemas.VIDEOS, target),
+            *videos_keys(run.target, run.split),
             *_seen(run, run.datasets),
             *([key(schemas.TRAINING_EXAMPLES, run.training_set.name)] if run.is_trained else []),
         ],
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
         """Write a detector, and what was selected on the validation split."""
-        held_out = validation(run, study, videos=tables.read(schemas.VIDEOS, target))
+        held_out = validation(run, study, videos=read_videos(tables, run.target, run.split))
         selected = _shown(tables, _items(held_out, run.target), run) if held_out is not None else None
         train = None
         content = {
@@ -133,7 +134,6 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
 
 def test_predictions(run: Run) -> dg.AssetsDefinition:
     """The run's probabilities of the target's test videos."""
-    target = variant(run.target.name)
 
     @_run_asset(
         schemas.TEST_PREDICTIONS,
@@ -141,14 +141,14 @@ def test_predictions(run: Run) -> dg.AssetsDefinition:
         stage="evaluation",
         code=code_version("1", run.model, run.base, run.prompt),
         deps=[
-            key(schemas.VIDEOS, target),
+            *videos_keys(run.target, run.split),
             *_seen(run, [run.target]),
             key(schemas.CHECKPOINTS, run.name),
         ],
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
         """One probability per test video."""
-        videos = tables.read(schemas.VIDEOS, target).filter(split="test").sort("video_id")
+        videos = read_videos(tables, run.target, run.split).filter(split="test").sort("video_id")
         checkpoint = tables.read(schemas.CHECKPOINTS, run.name).row(0, named=True)
         items = _shown(tables, _items(videos, run.target), run)
         read = _read(tables, run, [run.target])
@@ -304,7 +304,8 @@ def _demonstrated(tables: Tables, programs: Programs, run: Run, *, out: Path) ->
         return None
     # Only models that are asked are shown demonstrations.
     model = cast(Vlm, run.base)
-    rows = vlm_requests.demonstrated(tables, run.demonstrations, variant(run.target.name), model=model)
+    videos = read_videos(tables, run.target, run.split)
+    rows = vlm_requests.demonstrated(tables, run.demonstrations, variant(run.target.name), videos=videos, model=model)
     return programs.input(vlm_requests.at_home(rows, Path(programs.home)), out / "demonstrations.parquet")
 
 

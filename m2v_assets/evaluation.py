@@ -7,21 +7,21 @@ import polars as pl
 
 from m2v import schemas
 from m2v.catalog.plan import Run, StudyPlan
-from m2v.entries.variants import variant
+from m2v.entries.variants import OWN_SPLIT, variant
 from m2v.evaluation import comparisons as comparing
 from m2v.evaluation import forest, scores
+from m2v_assets.datasets import read_videos, videos_keys
 from m2v_assets.describe import code_version, key, table_asset
 from m2v_resources.store.tables import Tables
 
 
 def metrics(run: Run) -> dg.AssetsDefinition:
-    target = variant(run.target.name)
 
     @_run_asset(
         schemas.METRICS,
         run,
         deps=[
-            key(schemas.VIDEOS, target),
+            *videos_keys(run.target, run.split),
             key(schemas.CHECKPOINTS, run.name),
             key(schemas.TEST_PREDICTIONS, run.name),
         ],
@@ -31,7 +31,7 @@ def metrics(run: Run) -> dg.AssetsDefinition:
         rows = scores.metrics(
             run,
             test_predictions=tables.read(schemas.TEST_PREDICTIONS, run.name),
-            n_listed=tables.read(schemas.VIDEOS, target).filter(split="test").height,
+            videos=read_videos(tables, run.target, run.split),
             threshold=tables.read(schemas.CHECKPOINTS, run.name)["threshold"].item(),
         )
         shown = {score: value for score in schemas.SCORES if (value := rows[score].item()) is not None}
@@ -42,26 +42,23 @@ def metrics(run: Run) -> dg.AssetsDefinition:
 
 def results(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
-    targets = [variant(target.name) for target in plan.targets]
+    divided = [*((target, OWN_SPLIT) for target in plan.targets), *plan.splits]
 
     @table_asset(
         schemas.RESULTS,
         name,
         stage="evaluation",
-        code="1",
+        code="2",
         deps=[
             *(key(schemas.METRICS, run.name) for run in plan.runs),
-            *(key(schemas.VIDEOS, target) for target in targets),
+            *dict.fromkeys(table for target, split in divided for table in videos_keys(target, split)),
         ],
     )
     def asset(tables: Tables) -> dg.MaterializeResult:
         """Every run's scores with intervals, the majority class among them."""
         rows = pl.concat(
             [tables.read(schemas.METRICS, run.name) for run in plan.runs]
-            + [
-                scores.majority(target, videos=tables.read(schemas.VIDEOS, variant(target.name)))
-                for target in plan.targets
-            ]
+            + [scores.majority(target, split, videos=read_videos(tables, target, split)) for target, split in divided]
         )
         plot = base64.b64encode(forest.forest_plot(rows, paper=forest.paper_results(), format="png")).decode()
         metadata = {"forest_plot": dg.MetadataValue.md(f"![macro-F1](data:image/png;base64,{plot})")}
@@ -95,7 +92,7 @@ def _run_asset(table: schemas.Table, run: Run, *, deps: list[dg.AssetKey], pool:
         table,
         run.name,
         stage="evaluation",
-        code=code_version("1", run.model, run.base, run.prompt),
+        code=code_version("2", run.model, run.base, run.prompt),
         deps=deps,
         tags={"m2v/model": run.model.name, "m2v/strategy": run.training_set.strategy, "m2v/target": run.target.name},
         pool=pool,

@@ -35,11 +35,11 @@ def files(plan: StudyPlan, *, home: Path) -> Seen:
     seen = Seen()
     for source in plan.sources:
         try:
-            digests = sources.digests(sources.find(source, home=home))
+            found = sources.versions(source, home=home)
         except M2VError as error:
             seen.problems[source.name] = error
             continue
-        seen.versions |= {file_key(source, file): digest for file, digest in digests.items()}
+        seen.versions |= {file_key(source, file): digest for file, digest in found.items()}
     return seen
 
 

@@ -85,7 +85,14 @@ def asked_predictions(alignment: Alignment, asking: Asking) -> dg.AssetsDefiniti
             prompt=asking.prompt,
             target=alignment.target,
             items=items,
-            examples=vlm_requests.demonstrated(tables, given, target, model=asking.model, pictures=shows),
+            examples=vlm_requests.demonstrated(
+                tables,
+                given,
+                target,
+                videos=tables.read(schemas.VIDEOS, target),
+                model=asking.model,
+                pictures=shows,
+            ),
             mode=asking.plan.mode,
             server=asking.plan.server,
         )

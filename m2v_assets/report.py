@@ -1,12 +1,15 @@
 """The study's report: what was found in the data, how labels changed, what that did to the scores."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 import polars as pl
 
 from m2v import schemas
 from m2v.annotation import agreement
 from m2v.catalog.plan import StudyPlan
-from m2v.datasets import integrity
+from m2v.datasets import details, integrity, layouts
+from m2v.entries.datasets import VideoDataset
 from m2v.entries.variants import Alignment, variant
 from m2v.evaluation import report as reporting
 from m2v.lineage.findings import Finding, LabelFlow
@@ -29,7 +32,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"html"},
         tags={"m2v/stage": "evaluation"},
-        code_version=code_version("3", plan.study.title),
+        code_version=code_version("4", plan.study.title),
         deps=[key(table, name) for table, name in rests_on],
     )
     def asset(tables: Tables, reports: Reports) -> dg.MaterializeResult:
@@ -44,6 +47,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
             label_flows=tuple(_flow(alignment, tables) for alignment in plan.alignments),
             examples=tuple(example for alignment in plan.alignments for example in _examples(alignment, tables)),
             rejects=_rejects(plan, tables),
+            annotated=tuple(_annotated(plan, tables)),
             versions=tuple(
                 reporting.ShownVersion(version.table, version.variant, version.number, version.rows_hash)
                 for version in latest
@@ -61,6 +65,9 @@ def _tables(plan: StudyPlan) -> list[tuple[schemas.Table, str]]:
     for target in plan.targets:
         read.append((schemas.VIDEOS, variant(target.name)))
         read += [(schemas.DEMONSTRATIONS, variant(target.name))] if target.demonstrations else []
+    for dataset in (*plan.memes, *plan.targets):
+        read += [(table, variant(dataset.name)) for table in details.tables(layouts.of(dataset.annotated))]
+    read += [(schemas.ITEM_SPLITS, variant(target.name, *split.names)) for target, split in plan.splits]
     if plan.shows_pictures:
         read += [(schemas.MEME_IMAGES, variant(memes.name)) for memes in plan.memes]
         read += [(schemas.VIDEO_FEATURES, variant(target.name)) for target in plan.targets]
@@ -85,6 +92,16 @@ def _findings(plan: StudyPlan, tables: Tables) -> list[Finding]:
         findings.record(tables.store, ("reports", variant(plan.study.name)), [shared])
         all_findings.append(shared)
     return all_findings
+
+
+def _annotated(plan: StudyPlan, tables: Tables) -> Iterator[details.Annotated]:
+    for dataset in (*plan.memes, *plan.targets):
+        name = variant(dataset.name)
+        stored = {table.name: tables.read(table, name) for table in details.tables(layouts.of(dataset.annotated))}
+        items = schemas.VIDEOS if isinstance(dataset, VideoDataset) else schemas.MEMES
+        found = details.annotated(dataset.name, tables.read(items, name), stored) if stored else None
+        if found:
+            yield found
 
 
 def _flow(alignment: Alignment, tables: Tables) -> LabelFlow:

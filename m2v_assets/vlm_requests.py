@@ -68,8 +68,13 @@ def ask(
     return pl.read_parquet(out / "answers.parquet"), manifest
 
 
-def demonstrated(tables: Tables, given: str | None, target: str, *, model: Vlm, pictures: bool = True) -> pl.DataFrame:
+def demonstrated(
+    tables: Tables, given: str | None, target: str, *, videos: pl.DataFrame, model: Vlm, pictures: bool = True
+) -> pl.DataFrame:
     """Return the demonstrations of a variant, in prompt order; none of none.
+
+    Args:
+        videos: Rows of ``videos`` in the split that is scored.
 
     Raises:
         InvalidRows: One of them is in the test split.
@@ -77,7 +82,7 @@ def demonstrated(tables: Tables, given: str | None, target: str, *, model: Vlm, 
     if not given:
         return pl.DataFrame(schema=demonstrations.DEMONSTRATIONS)
     rows = tables.read(schemas.DEMONSTRATIONS, given).sort("position")
-    demonstrations.refuse_tested(rows, tables.read(schemas.VIDEOS, target))
+    demonstrations.refuse_tested(rows, videos)
     features = tables.read(schemas.VIDEO_FEATURES, target) if pictures else None
     shown = demonstrations.of_videos(rows, features, model=model)
     return shown.drop("item_id").with_columns(label=rows["label"])

@@ -4,6 +4,7 @@ A study may live outside the package: its folder is then a catalog of its own, w
 ``videos/`` and ``models/`` beside the study's file, whose entries stand before ours of the same name.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -13,7 +14,9 @@ from typing import Annotated, Any, TypeAlias, TypeVar, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from m2v import schemas
 from m2v.catalog.plan import Asking, Run, StudyPlan, recorded_features
+from m2v.datasets import details, layouts
 from m2v.detectors import DETECTORS
 from m2v.detectors.family import Detector
 from m2v.entries.base import Entry
@@ -22,8 +25,9 @@ from m2v.entries.features import Extractor, RecordedExtractor, SoundStatistics
 from m2v.entries.layouts import Layout
 from m2v.entries.pretrained import Encoder, Perceiver, Vlm
 from m2v.entries.prompts import Prompt
+from m2v.entries.splits import OWN
 from m2v.entries.study import PredictionPlan, Strategy, Study, TrainingPlan
-from m2v.entries.variants import Alignment, TrainingSet, variant
+from m2v.entries.variants import OWN_SPLIT, Alignment, TargetSplit, TrainingSet, trains_on_videos, variant
 from m2v.errors import BadInput, InvalidCatalog, UnknownName
 from m2v.files import documents
 from m2v.files.checkout import CHECKOUT
@@ -78,7 +82,7 @@ def load(beside: Path | None = None) -> Catalog:
         }
         for dataset in (*entries["memes"].values(), *entries["videos"].values()):
             if isinstance(dataset, MemeDataset | VideoDataset) and dataset.folder == beside:
-                dataset._own_layout = own.get(dataset.layout)
+                dataset._own_layouts = own
     return Catalog(**entries)  # pyright: ignore[reportArgumentType]
 
 
@@ -111,8 +115,19 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
     for dataset in (*memes, *targets):
         _check_files(dataset, _known(catalog.sources, f"source (of {dataset.name})", dataset.source))
         _check_recorded_features(dataset, catalog)
+        if dataset.annotations:
+            source = _known(catalog.sources, f"source (of `annotations` of {dataset.name})", dataset.annotations.source)
+            _check_named(dataset.annotations.files, dataset, source)
     runs = tuple(dict.fromkeys(run for plan in study.training for run in _runs(plan, study, catalog)))
-    named = [dataset.source for dataset in (*memes, *targets)] + [source.name for source in _recorded(runs, catalog)]
+    divided = dict.fromkeys((run.target, run.split.split) for run in runs if run.split.split != OWN)
+    for target, split in divided:
+        _check_split(target, split, catalog)
+    named = [
+        *(dataset.source for dataset in (*memes, *targets)),
+        *(dataset.annotated.source for dataset in (*memes, *targets)),
+        *(target.split_source(split) for target, split in divided),
+        *(source.name for source in _recorded(runs, catalog)),
+    ]
     sources = tuple(catalog.sources[name] for name in dict.fromkeys(named))
     asking = _asking(study.predictions, study, catalog) if isinstance(study.predictions, PredictionPlan) else None
     for dataset in () if asking else memes:
@@ -203,11 +218,9 @@ def _runs(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[Run]:
         for name in names or ():
             if name not in ours:
                 raise UnknownName(f"dataset among the {kind} of study {study.name!r}", name, ours)
-    for training_set in _training_sets(plan, study, catalog):
+    for training_set, split in _training_sets(plan, study, catalog):
         for seed in plan.seeds:
-            run = Run(
-                model=model, base=base, training_set=training_set, seed=seed, prompt=prompt, extractors=extractors
-            )
+            run = Run(model, base, training_set, seed, prompt=prompt, extractors=extractors, split=split)
             if not run.is_trained and not model.scores_untrained:
                 raise InvalidCatalog(study.name, f"{model.name} has an untrained head, so it has no strategy no_ft.")
             _check_features(run)
@@ -223,14 +236,28 @@ def _check_features(run: Run) -> None:
                 )
 
 
-def _training_sets(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[TrainingSet]:
-    for target in (catalog.videos[name] for name in plan.targets or study.targets):
-        for strategy in plan.strategies:
+def _target_splits(plan: TrainingPlan, target: VideoDataset) -> Iterator[TargetSplit]:
+    for name in plan.splits:
+        if name == OWN:
+            yield OWN_SPLIT
+        elif name not in target.splits:
+            raise UnknownName(f"split of {target.name}", name, [OWN, *target.splits])
+        elif folds := target.splits[name].folds:
+            yield from (TargetSplit(name, fold) for fold in range(1, folds.n + 1))
+        else:
+            yield TargetSplit(name)
+
+
+def _training_sets(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[tuple[TrainingSet, TargetSplit]]:
+    targets = [catalog.videos[name] for name in plan.targets or study.targets]
+    for target, strategy in itertools.product(targets, plan.strategies):
+        for split in _target_splits(plan, target):
+            of_videos = split if trains_on_videos(strategy) else OWN_SPLIT
             if not _uses_memes(strategy):
-                yield TrainingSet(strategy, target, paper_mode=plan.paper_mode)
+                yield TrainingSet(strategy, target, paper_mode=plan.paper_mode, split=of_videos), split
                 continue
             for memes in (catalog.memes[name] for name in plan.memes or study.memes):
-                training_set = TrainingSet(strategy, target, memes, plan.paper_mode)
+                training_set = TrainingSet(strategy, target, memes, plan.paper_mode, of_videos)
                 is_labelled = target.name in memes.recorded or isinstance(study.predictions, PredictionPlan)
                 if training_set.alignment and not is_labelled:
                     raise InvalidCatalog(
@@ -238,7 +265,7 @@ def _training_sets(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterat
                         f"strategy {strategy} needs predictions of {memes.name} under {target.name}; add "
                         f"`recorded: {{{target.name}: …}}` to the YAML of {memes.name}, or leave the strategy out.",
                     )
-                yield training_set
+                yield training_set, split
 
 
 def _uses_memes(strategy: Strategy) -> bool:
@@ -262,6 +289,15 @@ def _check_files(dataset: MemeDataset | VideoDataset, source: Source) -> None:
 def _check_named(files: Iterable[str], dataset: MemeDataset | VideoDataset, source: Source) -> None:
     for name in sorted(set(files) - set(source.files)):
         raise UnknownName(f"file of source {source.name!r} (named by {dataset.name})", name, source.files)
+
+
+def _check_split(target: VideoDataset, name: str, catalog: Catalog) -> None:
+    plan = target.splits[name]
+    source = _known(catalog.sources, f"source (of `splits: {name}` of {target.name})", target.split_source(name))
+    _check_named(plan.files, target, source)
+    if plan.grouped_by and schemas.FACETS not in details.tables(layouts.of(target.annotated)):
+        problem = f"`splits: {name}` groups by the facet {plan.grouped_by!r}, and its layout has no facets."
+        raise InvalidCatalog(target.name, problem)
 
 
 def _check_recorded_features(dataset: MemeDataset | VideoDataset, catalog: Catalog) -> None:

@@ -46,8 +46,8 @@ def copy_study(
         tables.mkdir(parents=True)
         for name, path in files[source.name].items():
             shutil.copyfile(path, tables / name)
-    own = [dataset.own_layout for dataset in (*plan.memes, *plan.targets) if dataset.own_layout]
-    _write(folder / "layouts", own)
+    datasets = [about for dataset in (*plan.memes, *plan.targets) for about in (dataset, dataset.annotated)]
+    _write(folder / "layouts", [dataset.own_layout for dataset in datasets if dataset.own_layout])
     _write(folder / "sources", (_own(source) for source in plan.sources))
     _write(folder, [plan.study], name="study")
     return folder / "study.yaml"

@@ -11,7 +11,7 @@ from m2v.entries.features import Extractor, RecordedFeatures
 from m2v.entries.pretrained import Base, Perceiver, Vlm
 from m2v.entries.prompts import Prompt
 from m2v.entries.study import PredictionPlan, Study
-from m2v.entries.variants import Alignment, TrainingSet, variant
+from m2v.entries.variants import OWN_SPLIT, Alignment, TargetSplit, TrainingSet, variant
 from m2v.errors import UnknownName
 
 NamedT = TypeVar("NamedT", "Alignment", "Run")
@@ -25,6 +25,7 @@ class Run:
         base: The pretrained model that it stands on, if it does.
         prompt: What the model is asked, if it is.
         extractors: Whose features the model named.
+        split: Of the target's videos, in which it is selected and scored.
     """
 
     model: Detector
@@ -33,11 +34,14 @@ class Run:
     seed: int
     prompt: Prompt | None = None
     extractors: tuple[Extractor, ...] = ()
+    split: TargetSplit = OWN_SPLIT
 
     @property
     def name(self) -> str:
         """For example ``minilm_probe_rm_ft_fhm_hatemm_s0``."""
-        return variant(self.model.name, self.training_set.name, f"s{self.seed}")
+        # What trains on videos is called by their split already.
+        split = [] if self.training_set.uses_videos else self.split.names
+        return variant(self.model.name, self.training_set.name, *split, f"s{self.seed}")
 
     @property
     def target(self) -> VideoDataset:
@@ -108,6 +112,12 @@ class StudyPlan:
         return tuple(dict.fromkeys(run.training_set for run in self.runs if run.is_trained))
 
     @cached_property
+    def splits(self) -> tuple[tuple[VideoDataset, TargetSplit], ...]:
+        """Targets with the splits besides their own in which runs are scored, without repeats."""
+        named = [(run.target, run.split) for run in self.runs if run.split != OWN_SPLIT]
+        return tuple(dict.fromkeys(named))
+
+    @cached_property
     def alignments(self) -> tuple[Alignment, ...]:
         """Every pair of memes and target that something was recorded for, or all of them where a model is asked."""
         return tuple(
@@ -151,7 +161,11 @@ class StudyPlan:
 
     def source(self, dataset: MemeDataset | VideoDataset) -> Source:
         """Return the dataset's source."""
-        return next(source for source in self.sources if source.name == dataset.source)
+        return self.source_called(dataset.source)
+
+    def source_called(self, name: str) -> Source:
+        """Return one of the study's sources."""
+        return next(source for source in self.sources if source.name == name)
 
 
 def recorded_features(

@@ -1,7 +1,9 @@
 """Facets, segments and source votes as tables, and what is wrong with them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -13,6 +15,10 @@ from m2v.lineage.findings import Finding
 
 # What is looked at in segments.
 OF_SEGMENTS = ("segments_ordered", "segments_long", "segments_apart", "segments_fit_labels")
+# And in tables that are read from other files than the items are.
+OF_JOINED = ("items_annotated", "labels_agree")
+# What of a row makes a table; all else of it is facets.
+OWN = {schemas.SEGMENTS.name: "segments", schemas.SOURCE_VOTES.name: "votes"}
 
 
 def tables(layout: Layout) -> list[schemas.Table]:
@@ -27,6 +33,52 @@ def rows(table: schemas.Table, parts: Parts) -> pl.DataFrame:
     data = {"facets": parts.facets, "segments": parts.segments, "source_votes": parts.votes}
     frame = pl.DataFrame(data[table.name], schema=dict(table.columns), orient="row")
     return frame.unique(table.key, keep="first", maintain_order=True).sort(table.key)
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """What a dataset's authors say of its items besides their labels, counted.
+
+    Attributes:
+        sentences: How many there are of what.
+        facets: ``facet``, ``value``, ``n_items`` and ``n_positive`` of each value, the most frequent of a facet first.
+    """
+
+    name: str
+    sentences: tuple[str, ...]
+    facets: tuple[dict[str, Any], ...]
+
+
+def annotated(name: str, items: pl.DataFrame, stored: Mapping[str, pl.DataFrame]) -> Annotated | None:
+    """Count what is said of a dataset's items; None where nothing is.
+
+    Args:
+        items: Rows of ``memes`` or ``videos``.
+        stored: Rows of ``facets``, ``segments`` and ``source_votes``, those of them that there are.
+    """
+    item_id = "video_id" if "video_id" in items.columns else "meme_id"
+    labels = items.select(item_id=item_id, label="label").unique("item_id", keep="first")
+    empty = {table.name: table.empty() for table in (schemas.FACETS, schemas.SEGMENTS, schemas.SOURCE_VOTES)}
+    facets, segments, votes = (empty | dict(stored)).values()
+    sentences = []
+    if facets.height:
+        n = facets["item_id"].n_unique()
+        sentences.append(f"{facets.height:,} facets of {n:,} of {labels.height:,} items.")
+    if segments.height:
+        spans = segments.unique(["item_id", "part"])
+        lengths = (spans["end_s"] - spans["start_s"]).clip(0)
+        sentences.append(
+            f"{spans.height:,} segments of {spans['item_id'].n_unique():,} items; half of them are longer than "
+            f"{lengths.median():.0f} s, {lengths.sum() / 3600:.1f} h in all."  # pyright: ignore[reportOptionalOperand]
+        )
+    if votes.height:
+        by_item = votes.group_by("item_id").agg(n=pl.len(), n_labels=pl.col("label").n_unique()).filter(pl.col("n") > 1)
+        agreed = f"; in {(by_item['n_labels'] == 1).sum():,} of {by_item.height:,} all agree" if by_item.height else ""
+        sentences.append(f"{votes.height:,} votes of {votes['item_id'].n_unique():,} items{agreed}.")
+    counts = facets.join(labels, on="item_id").group_by("facet", "value")
+    by_value = counts.agg(n_items=pl.len(), n_positive=pl.col("label").sum())
+    by_value = by_value.sort("facet", "n_items", "value", descending=[False, True, False])
+    return Annotated(name, tuple(sentences), tuple(by_value.to_dicts())) if sentences else None
 
 
 def rows_used(left_out: Sequence[tuple[str, str]], *, table: schemas.Table, variant: str) -> Finding:
@@ -48,9 +100,11 @@ def rows_used(left_out: Sequence[tuple[str, str]], *, table: schemas.Table, vari
     )
 
 
-def checks(table: schemas.Table) -> tuple[str, ...]:
-    """Return the names of what ``findings`` gives of a table."""
-    return ("cells_read", *OF_SEGMENTS) if table is schemas.SEGMENTS else ("cells_read",)
+def checks(table: schemas.Table, *, is_joined: bool = False) -> tuple[str, ...]:
+    """Return the names of what ``findings`` and, of other files than the items', ``joined`` give of a table."""
+    of_segments = OF_SEGMENTS if table is schemas.SEGMENTS else ()
+    of_rows = ("rows_agree",) if table.name in OWN else ()
+    return ("cells_read", *of_rows, *of_segments, *(OF_JOINED if is_joined else ()))
 
 
 def findings(table: schemas.Table, parts: Parts, items: pl.DataFrame, *, variant: str) -> list[Finding]:
@@ -59,16 +113,40 @@ def findings(table: schemas.Table, parts: Parts, items: pl.DataFrame, *, variant
     Args:
         items: Rows of ``memes`` or ``videos``.
     """
-    own = {schemas.SEGMENTS.name: "segments", schemas.SOURCE_VOTES.name: "votes"}
-    is_own = [
-        own.get(table.name) == what if table.name in own else what not in own.values() for _, what in parts.malformed
+    is_own = (lambda what: what == OWN[table.name]) if table.name in OWN else (lambda what: what not in OWN.values())
+    unread = [item_id for item_id, what in parts.malformed if is_own(what)]
+    again = [item_id for item_id, what in parts.again if is_own(what)]
+    found = [_counted("cells_read", table, variant, unread, "cells are not of their form and were not read")]
+    if table.name in OWN:
+        found.append(_counted("rows_agree", table, variant, again, "rows say something else than an item's first row"))
+    return [*found, *(_of_segments(parts, items, variant=variant) if table is schemas.SEGMENTS else [])]
+
+
+def joined(
+    table: schemas.Table, parts: Parts, items: pl.DataFrame, *, variant: str, missing: str | None
+) -> list[Finding]:
+    """Return what does not fit where one of these tables is read from other files than the items are.
+
+    Args:
+        items: Rows of ``memes`` or ``videos``.
+        missing: Where the files were looked for, if they are nowhere.
+    """
+    item_id = "video_id" if "video_id" in items.columns else "meme_id"
+    if missing:
+        summary = f"The dataset's own annotations are not here, so this table is empty. {missing}"
+        return [Finding(check, table.name, variant, is_fine=True, summary=summary) for check in OF_JOINED]
+    unnamed = [key for key in items[item_id].unique() if key not in parts.labels]
+    labels = items.select(item_id, "label").unique(maintain_order=True).iter_rows()
+    otherwise = [key for key, label in labels if parts.labels.get(key, label) != label]
+    return [
+        _counted("items_annotated", table, variant, unnamed, "items stand in none of the dataset's annotations"),
+        _counted("labels_agree", table, variant, otherwise, "items have another label in the dataset's annotations"),
     ]
-    ids = [item_id for (item_id, _), kept in zip(parts.malformed, is_own, strict=True) if kept]
-    summary = f"{len(ids):,} cells are not of their form and were not read."
-    unread = Finding(
-        "cells_read", table.name, variant, not ids, summary, tuple(sorted(set(ids))), figures={"n": len(ids)}
-    )
-    return [unread, *(_of_segments(parts, items, variant=variant) if table is schemas.SEGMENTS else [])]
+
+
+def _counted(check: str, table: schemas.Table, variant: str, ids: Sequence[str], what: str) -> Finding:
+    summary = f"{len(ids):,} {what}."
+    return Finding(check, table.name, variant, not ids, summary, tuple(sorted(set(ids))), figures={"n": len(ids)})
 
 
 def _of_segments(parts: Parts, items: pl.DataFrame, *, variant: str) -> list[Finding]:
@@ -96,15 +174,4 @@ def _of_segments(parts: Parts, items: pl.DataFrame, *, variant: str) -> list[Fin
         ("segments_apart", crossing, "items have segments that overlap"),
         ("segments_fit_labels", negative, "items with label 0 have segments of another kind"),
     )
-    return [
-        Finding(
-            check,
-            "segments",
-            variant,
-            is_fine=not len(ids),
-            summary=f"{len(ids):,} {what}.",
-            ids=tuple(sorted(set(ids))),
-            figures={"n": len(ids)},
-        )
-        for check, ids, what in outcomes
-    ]
+    return [_counted(check, schemas.SEGMENTS, variant, list(ids), what) for check, ids, what in outcomes]

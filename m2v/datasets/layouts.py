@@ -3,16 +3,15 @@
 import contextlib
 import fnmatch
 import functools
-import hashlib
 import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from m2v.datasets import csvfiles, jsonfiles, rules, workbooks
+from m2v.datasets import csvfiles, draws, jsonfiles, rules, workbooks
 from m2v.datasets.cells import Malformed
 from m2v.datasets.textfiles import N_QUOTED, Row, check_unique, repeated
-from m2v.entries.datasets import Dataset, SplitShares, VideoDataset
+from m2v.entries.datasets import Dataset, VideoDataset
 from m2v.entries.layouts import Layout, LayoutFile, Places
 from m2v.errors import BadInput, InvalidCatalog, UnknownName
 from m2v.files import documents
@@ -46,12 +45,16 @@ class Parts:
         facets: Item, facet, value; ``segments``: item, number, start and end in seconds, label; ``votes``: item,
             annotator, label.
         malformed: Items with a cell that is not of its form, and what it was to be: a facet, ``segments``, ``votes``.
+        again: Items of which a later row says something else than the first, which stands, and of what.
+        labels: Of the items that the files name, as their layout reads it, where that was asked for.
     """
 
     facets: list[tuple[str, str, str]] = field(default_factory=list)
     segments: list[tuple[str, int, float, float, str]] = field(default_factory=list)
     votes: list[tuple[str, str, str]] = field(default_factory=list)
     malformed: list[tuple[str, str]] = field(default_factory=list)
+    again: list[tuple[str, str]] = field(default_factory=list)
+    labels: dict[str, bool] = field(default_factory=dict)
 
 
 @functools.cache
@@ -150,48 +153,44 @@ def items(layout: Layout, paths: Sequence[Path], *, dataset: Dataset) -> Items:
             for name, rule in layout.media.items():
                 read.media[name].append(rules.medium(row, rule, item_id))
     if dataset.split_shares and not layout.has_splits:
-        read.splits = drawn_splits(read.ids, read.labels, shares=dataset.split_shares)
+        read.splits = draws.splits(read.ids, read.labels, shares=dataset.split_shares)
     return read
 
 
-def parts(layout: Layout, paths: Sequence[Path], *, dataset: Dataset) -> Parts:
+def parts(layout: Layout, paths: Sequence[Path], *, dataset: Dataset, with_labels: bool = False) -> Parts:
     """Return what else the files say of items: facets, segments, the votes of who labelled them.
+
+    Args:
+        with_labels: Whether to read labels too, to compare them with those of the dataset.
 
     Raises:
         BadInput: A file cannot be read. A cell that is not of its form is counted instead.
     """
-    reader = _Reader(layout, paths, dataset)
+    reader = _Reader(layout, paths, dataset, has_texts=False)
     read = Parts()
+    first: dict[tuple[str, str], list] = {}
+
+    def take(what: str, item_id: str, rows: list, into: list) -> None:
+        if not rows or first.setdefault((item_id, what), rows) is rows:
+            into += rows
+        elif first[item_id, what] != rows:
+            read.again.append((item_id, what))
+
     for file, path in (*reader.of("items"), *reader.of("parts")):
-        for row in reader.rows(file, path):
-            item_id = reader.item_id(row, file)
+        for bare in reader.rows(file, path):
+            item_id = reader.item_id(bare, file)
+            row = reader.with_more(bare, file) if file.role == "items" else bare
+            if with_labels and file.role == "items":
+                read.labels.setdefault(item_id, reader.label(row, file))
             read.facets += [(item_id, name, value) for name, value in file.facets.items()]
             for name, rule in layout.facets.items():
                 with _counted(read, item_id, name):
                     read.facets += [(item_id, name, value) for value in rules.facet_values(row, rule)]
             with _counted(read, item_id, "segments"):
-                read.segments += rules.segments(row, layout, item_id)
+                take("segments", item_id, rules.segments(row, layout, item_id), read.segments)
             with _counted(read, item_id, "votes"):
-                read.votes += rules.votes(row, layout, item_id)
+                take("votes", item_id, rules.votes(row, layout, item_id), read.votes)
     return read
-
-
-def drawn_splits(ids: Sequence[str], labels: Sequence[bool], *, shares: SplitShares) -> list[str]:
-    """Return splits drawn by seed, with each label's share in every split.
-
-    An item's place is decided by the sha256 of seed and id, so that the order of the file does not matter.
-    """
-    splits = [""] * len(ids)
-    for label in (False, True):
-        ranked = sorted(
-            (place for place, its_label in enumerate(labels) if its_label is label),
-            key=lambda place: hashlib.sha256(f"{shares.seed}:{ids[place]}".encode()).digest(),
-        )
-        n_test = round(len(ranked) * shares.test)
-        n_held_out = round(len(ranked) * (shares.test + shares.validation))
-        for rank, place in enumerate(ranked):
-            splits[place] = "test" if rank < n_test else "validation" if rank < n_held_out else "train"
-    return splits
 
 
 def dialect(file: LayoutFile) -> csvfiles.Dialect:
@@ -212,7 +211,7 @@ def matches(file: LayoutFile, name: str) -> bool:
 class _Reader:
     """A dataset's files as a layout reads them."""
 
-    def __init__(self, layout: Layout, paths: Sequence[Path], dataset: Dataset) -> None:
+    def __init__(self, layout: Layout, paths: Sequence[Path], dataset: Dataset, *, has_texts: bool = True) -> None:
         self.layout, self.dataset = layout, dataset
         self.files: list[tuple[LayoutFile, Path]] = []
         for path in paths:
@@ -222,7 +221,8 @@ class _Reader:
             problem = f"layout {layout.name!r} needs {_called(layout, 'items')} among `files`."
             raise InvalidCatalog(dataset.name, problem)
         for file in layout.files:
-            if file.required and file.role != "items" and id(file) not in present:
+            is_needed = file.required and file.role != "items" and (has_texts or file.role != "texts")
+            if is_needed and id(file) not in present:
                 problem = f"layout {layout.name!r} needs {' or '.join(file.names)} among `files`."
                 raise InvalidCatalog(dataset.name, problem)
         self.listed = {row["id"]: file.split for file, path in self.of("ids") for row in self.rows(file, path)}
@@ -311,13 +311,18 @@ class _Reader:
             present = [name for name in layout.votes.columns if row.cells.get(name)]
             return rules.most(row, [row.choice(name, rule.map) for name in present], rule, present)
         assert rule.field  # a layout without one says the label by its files
-        source = self._with_more(row, file)
+        source = self.with_more(row, file)
         if source.cells.get(rule.field, "") == "" and rule.field not in source.cells:
             problem = "has no label; the challenge's test files have none. Leave this file out of `files`."
             raise row.bad(rule.field, problem)
         return rules.label(source, rule)
 
-    def _with_more(self, row: Row, file: LayoutFile) -> Row:
+    def with_more(self, row: Row, file: LayoutFile) -> Row:
+        """Return an item's row with the fields that another file has of it.
+
+        Raises:
+            BadInput: That file has no such row.
+        """
         for other, _ in self.of("more"):
             if self._is_about(other, file):
                 bare = self.item_id(row, file).removeprefix(file.prefix)

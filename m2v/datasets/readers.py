@@ -62,17 +62,24 @@ def table(dataset: Dataset, read: layouts.Items) -> pl.DataFrame:
 
 
 def parts(dataset: Dataset, *, files: Mapping[str, Path], ids: Set[str]) -> layouts.Parts:
-    """Return what else the dataset's files say of its items; of others nothing.
+    """Return what else is said of a dataset's items, in its own files or those of its annotations; of others nothing.
 
     Args:
+        files: Of the source of those; without them nothing is said.
         ids: Of the items.
     """
-    read = layouts.parts(layouts.of(dataset), [files[name] for name in dataset.files], dataset=dataset)
+    about = dataset.annotated
+    if not files:
+        return layouts.Parts()
+    paths = [files[name] for name in about.files]
+    read = layouts.parts(layouts.of(about), paths, dataset=about, with_labels=dataset.annotations is not None)
     return layouts.Parts(
         [row for row in read.facets if row[0] in ids],
         [row for row in read.segments if row[0] in ids],
         [row for row in read.votes if row[0] in ids],
-        read.malformed,
+        [entry for entry in read.malformed if entry[0] in ids],
+        [entry for entry in read.again if entry[0] in ids],
+        {item_id: label for item_id, label in read.labels.items() if item_id in ids},
     )
 
 

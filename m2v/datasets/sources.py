@@ -19,6 +19,8 @@ from m2v.files import storage
 from m2v.files.digests import file_sha256
 
 TIMEOUT_S = 60
+# The version of a file that a study can do without, and does.
+ABSENT = "absent"
 
 
 def _draw(*arguments: Any, **settings: Any) -> Path:
@@ -38,6 +40,9 @@ def find(source: Source, *, home: Path) -> dict[str, Path]:
     Looked for in the folder that ``source.environment`` names (and then nowhere else), in ``source.folders``, in what
     was generated or downloaded before, then generated or downloaded into ``<home>/sources``.
 
+    Returns:
+        Nothing where the source is not required and none of its files is anywhere.
+
     Raises:
         MissingSource: Lists the places that were looked at, and how to supply the files.
         ChecksumMismatch: A file is not the pinned one.
@@ -55,7 +60,7 @@ def find(source: Source, *, home: Path) -> dict[str, Path]:
                 f"all files of {source.title!r}, or unset it."
             )
         return _checked(source, folder)
-    kept = home / "sources" / f"{source.name}-{_pin(source)}"
+    kept = _kept(source, home)
     folders = [source.folder / folder for folder in source.folders]
     for folder in [*folders, kept]:
         if not _missing(source, folder):
@@ -70,7 +75,18 @@ def find(source: Source, *, home: Path) -> dict[str, Path]:
     if source.download:
         _download(source, kept, places=_places(source, [*folders, kept]))
         return _checked(source, kept)
+    if not source.required and all(_missing(source, folder) == list(source.files) for folder in folders):
+        return {}
     raise MissingSource(_places(source, [*folders, kept]))
+
+
+def versions(source: Source, *, home: Path) -> dict[str, str]:
+    """Return what tells each of the source's files from another one, by name: its sha256, or that it is not there.
+
+    Raises:
+        MissingSource, ChecksumMismatch, BadInput, StoreError: As ``find``.
+    """
+    return dict.fromkeys(sorted(source.files), ABSENT) | digests(find(source, home=home))
 
 
 def media(dataset: Dataset, source: Source, *, home: Path) -> storage.Place:
@@ -197,6 +213,15 @@ def _fetch(address: str, target: Path) -> None:
         # Read in pieces, an answer that breaks off looks like one that ends.
         if answer.length:
             raise http.client.IncompleteRead(b"", answer.length)
+
+
+def places(source: Source, *, home: Path) -> str:
+    """Return where the source's files were looked for, and how to supply them."""
+    return _places(source, [*(source.folder / folder for folder in source.folders), _kept(source, home)])
+
+
+def _kept(source: Source, home: Path) -> Path:
+    return home / "sources" / f"{source.name}-{_pin(source)}"
 
 
 def _places(source: Source, folders: list[Path]) -> str:

@@ -1,6 +1,6 @@
 """What the catalog says of sources, datasets of memes and of videos, and what was recorded about them."""
 
-import math
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -8,6 +8,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from m2v.entries.base import Entry, EntryPart, FileName, Licence, Name, Sha256
 from m2v.entries.features import RecordedFeatures
 from m2v.entries.layouts import Layout
+from m2v.entries.splits import OWN, SplitPlan, SplitShares
 
 
 class SourceFile(EntryPart):
@@ -31,6 +32,7 @@ class Source(Entry):
         download: Address of a pinned revision, tried last.
         generator: Makes the files instead (``sample``), from ``seed``.
         files: By name. Every one must be there.
+        required: Whether a study stops where its files are nowhere; else it runs with what else it has.
     """
 
     licence: Licence
@@ -40,6 +42,7 @@ class Source(Entry):
     generator: Literal["sample"] | None = None
     seed: int = 0
     files: dict[FileName, SourceFile]
+    required: bool = True
 
 
 class Columns(EntryPart):
@@ -72,19 +75,18 @@ class Recorded(EntryPart):
     gold: Columns | None = None
 
 
-class SplitShares(EntryPart):
-    """Shares of a seeded split, for datasets that come without one."""
+class Annotations(EntryPart):
+    """Files that say more of a dataset's items than those that it is read from: facets, segments, votes.
 
-    train: float = Field(ge=0, le=1)
-    validation: float = Field(ge=0, le=1)
-    test: float = Field(ge=0, le=1)
-    seed: int = 0
+    Attributes:
+        source: Whose files they are.
+        layout: Of those files.
+        files: Which of the source's.
+    """
 
-    @model_validator(mode="after")
-    def _sum_to_one(self) -> Self:
-        if not math.isclose(self.train + self.validation + self.test, 1, abs_tol=1e-6):
-            raise ValueError("train, validation and test must sum to 1")
-        return self
+    source: Name
+    layout: str
+    files: tuple[FileName, ...] = Field(min_length=1)
 
 
 class Dataset(Entry):
@@ -98,6 +100,7 @@ class Dataset(Entry):
             folder for all datasets instead.
         media_from: Where people get them, if not from the source.
         split_shares: Only for layouts without splits.
+        annotations: What facets, segments and votes are read from instead of ``files``.
         features: Of its items, computed elsewhere, by the name under which detectors ask for them.
     """
 
@@ -108,13 +111,22 @@ class Dataset(Entry):
     media: str | None = None
     media_from: str | None = None
     split_shares: SplitShares | None = None
+    annotations: Annotations | None = None
     features: dict[Name, RecordedFeatures] = Field(default_factory=dict)
-    _own_layout: Layout | None = PrivateAttr(default=None)
+    _own_layouts: Mapping[str, Layout] = PrivateAttr(default_factory=dict)
 
     @property
     def own_layout(self) -> Layout | None:
         """The layout of that name that stands beside the study; ours of that name is not meant then."""
-        return self._own_layout
+        return self._own_layouts.get(self.layout)
+
+    @property
+    def annotated(self) -> Self:
+        """The dataset as the files have it that its facets, segments and votes are read from."""
+        if self.annotations is None:
+            return self
+        files = {"source": self.annotations.source, "layout": self.annotations.layout, "files": self.annotations.files}
+        return self.model_copy(update={**files, "annotations": None, "split_shares": None})
 
 
 class MemeDataset(Dataset):
@@ -142,7 +154,22 @@ class LabelDefinition(EntryPart):
 
 
 class VideoDataset(Dataset):
-    """Videos in splits, their label's definition, and few-shot demonstrations of it."""
+    """Videos in splits, their label's definition, and few-shot demonstrations of it.
+
+    Attributes:
+        splits: Others than their own, by name; a training plan chooses among them.
+    """
 
     label: LabelDefinition
     demonstrations: FileName | None = None
+    splits: dict[Name, SplitPlan] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_one_of_its_own(self) -> Self:
+        if OWN in self.splits:
+            raise ValueError(f"splits: {OWN!r} is what the files say; call this one otherwise")
+        return self
+
+    def split_source(self, name: str) -> str:
+        """Return the name of the source whose files say a split."""
+        return self.splits[name].source or self.source

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import AfterValidator, Field, model_validator
 
 from m2v.entries.base import Entry, EntryPart, Name
+from m2v.entries.splits import Split
 
-Split: TypeAlias = Literal["train", "validation", "test"]
 # How a cell says several things, and what a JSON list or a Python one is read as.
 ListForm: TypeAlias = Literal["list", "names", "flags"]
 SpanForm: TypeAlias = Literal["clock", "seconds"]

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from m2v.entries.base import Entry, EntryPart, FileName, Name, ReleasedColumn
 from m2v.entries.prompts import Server
+from m2v.entries.splits import OWN
 
 Strategy: TypeAlias = Literal["no_ft", "om_ft", "rm_ft", "vid_ft", "vid_rm_ft"]
 
@@ -32,6 +33,7 @@ class TrainingPlan(EntryPart):
     Attributes:
         memes, targets: Default: all of the study's.
         paper_mode: Train on train + validation and keep leaks, with nothing selected, as the paper did.
+        splits: Of the targets: ``own``, and names of their ``splits``.
     """
 
     model: Name
@@ -40,6 +42,7 @@ class TrainingPlan(EntryPart):
     targets: tuple[Name, ...] | None = None
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     paper_mode: bool = False
+    splits: tuple[Name, ...] = Field(default=(OWN,), min_length=1)
 
 
 class PredictionPlan(EntryPart):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from m2v.entries.datasets import MemeDataset, Recorded, VideoDataset
+from m2v.entries.splits import OWN
 from m2v.entries.study import Strategy
 
 
@@ -30,19 +31,45 @@ class Alignment:
 
 
 @dataclass(frozen=True)
+class TargetSplit:
+    """In which split a target's videos are trained on and scored.
+
+    Attributes:
+        fold: Which one, from 1 on, where the split has folds.
+    """
+
+    split: str = OWN
+    fold: int | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """What it adds to the name of a variant; its own split adds nothing."""
+        return [] if self.split == OWN else [self.split, *([str(self.fold)] if self.fold else [])]
+
+
+OWN_SPLIT = TargetSplit()
+
+
+@dataclass(frozen=True)
 class TrainingSet:
-    """What a strategy trains on. ``memes`` is absent for ``vid_ft``."""
+    """What a strategy trains on.
+
+    Attributes:
+        memes: Absent for ``vid_ft``.
+        split: Of the target's videos, where they are trained on.
+    """
 
     strategy: Strategy
     target: VideoDataset
     memes: MemeDataset | None = None
     paper_mode: bool = False
+    split: TargetSplit = OWN_SPLIT
 
     @property
     def name(self) -> str:
         """For example ``rm_ft_fhm_hatemm``, or ``vid_ft_mhc_paper``."""
         parts = [self.strategy, *([self.memes.name] if self.memes else []), self.target.name]
-        return variant(*parts, *(["paper"] if self.paper_mode else []))
+        return variant(*parts, *(["paper"] if self.paper_mode else []), *self.split.names)
 
     @property
     def alignment(self) -> Alignment | None:
@@ -53,4 +80,9 @@ class TrainingSet:
     @property
     def uses_videos(self) -> bool:
         """Whether the target's own training videos are in it."""
-        return self.strategy in {"vid_ft", "vid_rm_ft"}
+        return trains_on_videos(self.strategy)
+
+
+def trains_on_videos(strategy: Strategy) -> bool:
+    """Return whether the target's own training videos are in what a strategy trains on."""
+    return strategy in {"vid_ft", "vid_rm_ft"}

@@ -7,11 +7,11 @@ import polars as pl
 from m2v import schemas
 from m2v.errors import UnknownName
 
-SETTING = ["target", "model", "seed", "paper_mode"]
+SETTING = ["target", "split", "model", "seed", "paper_mode"]
 
 
 def comparisons(results: pl.DataFrame, *, test_predictions: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """McNemar's exact test between every two strategies that share target, model, seed, mode and memes.
+    """McNemar's exact test between every two strategies that share target, split, model, seed, mode and memes.
 
     ``no_ft`` and ``vid_ft`` have no memes and stand beside each meme dataset's strategies. The test (McNemar 1947,
     Psychometrika 12:153-157) asks of the videos that exactly one of the two got right, each at its own threshold,
@@ -50,11 +50,12 @@ def _correct(run: str, threshold: float, test_predictions: Mapping[str, pl.DataF
 
 def _pairs(results: pl.DataFrame) -> pl.DataFrame:
     """Columns ``target``, ``run_a``, ``run_b``."""
-    runs = results.drop_nulls("threshold").select(*SETTING, "memes", "strategy", "run")
+    runs = results.drop_nulls("threshold").select(*SETTING, "fold", "memes", "strategy", "run")
     share_memes = (pl.col("memes") == pl.col("memes_b")).fill_null(value=True)
+    share_fold = pl.col("fold").eq_missing(pl.col("fold_b"))
     return (
         runs.join(runs, on=SETTING, suffix="_b")
-        .filter((pl.col("strategy") < pl.col("strategy_b")) & share_memes)
+        .filter((pl.col("strategy") < pl.col("strategy_b")) & share_memes & share_fold)
         .select("target", run_a="run", run_b="run_b")
         .sort("target", "run_a", "run_b")
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from m2v.evaluation import wording
-from m2v.evaluation.marks import ORDER, marks
+from m2v.evaluation.marks import ORDER, marks, panelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ def paper_results() -> pl.DataFrame:
 def forest_plot(
     results: pl.DataFrame, *, paper: pl.DataFrame, score: str = "macro_f1", format: Literal["svg", "png"] = "svg"
 ) -> bytes:
-    """One panel per target, one row per strategy and meme dataset; equal inputs give equal bytes.
+    """One panel per target and split, one row per strategy and meme dataset; equal inputs give equal bytes.
 
     Filled marks with 95 % intervals are our runs, hollow marks the paper's published values, the dashed line is the
     majority class.
@@ -58,7 +58,7 @@ def forest_plot(
     dated = ["Creator", "Date", "Format", "Type"] if format == "svg" else ["Software"]
     file = io.BytesIO()
     with mpl.rc_context(style):
-        figure = _draw(marks(results, paper=paper, score=score), results, score)
+        figure = _draw(marks(results, paper=paper, score=score), panelled(results), score)
         figure.savefig(file, format=format, dpi=200, transparent=format == "svg", metadata=dict.fromkeys(dated))
     return file.getvalue()
 
@@ -70,7 +70,7 @@ class ForestRow:
     strategy: str
     memes: str
     top: float
-    lanes: dict[tuple[str, int | None], float]
+    lanes: dict[tuple[str, int | None, int | None], float]
 
     @property
     def bottom(self) -> float:
@@ -87,9 +87,9 @@ def _rows(shown: pl.DataFrame) -> dict[tuple, ForestRow]:
     """By strategy and memes, from top to bottom, over all panels."""
     rows: dict[tuple, ForestRow] = {}
     bottom = 0.0
-    ordered = shown.sort(pl.col("strategy").cast(ORDER), "memes", "is_published", "series", "seed")
+    ordered = shown.sort(pl.col("strategy").cast(ORDER), "memes", "is_published", "series", "fold", "seed")
     for (strategy, memes), of_row in ordered.group_by("strategy", "memes", maintain_order=True):
-        lanes = of_row.select("series", "seed").unique(maintain_order=True).rows()
+        lanes = of_row.select("series", "seed", "fold").unique(maintain_order=True).rows()
         at = {lane: bottom + ROW_GAP / 2 + LANE * (i + 0.5) for i, lane in enumerate(lanes)}
         rows[strategy, memes] = ForestRow(wording.STRATEGIES[str(strategy)], _shortened(memes), bottom, at)
         bottom = rows[strategy, memes].bottom
@@ -105,26 +105,26 @@ def _draw(shown: pl.DataFrame, results: pl.DataFrame, score: str) -> "Figure":
     from matplotlib.figure import Figure
 
     rows, styles = _rows(shown), _styles(shown)
-    targets = results["target"].unique().sort().to_list()
-    n_beside = min(PANELS_BESIDE, len(targets))
+    panels = results["panel"].unique().sort().to_list()
+    n_beside = min(PANELS_BESIDE, len(panels))
     body = max((row.bottom for row in rows.values()), default=LANE)
     panel_height = HEAD + body + FOOT
     legend_height = LEGEND_LINE * -(-(len(styles) + 1) // LEGEND_COLUMNS)
-    height = panel_height * -(-len(targets) // n_beside) + legend_height
+    height = panel_height * -(-len(panels) // n_beside) + legend_height
     left = _names_width(list(rows.values()))
     width = (WIDTH - left) / n_beside - GAP
     figure = Figure(figsize=(WIDTH, height))
-    for i, target in enumerate(targets):
+    for i, panel in enumerate(panels):
         line, column = divmod(i, n_beside)
         x, y = left + column * (width + GAP), height - line * panel_height - HEAD - body
         axes = figure.add_axes((x / WIDTH, y / height, width / WIDTH, body / height))
         axes.set(xlim=_limits(results, shown, score), ylim=(body, 0), yticks=[])
-        _frame(axes, list(rows.values()), target, score)
+        _frame(axes, list(rows.values()), panel, score)
         if column == 0:
             _name_rows(axes, list(rows.values()), left)
-        for mark in shown.filter(target=target).to_dicts():
+        for mark in shown.filter(panel=panel).to_dicts():
             _mark(axes, mark, rows[mark["strategy"], mark["memes"]], styles)
-        for value in results.filter(strategy="majority", target=target)[score].drop_nulls():
+        for value in results.filter(strategy="majority", panel=panel)[score].drop_nulls():
             axes.axvline(value, **MAJORITY)
     _legend(figure, styles, left)
     return figure
@@ -155,9 +155,9 @@ def _styles(shown: pl.DataFrame) -> dict[tuple[bool, str], dict[str, Any]]:
     return styles
 
 
-def _frame(axes: "Axes", rows: list[ForestRow], target: str, score: str) -> None:
-    """Draw the target's name, a light grid, and a band behind every second strategy."""
-    axes.set_title(target, loc="left", fontsize=11, fontweight="bold", pad=8)
+def _frame(axes: "Axes", rows: list[ForestRow], panel: str, score: str) -> None:
+    """Draw the panel's name, a light grid, and a band behind every second strategy."""
+    axes.set_title(panel, loc="left", fontsize=11, fontweight="bold", pad=8)
     axes.spines[:].set_visible(False)
     axes.grid(axis="x", color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
@@ -179,7 +179,7 @@ def _name_rows(axes: "Axes", rows: list[ForestRow], left: float) -> None:
 
 
 def _mark(axes: "Axes", mark: dict[str, Any], row: ForestRow, styles: dict[tuple[bool, str], dict[str, Any]]) -> None:
-    y, style = row.lanes[mark["series"], mark["seed"]], styles[mark["is_published"], mark["series"]]
+    y, style = row.lanes[mark["series"], mark["seed"], mark["fold"]], styles[mark["is_published"], mark["series"]]
     if mark["low"] is None:
         axes.plot([mark["value"]], [y], **style)
     else:

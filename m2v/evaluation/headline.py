@@ -15,12 +15,12 @@ def label_effects(results: pl.DataFrame, *, comparisons: pl.DataFrame) -> pl.Dat
         comparisons: Rows of ``comparisons``.
 
     Returns:
-        Columns ``target``, ``memes``, ``model``, ``seed``, ``paper_mode``; ``original``, ``re_annotated`` (macro-F1)
-        with ``…_low``, ``…_high``; ``difference``; ``is_overlapping`` (whether the intervals do); and from McNemar's
-        test, null where it was not made, ``n_only_original_right``, ``n_only_re_annotated_right``, ``p_value``,
-        ``p_holm``. Sorted by the first five.
+        Columns ``target``, ``split``, ``fold``, ``memes``, ``model``, ``seed``, ``paper_mode``; ``original``,
+        ``re_annotated`` (macro-F1) with ``…_low``, ``…_high``; ``difference``; ``is_overlapping`` (whether the
+        intervals do); and from McNemar's test, null where it was not made, ``n_only_original_right``,
+        ``n_only_re_annotated_right``, ``p_value``, ``p_holm``. Sorted by the first seven.
     """
-    setting = ["target", "memes", "model", "seed", "paper_mode"]
+    setting = ["target", "split", "fold", "memes", "model", "seed", "paper_mode"]
 
     def of_strategy(strategy: str, name: str) -> pl.DataFrame:
         ends = {f"{name}{end}": f"macro_f1{end}" for end in ("", "_low", "_high")}
@@ -37,7 +37,7 @@ def label_effects(results: pl.DataFrame, *, comparisons: pl.DataFrame) -> pl.Dat
     )
     return (
         of_strategy("om_ft", "original")
-        .join(of_strategy("rm_ft", "re_annotated"), on=setting)
+        .join(of_strategy("rm_ft", "re_annotated"), on=setting, nulls_equal=True)
         .join(tests, left_on=["run_original", "run_re_annotated"], right_on=["run_a", "run_b"], how="left")
         .with_columns(
             difference=pl.col("re_annotated") - pl.col("original"),

@@ -10,8 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from m2v import schemas
+from m2v.datasets.details import Annotated
+from m2v.entries.splits import OWN
 from m2v.evaluation import forest, headline, wording
-from m2v.evaluation.marks import ORDER, marks
+from m2v.evaluation.marks import ORDER, marks, otherwise_divided, panelled
 from m2v.evaluation.wording import decimal, difference, figure, interval, p_value, percent
 from m2v.lineage.findings import Finding, LabelFlow
 
@@ -62,6 +64,7 @@ class StudyReport:
         comparisons: Rows of ``comparisons``.
         findings: Of every check, fine or not.
         rejects: Columns ``dataset``, ``reason``, ``n_items``: what policies kept out of training.
+        annotated: What the datasets' authors say of their items besides labels.
         notes: Further sentences, for example which runs are missing.
     """
 
@@ -73,6 +76,7 @@ class StudyReport:
     label_flows: tuple[LabelFlow, ...] = ()
     examples: tuple[Example, ...] = ()
     rejects: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTS))
+    annotated: tuple[Annotated, ...] = ()
     versions: tuple[ShownVersion, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -99,13 +103,17 @@ def render(report: StudyReport) -> str:
         scores=wording.SCORES,
         strategies=wording.STRATEGIES,
         significance=headline.SIGNIFICANCE,
-        results=list(_by_target(_ranked(report.results))),
-        comparisons=list(_by_target(_named(report.comparisons, report.results))),
+        results=list(_by_panel(_ranked(report.results))),
+        folds=dict(_by_panel(_over_folds(report.results))),
+        digests=_digests(report.results),
+        otherwise_divided=otherwise_divided(report.results, paper=paper),
+        comparisons=list(_by_panel(_named(report.comparisons, report.results))),
         findings=sorted(
             report.findings, key=lambda finding: (finding.is_fine, finding.table, finding.variant, finding.check)
         ),
         versions=sorted(report.versions, key=lambda version: (version.table, version.variant)),
         paper_mode=wording.PAPER_MODE,
+        own=OWN,
         themes=THEMES,
     )
 
@@ -121,20 +129,39 @@ def _plot(results: pl.DataFrame, paper: pl.DataFrame) -> Markup | None:
 
 
 def _ranked(results: pl.DataFrame) -> pl.DataFrame:
-    return results.sort("target", pl.col("strategy").cast(ORDER), "memes", "model", "paper_mode", "seed", "run")
+    order = ["panel", pl.col("strategy").cast(ORDER), "memes", "model", "paper_mode", "seed", "fold", "run"]
+    return panelled(results).sort(order)
+
+
+def _over_folds(results: pl.DataFrame) -> pl.DataFrame:
+    """Return the mean over the folds of a split, and the least and the greatest value, for each setting and score."""
+    setting = ["panel", "strategy", "memes", "model", "paper_mode", "seed"]
+    over = [
+        value.alias(f"{score}{end}")
+        for score in schemas.SCORES
+        for end, value in (("", pl.col(score).mean()), ("_low", pl.col(score).min()), ("_high", pl.col(score).max()))
+    ]
+    of_folds = panelled(results).drop_nulls("fold")
+    return of_folds.group_by(setting).agg(*over, n_folds=pl.len()).sort(pl.col("strategy").cast(ORDER), *setting)
+
+
+def _digests(results: pl.DataFrame) -> dict[str, list[str]]:
+    """Return the digests of the splits of each panel, one for each fold."""
+    rows = panelled(results).select("panel", "fold", "split_digest").unique().sort("panel", "fold")
+    return {str(panel): digests["split_digest"].to_list() for (panel,), digests in rows.group_by("panel")}
 
 
 def _named(comparisons: pl.DataFrame, results: pl.DataFrame) -> pl.DataFrame:
     """Comparisons with the runs' strategies, memes, model and seed; the clearest first."""
-    runs = results.select("run", "strategy", "memes", "model", "seed", "paper_mode")
+    runs = panelled(results).select("run", "panel", "fold", "strategy", "memes", "model", "seed", "paper_mode")
     return (
         comparisons.join(runs, left_on="run_a", right_on="run")
         .join(runs.select("run", "strategy", "memes"), left_on="run_b", right_on="run", suffix="_b")
         .with_columns(memes=pl.coalesce("memes", "memes_b"))
-        .sort("target", "p_value", "run_a", "run_b")
+        .sort("panel", "p_value", "run_a", "run_b")
     )
 
 
-def _by_target(frame: pl.DataFrame) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    for (target,), rows in frame.group_by("target", maintain_order=True):
-        yield str(target), rows.to_dicts()
+def _by_panel(frame: pl.DataFrame) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    for (panel,), rows in frame.group_by("panel", maintain_order=True):
+        yield str(panel), rows.to_dicts()

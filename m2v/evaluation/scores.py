@@ -5,8 +5,9 @@ import polars as pl
 
 from m2v import schemas
 from m2v.catalog.plan import Run
+from m2v.datasets import splits
 from m2v.entries.datasets import VideoDataset
-from m2v.entries.variants import variant
+from m2v.entries.variants import TargetSplit, variant
 from m2v.errors import InvalidRows
 from m2v.evaluation.intervals import intervals
 
@@ -45,14 +46,14 @@ def scores(labels: np.ndarray, probabilities: np.ndarray, *, threshold: float) -
 
 
 def metrics(
-    run: Run, *, test_predictions: pl.DataFrame, n_listed: int, threshold: float, seed: int = 0
+    run: Run, *, test_predictions: pl.DataFrame, videos: pl.DataFrame, threshold: float, seed: int = 0
 ) -> pl.DataFrame:
     """Return the run's scores with their intervals.
 
     Args:
         run: What was trained, on what.
         test_predictions: Rows of ``test_predictions``.
-        n_listed: Videos in the target's test split, scored or not.
+        videos: Rows of ``videos`` in the run's split; those of its test part are scored or not.
         threshold: The run's own, chosen on the validation split.
         seed: Of the bootstrap. Runs that share it are resampled alike.
 
@@ -69,19 +70,26 @@ def metrics(
         "strategy": training_set.strategy,
         "memes": training_set.memes.name if training_set.memes else None,
         "target": run.target.name,
+        **_split(run.split, videos),
         "seed": run.seed,
         "paper_mode": training_set.paper_mode,
         "threshold": threshold,
     }
+    n_listed = videos.filter(split="test").height
     return _row(description, test_predictions, n_listed=n_listed, threshold=threshold, seed=seed)
 
 
-def majority(target: VideoDataset, *, videos: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
+def _split(split: TargetSplit, videos: pl.DataFrame) -> dict[str, object]:
+    return {"split": split.split, "fold": split.fold, "split_digest": splits.digest(videos)}
+
+
+def majority(target: VideoDataset, split: TargetSplit, *, videos: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
     """Return what calling every test video by the training split's more frequent label scores; negative on a tie.
 
     Args:
         target: Whose videos they are.
-        videos: Rows of ``videos``.
+        split: Which of its splits they are in.
+        videos: Rows of ``videos`` in it.
         seed: Of the bootstrap.
 
     Returns:
@@ -98,11 +106,12 @@ def majority(target: VideoDataset, *, videos: pl.DataFrame, seed: int = 0) -> pl
         "video_id", "label", probability=pl.lit(float(is_positive))
     )
     description = {
-        "run": variant("majority", target.name),
+        "run": variant("majority", target.name, *split.names),
         "model": "majority-class",
         "strategy": "majority",
         "memes": None,
         "target": target.name,
+        **_split(split, videos),
         "seed": 0,
         "paper_mode": False,
         "threshold": None,

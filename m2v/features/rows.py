@@ -208,7 +208,7 @@ def pooled(items: pl.DataFrame, *, features: pl.DataFrame, modality: str) -> tup
     n_dimensions = seen["vector"].list.len().max() if seen.height else None
     assert isinstance(n_dimensions, int | None)
     means = np.full((items.height, n_dimensions or 0), np.nan, dtype=np.float32)
-    place = items.select("item_id", "split").with_row_index("place")
+    place = _found_as(items.select("item_id", "split").with_row_index("place"), seen)
     rows = place.join(seen.select("item_id", "split", "vector"), on=["item_id", "split"]).sort("place")
     has_any = np.zeros(items.height, dtype=bool)
     if rows.height:
@@ -220,6 +220,20 @@ def pooled(items: pl.DataFrame, *, features: pl.DataFrame, modality: str) -> tup
         means[kept] = np.add.reduceat(values, starts) / counts[:, None]
         has_any[kept] = True
     return means, has_any
+
+
+def _found_as(items: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
+    """Return items with the splits under which features have them: a run may divide a dataset otherwise than its files.
+
+    Args:
+        items: Columns ``item_id`` and ``split``, and more.
+        seen: Rows of ``features``.
+    """
+    known = seen.select("item_id", "split").unique().sort("item_id", "split")
+    same = known.with_columns(same="split")
+    other = known.unique("item_id", keep="first", maintain_order=True).rename({"split": "other"})
+    joined = items.join(same, on=["item_id", "split"], how="left").join(other, on="item_id", how="left")
+    return joined.with_columns(split=pl.coalesce("same", "other")).drop("same", "other")
 
 
 def _of_files(items: pl.DataFrame, files: pl.DataFrame, *, item_id: str, modality: str) -> pl.DataFrame:

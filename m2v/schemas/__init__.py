@@ -2,7 +2,7 @@
 
 from m2v.errors import UnknownName
 from m2v.schemas.annotation import CONFLICTS, HUMAN_LABELS, QUARANTINED_ANSWERS, ROUNDS, SKIPS, VOTED_LABELS
-from m2v.schemas.datasets import DEMONSTRATIONS, FACETS, MEMES, SEGMENTS, SOURCE_VOTES, VIDEOS
+from m2v.schemas.datasets import DEMONSTRATIONS, FACETS, ITEM_SPLITS, MEMES, SEGMENTS, SOURCE_VOTES, VIDEOS
 from m2v.schemas.detectors import CHECKPOINTS, REJECTS, TEST_PREDICTIONS, TRAINING_EXAMPLES
 from m2v.schemas.evaluation import COMPARISONS, METRICS, RESULTS, SCORES
 from m2v.schemas.features import FEATURES
@@ -21,6 +21,7 @@ TABLES: dict[str, Table] = {
         FACETS,
         SEGMENTS,
         SOURCE_VOTES,
+        ITEM_SPLITS,
         MEME_IMAGES,
         VIDEO_FEATURES,
         FEATURES,
@@ -69,6 +70,7 @@ __all__ = [
     "FINDINGS",
     "FORGOTTEN",
     "HUMAN_LABELS",
+    "ITEM_SPLITS",
     "MEMES",
     "MEME_IMAGES",
     "METRICS",

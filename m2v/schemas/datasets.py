@@ -56,6 +56,14 @@ DEMONSTRATIONS = Table(
     hidden=frozenset({"text", "description"}),
 )
 
+ITEM_SPLITS = Table(
+    name="splits",
+    row="an item's part in a split besides its dataset's own",
+    columns={"item_id": pl.String, "split": SPLITS},
+    key=("item_id",),
+    is_checked=True,
+)
+
 FACETS = Table(
     name="facets",
     row="something else that the dataset's authors say of an item: whom it attacks, how, what carries it",

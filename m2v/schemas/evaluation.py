@@ -15,6 +15,9 @@ METRICS = Table(
         "strategy": pl.String,
         "memes": pl.String,
         "target": pl.String,
+        "split": pl.String,  # the target's own, or one that its YAML names
+        "fold": pl.UInt32,
+        "split_digest": pl.String,  # sha256 of which videos stand in which part
         "seed": pl.Int32,
         "paper_mode": pl.Boolean,
         "n_listed": pl.UInt32,
@@ -24,8 +27,9 @@ METRICS = Table(
         **{f"{score}{end}": pl.Float64 for score in SCORES for end in ("", "_low", "_high")},
     },
     key=("run",),
-    # no_ft and vid_ft use no memes; AUROC needs both classes; the majority class has no threshold.
-    nullable=frozenset({"memes", "threshold", "auroc", "auroc_low", "auroc_high"}),
+    # no_ft and vid_ft use no memes; most splits have no folds; AUROC needs both classes; the majority class has no
+    # threshold.
+    nullable=frozenset({"memes", "fold", "threshold", "auroc", "auroc_low", "auroc_high"}),
 )
 
 RESULTS = Table(

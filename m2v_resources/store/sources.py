@@ -18,9 +18,13 @@ class Sources(dg.ConfigurableResource):
         """Every file of the source by name, found and checked."""
         return sources.find(source, home=Path(self.home))
 
-    def digests(self, source: Source) -> dict[str, str]:
-        """Return the sha256 of every file of the source by name."""
-        return sources.digests(self.find(source))
+    def places(self, source: Source) -> str:
+        """Return where the source's files were looked for, and how to supply them."""
+        return sources.places(source, home=Path(self.home))
+
+    def versions(self, source: Source) -> dict[str, str]:
+        """Return the sha256 of every file of the source by name, or that it is not there."""
+        return sources.versions(source, home=Path(self.home))
 
     def media(self, dataset: Dataset, source: Source) -> Place:
         """Return the folder or address that the dataset's pictures or videos lie below."""

@@ -1,8 +1,11 @@
 """`m2v datasets check` says what a folder holds, and the YAML that it shows runs."""
 
+import csv
 import re
 import shutil
 from pathlib import Path
+
+import yaml
 
 from tests.m2v.catalog.test_check import HATEMM, MADE, MAMI, hatemm_rows, written
 from tests.m2v_assets.conftest import Run, as_json
@@ -60,3 +63,68 @@ def test_what_a_dataset_says_besides_labels_is_in_the_graph(m2v: Run, wild: Path
     assert shown["facets"]["n_rows"] == 1100
     findings = as_json(m2v("tables", "show", "findings/segments_hatemm", "--json"))["rows"]
     assert {each["check"] for each in findings if not each["is_fine"]} == {"segments_ordered", "segments_apart"}
+
+
+OWN_ANNOTATIONS = {
+    "sources/notes.yaml": "title: Notes\nlicence: {name: mine}\nfolders: [notes]\nrequired: false\n"
+    "files: {notes.csv: {}, parts.csv: {}}\n",
+    "layouts/notes.yaml": "title: Notes\nitems: videos\nfiles:\n  - {names: [notes.csv]}\nid: {field: id}\n"
+    'label: {field: label, map: {"0": false, "1": true}}\nfacets: {target: {field: target, form: names}}\n'
+    "segments: {field: spans, form: seconds, label: rude}\n",
+}
+
+
+def annotated_study(m2v: Run, tmp_path: Path) -> tuple[Path, list[str]]:
+    """A copy of the sample whose videos are annotated elsewhere, and divided otherwise; with the videos' ids."""
+    m2v("study", "copy", "sample", str(tmp_path / "mine"))
+    root = written(tmp_path / "mine", OWN_ANNOTATIONS)
+    path = root / "videos" / "garden.yaml"
+    garden = yaml.safe_load(path.read_text())
+    garden["annotations"] = {"source": "notes", "layout": "notes", "files": ["notes.csv"]}
+    garden["splits"] = {
+        "parts": {"source": "notes", "column": {"file": "parts.csv", "id": "id", "split": "part"}},
+        "three": {"folds": {"n": 3}, "grouped_by": "target"},
+    }
+    path.write_text(yaml.safe_dump(garden))
+    study = yaml.safe_load((root / "study.yaml").read_text())
+    study["training"] = [{"model": "minilm-probe", "strategies": ["vid_ft", "rm_ft"], "splits": ["own", "three"]}]
+    (root / "study.yaml").write_text(yaml.safe_dump(study))
+    with (root / "tables" / "sample" / "garden.csv").open(newline="") as file:
+        return root, list(dict.fromkeys(row["id"] for row in csv.DictReader(file)))
+
+
+def test_facets_come_from_other_files_than_the_items_and_splits_group_by_them(m2v: Run, tmp_path: Path) -> None:
+    root, ids = annotated_study(m2v, tmp_path)
+    study = str(root / "study.yaml")
+    # Without the files everything runs, and says so; only what is grouped by a facet cannot be divided.
+    m2v("run", "--study", study, "--select", "facets/garden")
+    [_, _, said] = [
+        row["summary"] for row in as_json(m2v("tables", "show", "findings/facets_garden", "--json"))["rows"]
+    ][-3:]
+    assert "are not here, so this table is empty" in said
+    assert "notes" in said
+    told = m2v("run", "--study", study, "--select", "splits/garden_three_1", code=1)
+    assert "no item has a facet 'target' to group by" in told.stdout + told.stderr
+
+    rows = [f'{name},0,"leeks{number // 4}","[(1, 2), (3, 4)]"\n' for number, name in enumerate(ids[:-2])]
+    written(root / "notes", {"notes.csv": "id,label,target,spans\n" + "".join(rows)})
+    written(root / "notes", {"parts.csv": "id,part\n"})
+    assert as_json(m2v("run", "--study", study, "--json"))["failed"] == 0
+    found = {row["check"]: row for row in as_json(m2v("tables", "show", "findings/facets_garden", "--json"))["rows"]}
+    assert found["items_annotated"]["summary"] == "2 items stand in none of the dataset's annotations."
+    assert not found["labels_agree"]["is_fine"]
+    metrics = as_json(m2v("tables", "show", "results/sample", "--rows", "99", "--json"))["rows"]
+    of_folds = [row for row in metrics if row["split"] == "three"]
+    assert {row["fold"] for row in of_folds} == {1, 2, 3}
+    assert len({row["split_digest"] for row in metrics}) == 4
+    assert {row["strategy"] for row in of_folds} == {"vid_ft", "rm_ft", "majority"}
+    shown = m2v("report", "--study", study, "--json")
+    assert "garden, three" in Path(as_json(shown)["report"]).read_text()
+
+
+def test_a_split_that_nobody_named_is_an_error(m2v: Run, tmp_path: Path) -> None:
+    root, _ = annotated_study(m2v, tmp_path)
+    path = root / "study.yaml"
+    path.write_text(path.read_text().replace("three", "tree"))
+    told = m2v("status", "--study", str(path), code=1).stderr
+    assert "No split of garden is called 'tree'. Did you mean three" in told

@@ -9,6 +9,7 @@ from m2v.evaluation.report import Example, ShownVersion, StudyReport
 from m2v.lineage.findings import Finding, LabelFlow
 from tests import tables
 
+DIGEST = "ab" * 32
 SCORES = dict.fromkeys(schemas.SCORES, 0.7)
 
 
@@ -26,6 +27,8 @@ def results(*rows: dict[str, Any]) -> pl.DataFrame:
         model="radish",
         strategy="rm_ft",
         target="garden",
+        split="own",
+        split_digest=DIGEST,
         seed=0,
         paper_mode=False,
         n_listed=200,
@@ -41,8 +44,8 @@ def result(strategy: str, memes: str | None, macro_f1: float, **others: Any) -> 
     return {"run": "_".join(name for name in names if name), **row}
 
 
-def majority(target: str, macro_f1: float) -> dict[str, Any]:
-    return {
+def majority(target: str, macro_f1: float, **others: Any) -> dict[str, Any]:
+    row = {
         "run": f"majority_{target}",
         "model": "majority-class",
         "strategy": "majority",
@@ -50,6 +53,7 @@ def majority(target: str, macro_f1: float) -> dict[str, Any]:
         "macro_f1": macro_f1,
         "auroc": 0.5,
     }
+    return {**row, **others}
 
 
 def study() -> pl.DataFrame:
@@ -82,7 +86,7 @@ def paper() -> pl.DataFrame:
         (4, "Turnip-11B", "rm_ft", "leeks", "garden", 0.8, 0.79),
         (4, "Turnip-11B", "best_from_dataset_paper", None, "garden", 0.8, 0.75),
     ]
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(split_digest=pl.lit(DIGEST))
 
 
 def comparisons() -> pl.DataFrame:

@@ -44,6 +44,8 @@ def test_effects_pair_runs_that_differ_in_their_labels_alone():
 
     assert row == {
         "target": "garden",
+        "split": "own",
+        "fold": None,
         "memes": "leeks",
         "model": "radish",
         "seed": 0,

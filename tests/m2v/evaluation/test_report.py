@@ -6,6 +6,8 @@ import polars as pl
 import pytest
 
 from m2v import schemas
+from m2v.datasets.details import Annotated
+from m2v.evaluation.forest import paper_results
 from m2v.evaluation.report import Example, ShownVersion, StudyReport, render
 from m2v.lineage.findings import Finding, LabelFlow
 from tests.m2v.evaluation import rows
@@ -201,9 +203,42 @@ def test_a_study_without_runs():
 
 
 def test_hollow_marks_are_explained_where_there_are_some():
-    results = rows.results(rows.result("rm_ft", "fhm", 0.7, target="hatemm"))
+    (digest,) = paper_results().filter(target="hatemm")["split_digest"].drop_nulls().unique()
+    run = rows.result("rm_ft", "fhm", 0.7, target="hatemm", split_digest=digest)
+    page = Page(render(empty(results=rows.results(run))))
 
-    assert "Hollow marks are the values that the M2V paper published" in Page(render(empty(results=results))).shown
+    assert "Hollow marks are the values that the M2V paper published" in page.shown
+    assert "are of other splits" not in page.shown
+
+
+def test_published_values_of_another_split_are_said_to_be():
+    results = rows.results(rows.result("rm_ft", "fhm", 0.7, target="hatemm", split="more", split_digest="ef" * 32))
+    page = Page(render(empty(results=results)))
+
+    assert "Hollow marks" not in page.shown
+    assert "of other splits than these, and so not shown beside them: hatemm, more" in page.shown
+    assert "ef" * 6 in page.shown
+
+
+def test_folds_have_their_mean_and_ends():
+    runs = [
+        rows.result("vid_ft", None, score, run=f"fold {fold}", split="five", fold=fold, split_digest=f"{fold}" * 64)
+        for fold, score in ((1, 0.60), (2, 0.70), (3, 0.68))
+    ]
+    shown = " ".join(Page(render(empty(results=rows.results(*runs)))).shown.split())
+
+    assert "garden, five" in shown
+    assert ".660 [.60, .70]" in shown
+    assert "fold 3" in shown
+
+
+def test_what_authors_say_of_items_is_counted():
+    facet = {"facet": "target", "value": "<b>leeks</b>", "n_items": 1200, "n_positive": 7}
+    page = Page(render(empty(annotated=(Annotated("garden", ("12 facets of 4 of 5 items.",), (facet,)),))))
+
+    assert "12 facets of 4 of 5 items." in page.shown
+    assert "<b>leeks</b>" in page.hidden
+    assert "1,200" in page.hidden
 
 
 def test_label_effects_that_were_not_tested_are_said_to_be():

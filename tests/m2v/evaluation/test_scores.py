@@ -4,10 +4,11 @@ import pytest
 
 from m2v import schemas
 from m2v.catalog.plan import Run
+from m2v.datasets.splits import digest
 from m2v.detectors.probe.entry import Probe
 from m2v.entries.datasets import LabelDefinition, MemeDataset, VideoDataset
 from m2v.entries.pretrained import Encoder
-from m2v.entries.variants import TrainingSet
+from m2v.entries.variants import OWN_SPLIT, TrainingSet
 from m2v.errors import InvalidRows
 from m2v.evaluation.scores import majority, metrics, scores
 from tests import tables
@@ -73,17 +74,24 @@ def predictions(*rows: tuple[str, bool, float]) -> pl.DataFrame:
     )
 
 
+def listed(n: int) -> pl.DataFrame:
+    return tables.videos(*({"video_id": f"v{i}", "split": "test", "label": i % 3 == 0} for i in range(n)))
+
+
 def test_metrics_are_one_row_with_the_runs_description():
     scored = predictions(("v1", True, 0.9), ("v2", False, 0.4), ("v3", True, 0.3))
 
-    row = metrics(run(), test_predictions=scored, n_listed=4, threshold=0.35).row(0, named=True)
+    row = metrics(run(), test_predictions=scored, videos=listed(4), threshold=0.35).row(0, named=True)
 
-    assert {name: row[name] for name in list(row)[:11]} == {
+    assert {name: row[name] for name in list(row)[:14]} == {
         "run": "radish_probe_rm_ft_leeks_kitchen_garden_s3",
         "model": "radish-probe",
         "strategy": "rm_ft",
         "memes": "leeks",
         "target": "kitchen-garden",
+        "split": "own",
+        "fold": None,
+        "split_digest": digest(listed(4)),
         "seed": 3,
         "paper_mode": False,
         "n_listed": 4,
@@ -99,7 +107,7 @@ def test_metrics_are_one_row_with_the_runs_description():
 def test_metrics_of_a_run_without_memes_in_paper_mode():
     scored = predictions(("v1", True, 0.9), ("v2", False, 0.4))
 
-    row = metrics(run("vid_ft", None, paper_mode=True), test_predictions=scored, n_listed=2, threshold=0.5)
+    row = metrics(run("vid_ft", None, paper_mode=True), test_predictions=scored, videos=listed(2), threshold=0.5)
 
     assert row.select("memes", "paper_mode", "coverage_share").rows() == [(None, True, 1.0)]
 
@@ -107,7 +115,7 @@ def test_metrics_of_a_run_without_memes_in_paper_mode():
 def test_metrics_depend_on_the_seed_of_the_bootstrap_in_their_intervals_only():
     scored = predictions(*((f"v{i}", i % 3 == 0, (11 * i % 20) / 20) for i in range(20)))
     first, again, other = (
-        metrics(run(), test_predictions=scored, n_listed=20, threshold=0.5, seed=seed) for seed in (0, 0, 1)
+        metrics(run(), test_predictions=scored, videos=listed(20), threshold=0.5, seed=seed) for seed in (0, 0, 1)
     )
 
     assert first.equals(again)
@@ -125,7 +133,7 @@ def test_metrics_depend_on_the_seed_of_the_bootstrap_in_their_intervals_only():
 )
 def test_metrics_refuse_what_cannot_be_scored(rows, message):
     with pytest.raises(InvalidRows, match=message):
-        metrics(run(), test_predictions=predictions(*rows), n_listed=2, threshold=0.5)
+        metrics(run(), test_predictions=predictions(*rows), videos=listed(2), threshold=0.5)
 
 
 def garden(train: list[bool], test: list[bool]) -> pl.DataFrame:
@@ -145,7 +153,7 @@ def garden(train: list[bool], test: list[bool]) -> pl.DataFrame:
     ],
 )
 def test_the_majority_class_comes_from_train_and_is_scored_on_test(train, accuracy, macro_f1, recall):
-    row = majority(GARDEN, videos=garden(train, [True, False, False, False])).row(0, named=True)
+    row = majority(GARDEN, OWN_SPLIT, videos=garden(train, [True, False, False, False])).row(0, named=True)
 
     assert row["run"] == "majority_kitchen_garden"
     assert (row["model"], row["strategy"], row["memes"], row["threshold"]) == ("majority-class", "majority", None, None)
@@ -162,4 +170,4 @@ def test_the_majority_class_comes_from_train_and_is_scored_on_test(train, accura
 )
 def test_the_majority_class_needs_both_splits(train, test, message):
     with pytest.raises(InvalidRows, match=message):
-        majority(GARDEN, videos=garden(train, test))
+        majority(GARDEN, OWN_SPLIT, videos=garden(train, test))

@@ -121,6 +121,17 @@ def test_pooled_is_the_mean_of_an_items_parts_and_nan_where_it_has_none() -> Non
     assert not has_none.any()
 
 
+def test_pooled_finds_an_item_that_a_run_has_in_another_split_than_its_files() -> None:
+    features = made(rows.of_frames(VIDEOS, DECODED))
+    own = VIDEOS.select("split", item_id="video_id")
+    moved = own.with_columns(split=pl.lit("validation").cast(schemas.SPLITS))
+    expected, has_any = rows.pooled(own, features=features, modality="frames")
+    means, has_all = rows.pooled(moved, features=features, modality="frames")
+    assert has_any.any()
+    assert has_all.tolist() == has_any.tolist()
+    assert np.array_equal(means, expected, equal_nan=True)
+
+
 def test_token_by_token_a_part_has_a_row_for_each() -> None:
     parts = rows.of_texts(VIDEOS.filter(video_id="b"), item_id="video_id", label=None)
     vectors = pl.DataFrame(
