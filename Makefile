@@ -106,7 +106,7 @@ clean: ## remove the virtual environment; what the platform wrote stays
 # torch is whichever build pip finds for this machine: a local CPU wheel, an index named in pip's configuration, or PyPI's.
 $(STAMP): EXTRAS = encoder
 $(SCALE): EXTRAS = encoder,team,cluster
-$(DEV): EXTRAS = encoder,team,cluster,dev
+$(DEV): EXTRAS = encoder,team,cluster,ocr,speech,dev
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "== Installing into $(VENV) (about 2.6 GB, some minutes)"

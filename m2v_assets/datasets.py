@@ -136,20 +136,6 @@ def splits(target: VideoDataset, split: TargetSplit, plan: StudyPlan) -> dg.Asse
     return asset
 
 
-def videos_keys(target: VideoDataset, split: TargetSplit) -> list[dg.AssetKey]:
-    """Return the tables that say which videos of the target stand in which part of the split."""
-    videos = key(schemas.VIDEOS, variant(target.name))
-    return [videos, *([key(schemas.ITEM_SPLITS, variant(target.name, *split.names))] if split.names else [])]
-
-
-def read_videos(tables: Tables, target: VideoDataset, split: TargetSplit) -> pl.DataFrame:
-    """Return the target's videos with their parts of the split."""
-    videos = tables.read(schemas.VIDEOS, variant(target.name))
-    if not split.names:
-        return videos
-    return dividing.applied(videos, tables.read(schemas.ITEM_SPLITS, variant(target.name, *split.names)))
-
-
 def demonstrations(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition:
     name = variant(dataset.name)
 

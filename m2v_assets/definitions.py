@@ -20,6 +20,7 @@ from m2v_assets import (
     report,
     sensors,
     staleness,
+    texts,
 )
 from m2v_resources.annotators.annotators import Annotators
 from m2v_resources.hub.releases import Releases
@@ -84,7 +85,7 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         yield detectors.training_examples(training_set, plan.study)
     for run in plan.runs:
         yield detectors.checkpoint(run, plan.study)
-        yield detectors.test_predictions(run)
+        yield detectors.test_predictions(run, plan.study)
         yield evaluation.metrics(run)
     if plan.runs:
         yield evaluation.results(plan)
@@ -105,13 +106,20 @@ def _data(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         if dataset.demonstrations:
             yield datasets.demonstrations(dataset, plan.source(dataset))
         if plan.asking and plan.asking.plan.demonstrations in {"train", "validation"}:
-            yield prediction.drawn_demonstrations(dataset, plan.asking)
+            yield prediction.drawn_demonstrations(dataset, plan.asking, plan.study)
     for dataset in (*plan.memes, *plan.targets):
         annotated = datasets.annotations(dataset, plan.source(dataset.annotated))
         if annotated:
             yield annotated
     for target, split in plan.splits:
         yield datasets.splits(target, split, plan)
+    yield from _media(plan)
+    for extractor, dataset in plan.extractions:
+        yield features.features(extractor, dataset, plan)
+
+
+def _media(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
+    """Yield pictures, frames and sound, and the texts that are read or heard in them."""
     if plan.shows_pictures:
         for dataset in plan.memes:
             yield media.files(dataset, plan.source(dataset))
@@ -119,8 +127,8 @@ def _data(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         for dataset in plan.targets:
             yield media.files(dataset, plan.source(dataset))
             yield media.video_features(dataset, plan)
-    for extractor, dataset in plan.extractions:
-        yield features.features(extractor, dataset, plan)
+    for dataset in (*(plan.memes if plan.ocr else ()), *(plan.targets if plan.whisper else ())):
+        yield texts.texts(dataset, plan)
 
 
 def _labels(alignment: Alignment, plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:

@@ -19,8 +19,8 @@ from m2v.entries.pretrained import Vlm
 from m2v.entries.study import Study
 from m2v.entries.variants import TrainingSet, variant
 from m2v_assets import vlm_requests
-from m2v_assets.datasets import read_videos, videos_keys
 from m2v_assets.describe import ACCELERATOR, TABLE_KINDS, code_version, fingerprint, key, spec, table_asset
+from m2v_assets.texts import items_keys, read_items, read_videos
 from m2v_resources.launching.programs import Programs
 from m2v_resources.store.tables import Tables
 
@@ -31,11 +31,11 @@ Dataset: TypeAlias = MemeDataset | VideoDataset
 def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefinition:
     """Yield the examples, and what a policy kept out of them."""
     target = variant(training_set.target.name)
-    videos_read = videos_keys(training_set.target, training_set.split)
-    memes = key(schemas.MEMES, variant(training_set.memes.name)) if training_set.memes else None
+    videos_read = items_keys(training_set.target, study, training_set.split)
+    memes_read = items_keys(training_set.memes, study) if training_set.memes else []
     votes = key(schemas.VOTED_LABELS, training_set.alignment.name) if training_set.alignment else None
     demonstrations = key(schemas.DEMONSTRATIONS, target) if training_set.target.demonstrations else None
-    deps = [*videos_read, *(dep for dep in (memes, votes, demonstrations) if dep)]
+    deps = [*videos_read, *memes_read, *(dep for dep in (votes, demonstrations) if dep)]
     drops_leaks = study.leaks == "drop_from_train" and not training_set.paper_mode
     about = {
         "stage": "detectors",
@@ -56,12 +56,12 @@ def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefin
     )
     def asset(tables: Tables):
         """Examples to train on, and the rejects with their reasons."""
-        videos = read_videos(tables, training_set.target, training_set.split)
+        videos = read_items(tables, training_set.target, study, training_set.split)
         leaks = integrity.leaks(videos, dataset=training_set.target.name) if drops_leaks else schemas.REJECTS.empty()
         rows, rejects = examples.build(
             training_set,
             videos=videos,
-            memes=tables.read(schemas.MEMES, memes.path[1]) if memes else None,
+            memes=read_items(tables, training_set.memes, study) if training_set.memes else None,
             votes=tables.read(schemas.VOTED_LABELS, votes.path[1]) if votes else None,
             leaks=leaks,
         )
@@ -91,14 +91,14 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         ),
         kinds=run.model.made_with,
         deps=[
-            *videos_keys(run.target, run.split),
+            *items_keys(run.target, study, run.split),
             *_seen(run, run.datasets),
             *([key(schemas.TRAINING_EXAMPLES, run.training_set.name)] if run.is_trained else []),
         ],
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
         """Write a detector, and what was selected on the validation split."""
-        held_out = validation(run, study, videos=read_videos(tables, run.target, run.split))
+        held_out = validation(run, study, videos=read_items(tables, run.target, study, run.split))
         selected = _shown(tables, _items(held_out, run.target), run) if held_out is not None else None
         train = None
         content = {
@@ -132,7 +132,7 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
     return asset
 
 
-def test_predictions(run: Run) -> dg.AssetsDefinition:
+def test_predictions(run: Run, study: Study) -> dg.AssetsDefinition:
     """The run's probabilities of the target's test videos."""
 
     @_run_asset(
@@ -141,14 +141,14 @@ def test_predictions(run: Run) -> dg.AssetsDefinition:
         stage="evaluation",
         code=code_version("1", run.model, run.base, run.prompt),
         deps=[
-            *videos_keys(run.target, run.split),
+            *items_keys(run.target, study, run.split),
             *_seen(run, [run.target]),
             key(schemas.CHECKPOINTS, run.name),
         ],
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
         """One probability per test video."""
-        videos = read_videos(tables, run.target, run.split).filter(split="test").sort("video_id")
+        videos = read_items(tables, run.target, study, run.split).filter(split="test").sort("video_id")
         checkpoint = tables.read(schemas.CHECKPOINTS, run.name).row(0, named=True)
         items = _shown(tables, _items(videos, run.target), run)
         read = _read(tables, run, [run.target])

@@ -10,8 +10,8 @@ from m2v.catalog.plan import Run, StudyPlan
 from m2v.entries.variants import OWN_SPLIT, variant
 from m2v.evaluation import comparisons as comparing
 from m2v.evaluation import forest, scores
-from m2v_assets.datasets import read_videos, videos_keys
 from m2v_assets.describe import code_version, key, table_asset
+from m2v_assets.texts import read_videos, videos_keys
 from m2v_resources.store.tables import Tables
 
 

@@ -12,6 +12,7 @@ from m2v.entries.features import Extractor
 from m2v.entries.variants import variant
 from m2v.features import recorded, rows
 from m2v_assets.describe import ACCELERATOR, TABLE_KINDS, code_version, file_key, fingerprint, key, table_asset
+from m2v_assets.texts import items_keys, read_items
 from m2v_resources.launching.programs import Programs
 from m2v_resources.store.sources import Sources
 from m2v_resources.store.tables import Tables
@@ -27,7 +28,6 @@ def features(extractor: Extractor, dataset: MemeDataset | VideoDataset, plan: St
     name, source = variant(extractor.name, dataset.name), plan.source(dataset)
     modalities = extractor.modalities(of_videos=of_videos)
     label = dataset.label if of_videos and "text" in modalities else None
-    items = schemas.VIDEOS if of_videos else schemas.MEMES
     media = schemas.VIDEO_FEATURES if of_videos else schemas.MEME_IMAGES
     looks = looks_at_media(extractor, dataset)
     identity = extractor.identity
@@ -41,13 +41,13 @@ def features(extractor: Extractor, dataset: MemeDataset | VideoDataset, plan: St
         kinds=frozenset({"pytorch", "huggingface"}),
         tags={"m2v/model": extractor.name},
         pool=ACCELERATOR,
-        deps=[key(items, variant(dataset.name)), *([key(media, variant(dataset.name))] if looks else [])],
+        deps=[*items_keys(dataset, plan.study), *([key(media, variant(dataset.name))] if looks else [])],
     )
     def asset(
         context: dg.AssetExecutionContext, tables: Tables, sources: Sources, programs: Programs
     ) -> dg.MaterializeResult:
         """Write a vector for each part of each item."""
-        read = tables.read(items, variant(dataset.name))
+        read = read_items(tables, dataset, plan.study)
         seen = tables.read(media, variant(dataset.name)) if looks else pl.DataFrame()
         parts = rows.of_modalities(modalities, items=read, media=seen, label=label)
         wanted = rows.wanted(parts)

@@ -23,7 +23,7 @@ from m2v_resources.store.tables import Tables
 # Raised when what the programs find in the same files changes.
 PICTURES, VIDEOS = "3", "3"
 # Raised when the table changes but what is found in the files does not.
-VIDEOS_TABLE = "4"
+VIDEOS_TABLE = "5"
 
 
 def files(dataset: MemeDataset | VideoDataset, source: Source) -> dg.AssetsDefinition:

@@ -8,10 +8,12 @@ from m2v.annotation import agreement
 from m2v.catalog.plan import Asking, StudyPlan
 from m2v.datasets import integrity, readers
 from m2v.entries.datasets import Source, VideoDataset
+from m2v.entries.study import Study
 from m2v.entries.variants import Alignment, variant
 from m2v.prediction import demonstrations
 from m2v_assets import vlm_requests
 from m2v_assets.describe import ACCELERATOR, code_version, file_key, key, table_asset
+from m2v_assets.texts import items_keys, read_items
 from m2v_resources.launching.programs import Programs
 from m2v_resources.store.sources import Sources
 from m2v_resources.store.tables import Tables
@@ -20,7 +22,7 @@ from m2v_resources.store.tables import Tables
 def predictions(alignment: Alignment, plan: StudyPlan) -> dg.AssetsDefinition:
     """Return what was recorded elsewhere, or what a model says that the study asks."""
     if plan.asking:
-        return asked_predictions(alignment, plan.asking)
+        return asked_predictions(alignment, plan.asking, plan.study)
     return recorded_predictions(alignment, plan.source(alignment.memes))
 
 
@@ -50,7 +52,7 @@ def recorded_predictions(alignment: Alignment, source: Source) -> dg.AssetsDefin
     return asset
 
 
-def asked_predictions(alignment: Alignment, asking: Asking) -> dg.AssetsDefinition:
+def asked_predictions(alignment: Alignment, asking: Asking, study: Study) -> dg.AssetsDefinition:
     memes, target = variant(alignment.memes.name), variant(alignment.target.name)
     given = asking.demonstrations(alignment.target)
     shows = asking.plan.pictures
@@ -66,7 +68,7 @@ def asked_predictions(alignment: Alignment, asking: Asking) -> dg.AssetsDefiniti
         tags={"m2v/model": asking.model.name},
         pool=None if asking.plan.server else ACCELERATOR,
         deps=[
-            key(schemas.MEMES, memes),
+            *items_keys(alignment.memes, study),
             *([key(schemas.MEME_IMAGES, memes)] if shows else []),
             *([key(schemas.DEMONSTRATIONS, given)] if given else []),
             *([key(schemas.VIDEO_FEATURES, target)] if shows and given else []),
@@ -74,7 +76,7 @@ def asked_predictions(alignment: Alignment, asking: Asking) -> dg.AssetsDefiniti
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
         """One prediction per meme, asked of the model unless it is known."""
-        asked = tables.read(schemas.MEMES, memes)
+        asked = read_items(tables, alignment.memes, study)
         images = tables.read(schemas.MEME_IMAGES, memes) if shows else None
         items = demonstrations.of_memes(asked, images)
         answers, manifest = vlm_requests.ask(
@@ -107,7 +109,7 @@ def asked_predictions(alignment: Alignment, asking: Asking) -> dg.AssetsDefiniti
     return asset
 
 
-def drawn_demonstrations(target: VideoDataset, asking: Asking) -> dg.AssetsDefinition:
+def drawn_demonstrations(target: VideoDataset, asking: Asking, study: Study) -> dg.AssetsDefinition:
     """Few-shot examples out of a split of the target, where the study says so."""
     name, plan = asking.demonstrations(target), asking.plan
     assert name
@@ -118,11 +120,11 @@ def drawn_demonstrations(target: VideoDataset, asking: Asking) -> dg.AssetsDefin
         stage="prediction",
         code=code_version("1", plan.demonstrations, plan.n_demonstrations, plan.seed),
         checks=("demonstrations_held_out",),
-        deps=[key(schemas.VIDEOS, variant(target.name))],
+        deps=items_keys(target, study),
     )
     def asset(tables: Tables) -> dg.MaterializeResult:
         """Few-shot examples of the target's label, drawn by seed, in prompt order."""
-        videos = tables.read(schemas.VIDEOS, variant(target.name))
+        videos = read_items(tables, target, study)
         leaks = integrity.leaks(videos, dataset=target.name)
         rows = demonstrations.draw(
             videos, split=plan.demonstrations, n=plan.n_demonstrations, seed=plan.seed, leaks=leaks

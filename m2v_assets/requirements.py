@@ -70,7 +70,7 @@ def _models(plan: StudyPlan) -> Iterator[tuple[str, Any, float]]:
     if plan.asking and not plan.asking.plan.server:
         for alignment in plan.alignments:
             yield f"predictions/{alignment.name}", plan.asking.model, plan.asking.model.loaded_gib
-    if whisper := plan.whisper:
+    if (whisper := plan.whisper) and whisper.is_downloaded:
         yield from ((f"video_features/{variant(target.name)}", whisper, whisper.loaded_gib) for target in plan.targets)
     for extractor, dataset in plan.extractions:
         if extractor.is_downloaded:

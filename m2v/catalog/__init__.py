@@ -5,7 +5,7 @@ A study may live outside the package: its folder is then a catalog of its own, w
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -25,6 +25,7 @@ from m2v.entries.features import Extractor, RecordedExtractor, SoundStatistics
 from m2v.entries.layouts import Layout
 from m2v.entries.pretrained import Encoder, Perceiver, Vlm
 from m2v.entries.prompts import Prompt
+from m2v.entries.readers import FasterWhisper, Ocr
 from m2v.entries.splits import OWN
 from m2v.entries.study import PredictionPlan, Strategy, Study, TrainingPlan
 from m2v.entries.variants import OWN_SPLIT, Alignment, TargetSplit, TrainingSet, trains_on_videos, variant
@@ -33,9 +34,9 @@ from m2v.files import documents
 from m2v.files.checkout import CHECKOUT
 
 PACKAGE = Path(__file__).parent
-Model: TypeAlias = Encoder | Vlm | Perceiver | SoundStatistics | Detector
+Model: TypeAlias = Encoder | Vlm | Perceiver | Ocr | FasterWhisper | SoundStatistics | Detector
 # Every kind of model, families of detectors among them; a union that is data has no type of its own.
-_KINDS: Any = reduce(or_, (Encoder, Vlm, Perceiver, SoundStatistics, *DETECTORS))
+_KINDS: Any = reduce(or_, (Encoder, Vlm, Perceiver, Ocr, FasterWhisper, SoundStatistics, *DETECTORS))
 MODEL: TypeAdapter[Model] = TypeAdapter(cast(Any, Annotated)[_KINDS, Field(discriminator="kind")])
 
 # Wrong keys of one file that an error names.
@@ -139,8 +140,9 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
         targets=targets,
         runs=runs,
         asking=asking,
-        clip=_perceiver(study, "clip", catalog),
-        whisper=_perceiver(study, "whisper", catalog),
+        clip=_perceiver(study, "clip", catalog, "clip"),
+        whisper=_perceiver(study, "whisper", catalog, "whisper", "faster-whisper"),
+        ocr=_perceiver(study, "ocr", catalog, "ocr"),
     )
     _check_variants(plan)
     _check_published(plan)
@@ -178,14 +180,14 @@ def _asking(plan: PredictionPlan, study: Study, catalog: Catalog) -> Asking:
     return Asking(plan, model, _known(catalog.prompts, "prompt", plan.prompt))
 
 
-def _perceiver(study: Study, kind: str, catalog: Catalog) -> Perceiver | None:
-    name = getattr(study, kind)
-    return _of_kind(kind, name, "model", catalog, where=study.name, why=f"`{kind}:` needs a {kind}") if name else None
+def _perceiver(study: Study, key: str, catalog: Catalog, *kinds: str) -> Any:
+    name, why = getattr(study, key), f"`{key}:` needs a model of kind {' or '.join(kinds)}"
+    return _of_kind(kinds, name, "model", catalog, where=study.name, why=why) if name else None
 
 
-def _of_kind(kind: str, name: str, role: str, catalog: Catalog, *, where: str, why: str) -> Any:
+def _of_kind(kind: str | Sequence[str], name: str, role: str, catalog: Catalog, *, where: str, why: str) -> Any:
     model = _known(catalog.models, role, name)
-    if model.kind != kind:
+    if model.kind not in ([kind] if isinstance(kind, str) else kind):
         raise InvalidCatalog(where, f"model {model.name!r} is of kind {model.kind}; {why}.")
     return model
 

@@ -10,6 +10,7 @@ from m2v.entries.datasets import MemeDataset, Source, VideoDataset
 from m2v.entries.features import Extractor, RecordedFeatures
 from m2v.entries.pretrained import Base, Perceiver, Vlm
 from m2v.entries.prompts import Prompt
+from m2v.entries.readers import FasterWhisper, Ocr
 from m2v.entries.study import PredictionPlan, Study
 from m2v.entries.variants import OWN_SPLIT, Alignment, TargetSplit, TrainingSet, variant
 from m2v.errors import UnknownName
@@ -95,6 +96,7 @@ class StudyPlan:
     Attributes:
         asking: Absent where predictions were recorded elsewhere.
         clip, whisper: Models that look at the videos' frames and listen to them, if any.
+        ocr: Model that reads the text in memes' pictures, if any.
     """
 
     study: Study
@@ -104,7 +106,8 @@ class StudyPlan:
     runs: tuple[Run, ...]
     asking: Asking | None = None
     clip: Perceiver | None = None
-    whisper: Perceiver | None = None
+    whisper: Perceiver | FasterWhisper | None = None
+    ocr: Ocr | None = None
 
     @cached_property
     def training_sets(self) -> tuple[TrainingSet, ...]:
@@ -130,7 +133,7 @@ class StudyPlan:
     @cached_property
     def shows_pictures(self) -> bool:
         """Whether any model looks at media, so that they must be there."""
-        if self.whisper or any(looks_at_media(*extraction) for extraction in self.extractions):
+        if self.whisper or self.ocr or any(looks_at_media(*extraction) for extraction in self.extractions):
             return True
         return bool(self.asking and self.asking.plan.pictures) or any(run.inputs.shows_media for run in self.runs)
 

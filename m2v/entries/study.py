@@ -123,6 +123,7 @@ class Study(Entry):
         frames: Which frames of the targets' videos are looked at.
         clip: Model that embeds the frames, if any.
         whisper: Model that writes down what is said in videos that come without a transcript, if any.
+        ocr: Model that reads the text in pictures of memes that come without one, if any.
         leaks: Items that stand in a later split too: out of the earlier one (default), or kept.
         audit_share: Share of agreed rows that people look at all the same.
         min_answers: A conflict with fewer answers stays undecided.
@@ -137,6 +138,7 @@ class Study(Entry):
     frames: FramePlan = FramePlan()
     clip: Name | None = None
     whisper: Name | None = None
+    ocr: Name | None = None
     answers: Literal["recorded", "live"] = "recorded"
     rounds: RoundPlan = RoundPlan()
     publish: PublishPlan | None = None

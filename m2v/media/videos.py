@@ -17,7 +17,6 @@ import numpy as np
 import polars as pl
 
 from m2v import schemas
-from m2v.entries.pretrained import Perceiver
 from m2v.entries.study import FramePlan
 from m2v.files import storage
 from m2v.files.digests import file_sha256
@@ -35,7 +34,7 @@ def main() -> None:
         return
     began = time.monotonic()
     plan, media, home = FramePlan.model_validate(spec["frames"]), storage.given(spec["media"]), Path(spec["home"])
-    whisper = Perceiver.model_validate(spec["whisper"]) if spec["whisper"] else None
+    whisper = speech.listener(spec["whisper"]) if spec["whisper"] else None
     videos = {
         row["video_id"]: row
         for row in pl.read_parquet(spec["videos"]).unique("video_id").sort("video_id").iter_rows(named=True)
@@ -51,7 +50,7 @@ def main() -> None:
             # Results of earlier code name the file only.
             if result.get("sound") in tasks[name] and "sound_sha256" not in result:
                 result["sound_sha256"] = file_sha256(_file(tasks[name], result["sound"]))
-        spoken = {}
+        spoken: dict[str, speech.Heard] = {}
         if whisper:
             silent = {name: results[name] for name, task in tasks.items() if not task["has_text"]}
             sounds = {
@@ -61,9 +60,7 @@ def main() -> None:
             }
             heard = speech.transcribe(dict(sounds.values()), model=whisper, home=home, report=report)
             spoken = {name: heard[digest] for name, (digest, _) in sounds.items()}
-    rows = [
-        _row(row, results[name], place=places[name], transcript=spoken.get(name, "")) for name, row in videos.items()
-    ]
+    rows = [_row(row, results[name], place=places[name], heard=spoken.get(name)) for name, row in videos.items()]
     table = pl.DataFrame(rows, schema=dict(schemas.VIDEO_FEATURES.columns))
     table.write_parquet(out / "videos.parquet")
     contract.finish(
@@ -136,9 +133,9 @@ def _task(
     return {**task, "stamps": stamped}
 
 
-def _row(row: dict[str, Any], result: dict[str, Any], *, place: str, transcript: str) -> dict[str, Any]:
+def _row(row: dict[str, Any], result: dict[str, Any], *, place: str, heard: speech.Heard | None) -> dict[str, Any]:
     has_text = bool(row["text"].strip())
-    text = row["text"] if has_text else transcript
+    text = row["text"] if has_text else heard.transcript if heard else ""
     made = {column: result.get(column) for column in schemas.VIDEO_FEATURES.columns}
     frames_found = result.get("frames", [])
     return made | {
@@ -150,6 +147,7 @@ def _row(row: dict[str, Any], result: dict[str, Any], *, place: str, transcript:
         "sound": row[result["sound"]] if result.get("sound") in row else None,
         "transcript": text,
         "transcript_source": "dataset" if has_text else "whisper" if text else "none",
+        "voice_s": heard.voice_s if heard else None,
     }
 
 

@@ -4,11 +4,14 @@ import importlib.util
 from pathlib import Path
 
 from m2v.entries.pretrained import Encoder, Pretrained
+from m2v.entries.readers import FasterWhisper
 from m2v.errors import ChecksumMismatch, MissingSource
 from m2v.files.digests import file_sha256
 from m2v.models import snapshots
 
 WEIGHTS = "model.safetensors"
+# CTranslate2's own format: numbers with names, nothing that is run.
+CTRANSLATE2 = "model.bin"
 # What an encoder needs, and nothing that could hold code or pickles.
 FILES = ["config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", WEIGHTS]
 
@@ -23,20 +26,50 @@ def folder(encoder: Encoder) -> Path:
         MissingSource: Neither can be had; the message says how to get either.
         ChecksumMismatch: The weights are not the pinned ones.
     """
-    path = _in_package(encoder) or _on_hub(encoder)
-    actual = file_sha256(path / WEIGHTS)
-    if actual != encoder.weights_sha256:
-        raise ChecksumMismatch(path / WEIGHTS, expected=encoder.weights_sha256, actual=actual)
+    path = _in_package(encoder.package, WEIGHTS) or _on_hub(encoder)
+    _check(path / WEIGHTS, encoder.weights_sha256)
     return path
 
 
-def _in_package(encoder: Encoder) -> Path | None:
+def of_faster_whisper(entry: FasterWhisper) -> Path:
+    """Return the folder with a model in CTranslate2's format, from the installed package or from the Hub.
+
+    Raises:
+        MissingSource: It cannot be had; the message says how to get it.
+        ChecksumMismatch: The weights are not the pinned ones.
+    """
+    if entry.package:
+        path = _in_package(entry.package, CTRANSLATE2)
+        if path is None:
+            package = entry.package.replace("_", "-")
+            raise MissingSource(f"{entry.name} needs the package {package}, which is not here: pip install {package}.")
+    else:
+        assert entry.hub
+        assert entry.revision
+        try:
+            path = snapshots.snapshot(entry.hub, entry.revision, patterns=["*.json", "vocabulary.txt", CTRANSLATE2])
+        except snapshots.NotHere as error:
+            raise MissingSource(
+                f"The weights of {entry.hub} at revision {entry.revision[:12]} are not on this machine and could not "
+                f"be downloaded ({error.reason}). Check the network, or set HF_HOME to a cache that has them."
+            ) from error
+    _check(path / CTRANSLATE2, entry.weights_sha256)
+    return path
+
+
+def _check(path: Path, expected: str) -> None:
+    actual = file_sha256(path)
+    if actual != expected:
+        raise ChecksumMismatch(path, expected=expected, actual=actual)
+
+
+def _in_package(package: str | None, file: str) -> Path | None:
     # Found, not imported: all that is wanted of it is its folder.
-    spec = importlib.util.find_spec(encoder.package) if encoder.package else None
+    spec = importlib.util.find_spec(package) if package else None
     if spec is None or not spec.submodule_search_locations:
         return None
     path = Path(spec.submodule_search_locations[0]) / "model"
-    return path if (path / WEIGHTS).is_file() else None
+    return path if (path / file).is_file() else None
 
 
 def _on_hub(encoder: Encoder) -> Path:

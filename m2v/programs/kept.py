@@ -56,6 +56,7 @@ KEPT = {
         Kept("media/videos", How.SEARCHED),
         Kept("media/embeddings", How.ROWS, "frame_sha256"),
         Kept("media/transcripts", How.ROWS, "sound_sha256"),
+        Kept("media/readings", How.ROWS, "pixels_sha256"),
         Kept("media/sounds", How.ROWS, "sound_sha256"),
         Kept("reports", How.PAGES),
         Kept("releases", How.RELEASES),
@@ -64,6 +65,7 @@ KEPT = {
         Kept("m2v.json", How.NO_ITEMS),
         Kept("programs/extract", How.FOLDERS),
         Kept("programs/videos", How.FOLDERS),
+        Kept("programs/readings", How.FOLDERS),
         # Of earlier code.
         Kept("programs/encode", How.FOLDERS),
         Kept("programs/predict", How.FOLDERS),

@@ -7,7 +7,7 @@ from m2v.schemas.detectors import CHECKPOINTS, REJECTS, TEST_PREDICTIONS, TRAINI
 from m2v.schemas.evaluation import COMPARISONS, METRICS, RESULTS, SCORES
 from m2v.schemas.features import FEATURES
 from m2v.schemas.lineage import FINDINGS, FORGOTTEN
-from m2v.schemas.media import MEME_IMAGES, VIDEO_FEATURES
+from m2v.schemas.media import ITEM_TEXTS, MEME_IMAGES, VIDEO_FEATURES
 from m2v.schemas.prediction import PREDICTIONS
 from m2v.schemas.publishing import ADAPTER_RELEASES, DATASET_RELEASES, RELEASED_LABELS
 from m2v.schemas.table import SPLITS, DType, Table
@@ -24,6 +24,7 @@ TABLES: dict[str, Table] = {
         ITEM_SPLITS,
         MEME_IMAGES,
         VIDEO_FEATURES,
+        ITEM_TEXTS,
         FEATURES,
         PREDICTIONS,
         CONFLICTS,
@@ -71,6 +72,7 @@ __all__ = [
     "FORGOTTEN",
     "HUMAN_LABELS",
     "ITEM_SPLITS",
+    "ITEM_TEXTS",
     "MEMES",
     "MEME_IMAGES",
     "METRICS",

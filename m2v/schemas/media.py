@@ -40,10 +40,29 @@ VIDEO_FEATURES = Table(
         "audio_problem": pl.String,
         "transcript": pl.String,
         "transcript_source": pl.Enum(["dataset", "whisper", "none"]),
+        "voice_s": pl.Float64,  # seconds with a voice, where a model listened for one
     },
     key=("video_id",),
     is_checked=True,
-    nullable=frozenset({"duration_s", "width", "height", "problem", "sound", "sound_sha256", "audio_problem"}),
+    nullable=frozenset(
+        {"voice_s", "duration_s", "width", "height", "problem", "sound", "sound_sha256", "audio_problem"}
+    ),
     hidden=frozenset({"transcript"}),
     former=frozenset({"frame_embeddings", "embedding", "mel_mean", "mel_std", "mfcc_mean", "mfcc_std"}),
+)
+
+ITEM_TEXTS = Table(
+    name="texts",
+    row="an item's text as models read it: its dataset's, or where that has none what was read in its picture or heard",
+    columns={
+        "item_id": pl.String,
+        "text": pl.String,
+        "text_sha256": pl.String,
+        "text_source": pl.Enum(["dataset", "picture", "speech", "none"]),
+        "confidence": pl.Float64,  # 0-1, of what was read in a picture
+    },
+    key=("item_id",),
+    is_checked=True,
+    nullable=frozenset({"confidence"}),
+    hidden=frozenset({"text"}),
 )

@@ -137,6 +137,7 @@ class _Search:
         self.holding = [node for node in self.graph.nodes.values() if self._looked_at[node.name]]
         self.hashes |= {
             *self._values_of(schemas.MEMES, "text_sha256"),
+            *self._values_of(schemas.ITEM_TEXTS, "text_sha256"),
             *self._values_of(schemas.MEME_IMAGES, "pixels_sha256"),
             *self._values_of(schemas.PREDICTIONS, "request_sha256"),
         }
@@ -191,7 +192,7 @@ class _Search:
         return Known(
             identifier=self.identifier,
             variants={place.partition("/")[2] for place in self.places},
-            texts=self._values_of(schemas.MEMES, "text"),
+            texts=self._values_of(schemas.MEMES, "text") | self._values_of(schemas.ITEM_TEXTS, "text") - {""},
             hashes={*self.hashes, *(self.tombstone.get("sha256") or ())},
             pictures=self._values_of(schemas.MEME_IMAGES, "path"),
             held=self.held(),
@@ -199,7 +200,7 @@ class _Search:
 
     def _values_of(self, table: schemas.Table, column: str) -> set[str]:
         nodes = [node for node in self.holding if node.table == table.name]
-        rows = [self.record.rows(node, meme_id=self.identifier) for node in nodes]
+        rows = [self.record.rows(node, **self._values(self.record.columns(node))) for node in nodes]
         return {value for frame in rows if column in frame.columns for value in frame[column] if value is not None}
 
     @property

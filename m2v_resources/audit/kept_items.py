@@ -27,7 +27,7 @@ from m2v_resources.store.tombstones import HOLDS_IDS
 MIN_SEARCHED = 12
 # A longer one may be cut by a page of a database: either of its halves is whole then.
 MIN_HALVED = 48
-HASHES = ("text_sha256", "request_sha256", "sha256")
+HASHES = ("text_sha256", "request_sha256", "sha256", "pixels_sha256")
 SEARCHED = (*HOLDS_IDS, "text", *HASHES)
 
 
