@@ -227,7 +227,9 @@ class _Reader:
                 raise InvalidCatalog(dataset.name, problem)
         self.listed = {row["id"]: file.split for file, path in self.of("ids") for row in self.rows(file, path)}
         self.more = {
-            (file.of, self.item_id(row, file)): row for file, path in self.of("more") for row in self.rows(file, path)
+            (file.of, self.item_id(row, file)): rules.derived(row, file.derived)
+            for file, path in self.of("more")
+            for row in self.rows(file, path)
         }
         self.texts = {}
         for file, path in self.of("texts"):
@@ -261,7 +263,8 @@ class _Reader:
         wanted: dict[str, None] = dict.fromkeys([*self.layout.required, *file.columns])
         if label:
             wanted[label] = None
-        given = {column for other, _ in self.of("more") if self._is_about(other, file) for column in other.header}
+        about = [other for other, _ in self.of("more") if self._is_about(other, file)]
+        given = {column for other in about for column in (*other.header, *other.columns, *other.derived)}
         return [column for column in wanted if column not in given or column == key]
 
     def item_id(self, row: Row, file: LayoutFile) -> str:

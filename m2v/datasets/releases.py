@@ -30,7 +30,7 @@ def recognised(counts: Counts, *, layout: str) -> tuple[Release | None, str]:
         if is_equal and next(iter(release.parts)) in counts:
             absent = [part for part in release.parts if part not in counts]
             without = f", without {', '.join(absent)}" if absent else ""
-            return release, f"It is {release.title}{without}."
+            return release, f"It is {release.title}{without}.{' ' if release.note else ''}{release.note}"
     nearest = min(candidates, key=lambda release: _distance(release, counts))
     parts = [part for part in (*nearest.parts, *counts) if _differs(nearest.parts.get(part), counts.get(part))]
     differences = "; ".join(

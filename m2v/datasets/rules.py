@@ -1,12 +1,13 @@
 """What a row says of its item: the rules of a layout, each applied to one row."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import PurePosixPath
 
 from m2v.datasets import cells
 from m2v.datasets.cells import Malformed
 from m2v.datasets.textfiles import N_QUOTED, Row
-from m2v.entries.layouts import FacetRule, LabelRule, Layout, MediaRule
+from m2v.entries.layouts import Derived, FacetRule, LabelRule, Layout, MediaRule
 
 
 def medium(row: Row, rule: MediaRule, item_id: str) -> str | None:
@@ -23,6 +24,8 @@ def label(row: Row, rule: LabelRule) -> bool:
         BadInput: Its cell says none.
     """
     assert rule.field
+    if rule.folder:
+        return Row(row.path, row.number, {rule.field: folder(row[rule.field])}).choice(rule.field, rule.map)
     if rule.at_least is not None:
         try:
             return float(row[rule.field]) >= rule.at_least
@@ -43,6 +46,28 @@ def label(row: Row, rule: LabelRule) -> bool:
     chosen = words if rule.place is None else words[rule.place : rule.place + 1]
     votes = [Row(row.path, row.number, {rule.field: word}).choice(rule.field, rule.map) for word in chosen]
     return most(row, votes, rule, [rule.field])
+
+
+def folder(path: str) -> str:
+    """Return the name of the folder that a path ends in, in small letters; empty where it has none."""
+    return PurePosixPath(path.replace("\\", "/")).parent.name.lower()
+
+
+def derived(row: Row, rules: Mapping[str, Derived]) -> Row:
+    """Return a row with the columns that are made of those that it has.
+
+    Raises:
+        BadInput: A cell has no such part.
+    """
+    made = {}
+    for name, rule in rules.items():
+        parts = row[rule.field].strip().split(rule.separator)
+        part = parts[rule.part] if rule.part < len(parts) else ""
+        value = part if rule.letter is None else part[rule.letter : rule.letter + 1]
+        if not value:
+            raise row.bad(rule.field, f"{row[rule.field][:N_QUOTED]!r} has no part for {name}.")
+        made[name] = rule.spellings.get(value, value)
+    return Row(row.path, row.number, {**row.cells, **made})
 
 
 def most(row: Row, votes: Sequence[bool], rule: LabelRule, names: Sequence[str]) -> bool:
@@ -66,7 +91,7 @@ def facet_values(row: Row, rule: FacetRule) -> list[str]:
     elif rule.field not in row.cells:
         return []
     else:
-        cell = row.cells[rule.field]
+        cell = folder(row.cells[rule.field]) if rule.folder else row.cells[rule.field]
         if rule.form == "names":
             values = cells.names(cell)
         elif rule.form == "list":

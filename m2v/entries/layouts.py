@@ -14,6 +14,22 @@ ListForm: TypeAlias = Literal["list", "names", "flags"]
 SpanForm: TypeAlias = Literal["clock", "seconds"]
 
 
+class Derived(EntryPart):
+    """A column that a file does not have, as a part of one that it has.
+
+    Attributes:
+        separator: Between the parts of a cell; ``part`` says which, from 0 on.
+        letter: Which letter of that; all of it without.
+        spellings: What it is called, by how it is written.
+    """
+
+    field: str
+    separator: str = Field(min_length=1)
+    part: int = Field(ge=0)
+    letter: int | None = Field(default=None, ge=0)
+    spellings: dict[str, str] = Field(default_factory=dict)
+
+
 class LayoutFile(EntryPart):
     """A kind of file of a layout.
 
@@ -34,6 +50,7 @@ class LayoutFile(EntryPart):
         prefix: Of the ids in it, so that equal names in several files are several items.
         facets: Values that hold for every item in it, by facet.
         of: For ``more``: names of the files whose items it is about; without it, of all.
+        derived: For ``more``: columns that are made of those that it has.
         required: Whether a dataset must have one; else it may.
     """
 
@@ -54,6 +71,7 @@ class LayoutFile(EntryPart):
     prefix: str = ""
     facets: dict[Name, str] = Field(default_factory=dict)
     of: tuple[str, ...] = ()
+    derived: dict[str, Derived] = Field(default_factory=dict)
     required: bool = True
 
 
@@ -97,6 +115,7 @@ class LabelRule(EntryPart):
         majority: Of a list of votes, or of the columns of the layout's ``votes``, as ``map`` reads them: most of them.
             A tie is an error unless ``tie`` says what it is.
         at_least: Of a number, from where on it is a yes.
+        folder: The column holds a path, and the name of its folder is the word, in small letters.
     """
 
     field: str | None = None
@@ -106,6 +125,7 @@ class LabelRule(EntryPart):
     majority: bool = False
     tie: bool | None = None
     at_least: float | None = None
+    folder: bool = False
 
 
 class SplitRule(EntryPart):
@@ -126,9 +146,11 @@ class FacetRule(EntryPart):
         values: Of ``flags`` in a list, in order.
         missing: What says that there is none.
         spellings: What a value is called, by how it is written.
+        folder: The column holds a path, and the name of its folder is the value, in small letters.
     """
 
     field: str | None = None
+    folder: bool = False
     form: ListForm | None = None
     flags: dict[str, str] = Field(default_factory=dict)
     values: tuple[str, ...] = ()
@@ -230,12 +252,14 @@ class Release(EntryPart):
 
     Attributes:
         parts: Rows with label 0 and 1 by split or file, the one that is never absent first; or rows alone.
+        note: What whoever has it should know.
     """
 
     name: Name
     title: str
     language: str = "en"
     parts: dict[str, tuple[int, int] | int]
+    note: str = ""
 
 
 class Layout(Entry):
@@ -277,7 +301,8 @@ class Layout(Entry):
     def identity(self) -> dict[str, Any]:
         """What decides the rows that are read, in plain data: not what it is called, knows of releases or of media."""
         besides = {"name", "title", "places", "releases", "counted_by", "defined_by", "overlaps", "apart"}
-        return self.model_dump(mode="json", exclude=besides)
+        # Without what is so by default, a rule that is new one day makes no older layout another one.
+        return self.model_dump(mode="json", exclude=besides, exclude_defaults=True)
 
     @property
     def has_splits(self) -> bool:

@@ -1,12 +1,15 @@
 """`m2v datasets check` says what a folder holds, and the YAML that it shows runs."""
 
 import csv
+import json
 import re
 import shutil
 from pathlib import Path
 
 import yaml
 
+from m2v import catalog
+from m2v.datasets import sources
 from tests.m2v.catalog.test_check import HATEMM, MADE, MAMI, hatemm_rows, written
 from tests.m2v_assets.conftest import Run, as_json
 
@@ -128,3 +131,48 @@ def test_a_split_that_nobody_named_is_an_error(m2v: Run, tmp_path: Path) -> None
     path.write_text(path.read_text().replace("three", "tree"))
     told = m2v("status", "--study", str(path), code=1).stderr
     assert "No split of garden is called 'tree'. Did you mean three" in told
+
+
+def test_two_copies_of_a_dataset_are_compared_item_by_item(m2v: Run, tmp_path: Path) -> None:
+    """The paper's table of Hateful Memes against made files of phase 2: other labels, and ids with zeros in front."""
+    files = sources.find(catalog.load().sources["published"], home=tmp_path)
+    published = files["fhm_aligned_with_hatemm.csv"].parent
+    with (published / "fhm_aligned_with_hatemm.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))[:40]
+    turned, moved = rows[3]["id"], rows[5]["id"]
+    lines = [
+        json.dumps(
+            {
+                "id": row["id"].zfill(6),
+                "img": f"img/{row['id']}.png",
+                "label": int(row["original_dataset_label"]) ^ (row["id"] == turned),
+                "text": row["text"],
+            }
+        )
+        + "\n"
+        for row in rows
+    ]
+    theirs = {"train.jsonl": "".join(lines[:5] + lines[6:]), "dev_seen.jsonl": lines[5]}
+    root = written(tmp_path / "phase-2", theirs)
+    done = m2v("datasets", "diff", str(published), str(root), "-o", str(tmp_path / "changed.csv"), "--json")
+    assert as_json(done) == {
+        "left": "m2v-fhm",
+        "right": "hateful-memes",
+        "n_both": 40,
+        "n_only_left": 2960,
+        "n_only_right": 0,
+        "n_split_differs": 1,
+        "n_label_differs": 1,
+        "n_text_differs": 0,
+        "written": str(tmp_path / "changed.csv"),
+    }
+    with (tmp_path / "changed.csv").open(newline="") as file:
+        changed = {row["what"]: (row["id"], row["left"], row["right"]) for row in csv.DictReader(file)}
+    assert changed["split"] == (moved, "train", "validation")
+    assert changed["label"][0] == turned
+    shown = m2v("datasets", "diff", str(published), str(root)).stdout
+    assert f"1 items have another label ({turned})." in shown
+    assert rows[3]["text"] not in shown
+    other = written(tmp_path / "other", {"training.csv": MAMI + "a.jpg\t1\t0\t0\t0\t0\tb\n"})
+    told = m2v("datasets", "diff", str(published), str(other), code=1)
+    assert "have no item in common" in told.stderr

@@ -72,10 +72,10 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple], set[tuple], list[tuple], lis
             "training.csv": "file_name\tmisogynous\tshaming\tstereotype\tobjectification\tviolenceText Transcription\n"
             "15001.jpg\t1\t1\t0\t0\ta leek\n",
             "Test.csv": "file_name\tText Transcription\n15001.jpg\ta beet\n",
-            "test_labels.txt": "15001.jpg\t0\t0\t0\t0\t0\n",
+            "test_labels.txt": "15001.jpg\t1\t0\t0\t0\t1\n",
         },
-        [("15001", "train", True, "a leek"), ("test-15001", "test", False, "a beet")],
-        {("15001", "misogyny", "shaming")},
+        [("15001", "train", True, "a leek"), ("test-15001", "test", True, "a beet")],
+        {("15001", "misogyny", "shaming"), ("test-15001", "misogyny", "violence")},
         [],
         [],
     ),
@@ -109,12 +109,32 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple], set[tuple], list[tuple], lis
         {
             "labels.csv": ",image_name,text_ocr,text_corrected,humour,sarcasm,offensive,motivational,overall_sentiment\n"
             "0,image_1.jpg,A LEEK,a leek,funny,general,slight,not_motivational,positive\n",
+            "2000_testdata.csv": "Image_name,Image_URL,OCR_extracted_text,corrected_text\n"
+            "image_1.jpg,http://x,A PEA,a pea\nbeet.png,http://x,,a beet\n",
+            # In another order than the pictures.
+            "Meme_groundTruth .csv": "Image_name,Labels\nbeet.png,-1_1010_2021\nimage_1.jpg,1_0101_0300\n",
         },
-        [("image_1", "train", True, "a leek")],
+        [
+            ("image_1", "train", True, "a leek"),
+            ("test-beet", "test", True, "a beet"),
+            ("test-image_1", "test", False, "a pea"),
+        ],
         {
             ("image_1", "humour", "funny"), ("image_1", "sarcasm", "general"), ("image_1", "offensive", "slight"),
             ("image_1", "motivational", "not_motivational"), ("image_1", "sentiment", "positive"),
+            ("test-beet", "humour", "very_funny"), ("test-beet", "sarcasm", "not_sarcastic"),
+            ("test-beet", "offence", "very_offensive"), ("test-beet", "motivational", "motivational"),
+            ("test-beet", "sentiment", "negative"), ("test-image_1", "humour", "not_funny"),
+            ("test-image_1", "sarcasm", "very_twisted"), ("test-image_1", "offence", "not_offensive"),
+            ("test-image_1", "motivational", "not_motivational"), ("test-image_1", "sentiment", "positive"),
         },
+        [],
+        [],
+    ),
+    "implihatevid": (
+        {"videos.txt": "./Implicit/a, b.mp4\n./Explicit/c.mp4\n./Non-Hate/d.mp4\n"},
+        [("a, b", "train", True, ""), ("c", "train", True, ""), ("d", "train", False, "")],
+        {("a, b", "kind", "implicit"), ("c", "kind", "explicit")},
         [],
         [],
     ),
