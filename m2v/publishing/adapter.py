@@ -25,6 +25,7 @@ class AdapterRelease:
 
     Attributes:
         folder: The checkpoint; only its weights and its config leave, never what it was trained on.
+        split, split_digest: In which the run was trained, selected and scored.
         scores: Value and ends of the 95 % interval, by score.
         recipe: Settings, seed, processes and package versions, as the training program wrote them down.
         datasets: Repositories whose newest release is what the adapter was trained on.
@@ -48,6 +49,8 @@ class AdapterRelease:
     licence_link: str | None
     threshold: float
     n_train: int
+    split: str
+    split_digest: str
     n_scored: int
     coverage_share: float
     scores: Mapping[str, tuple[float, float, float]]
@@ -130,6 +133,8 @@ def describe(
         licence_link=licence.link,
         threshold=row["threshold"],
         n_train=row["n_train"],
+        split=scored["split"] if scored["fold"] is None else f"{scored['split']}, fold {scored['fold']}",
+        split_digest=scored["split_digest"],
         n_scored=scored["n_scored"],
         coverage_share=scored["coverage_share"],
         scores=_scores(scored),
