@@ -21,11 +21,12 @@ COMPOSE ?= docker compose --project-name m2v
 SECRETS := $(or $(M2V_SECRETS_DIR),secrets)
 FILES := -f docker-compose.yml $(if $(GPU),-f docker/gpu.yml) $(if $(PROXY),-f docker/proxy.yml) $(if $(CLUSTER),-f docker/cluster.yml) $(if $(STORAGE),-f docker/storage.yml)
 TO ?= backup
+MINUTES ?= 60
 # Dagster reads its instance from here; M2V_HOME moves all of it.
 export M2V_HOME := $(abspath $(or $(M2V_HOME),var))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint audit check ui bench clean browser services label-studio cluster secrets up down backup restore
+.PHONY: help demo test test-fast lint audit fuzz check ui bench clean browser services label-studio cluster secrets up down backup restore
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +51,9 @@ lint: $(DEV) ## ruff, pyright and import-linter
 
 audit: $(DEV) ## known vulnerabilities, bandit, secrets in what git has
 	@.ci/audit
+
+fuzz: $(DEV) ## whatever comes from outside, damaged in new ways for MINUTES (60)
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 check: lint test ## what CI runs: lint, then every test
 

@@ -4,8 +4,9 @@ The server validates nothing: unknown labels, two choices of a single choice, em
 all accepted there, so they are sorted out here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -16,6 +17,10 @@ from m2v.annotation.rounds import Round
 LABELS = {"positive": True, "negative": False}
 SKIPS = ("harmful", "cannot_tell")
 CONFIDENCES = {"1": 1, "2": 2, "3": 3}
+# In place of a choice that is none.
+UNREADABLE = "(unreadable)"
+# Ids and seconds are smaller; NaN is not.
+MAX_NUMBER = 1 << 53
 
 # An annotation as the server has it, names already pseudonyms.
 RAW_COLUMNS = {
@@ -53,22 +58,79 @@ class Judged:
     quarantined: pl.DataFrame
 
 
-def parsed(result: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Labels, skips, confidence and comment of an annotation's ``result``; what is of no such shape is left out."""
+def parsed(result: Any) -> dict[str, Any]:
+    """Labels, skips, confidence and comment of an annotation's ``result``, whatever the server has stored there.
+
+    What is no list of choices is a label that nobody knows, so that it is quarantined and not lost.
+    """
     parts: dict[str, Any] = {"labels": [], "skips": [], "confidence": None, "comment": None}
-    for region in result:
-        value = region.get("value") or {}
-        choices = [str(choice) for choice in value.get("choices") or ()]
-        name = region.get("from_name")
+    for region in result if isinstance(result, list) else [result] if result else []:
+        value = region.get("value") if isinstance(region, Mapping) else None
+        name = region.get("from_name") if isinstance(region, Mapping) else None
+        if not isinstance(region, Mapping) or not isinstance(value, Mapping | None):
+            parts["labels"].append(UNREADABLE)
+            continue
+        choices = _words((value or {}).get("choices"))
         if name == "label":
             parts["labels"] += choices
         elif name == "skip":
             parts["skips"] += choices
         elif name == "confidence" and choices:
             parts["confidence"] = CONFIDENCES.get(choices[0])
-        elif name == "comment" and value.get("text"):
-            parts["comment"] = "\n".join(str(line) for line in value["text"])
+        elif name == "comment" and (lines := _words((value or {}).get("text"))):
+            parts["comment"] = "\n".join(lines)
     return parts
+
+
+def _words(value: Any) -> list[str]:
+    """Return a list of texts, one text alone as well; of anything else that there is, that it cannot be read."""
+    if value is None:
+        return []
+    words = value if isinstance(value, list) else [value]
+    return [_encodable(word) if isinstance(word, str) else UNREADABLE for word in words]
+
+
+def _encodable(text: str) -> str:
+    # JSON can name half of a character, which no file holds.
+    return text.encode("utf-8", "replace").decode()
+
+
+def raw_row(
+    annotation: Mapping[str, Any], data: Any, *, project_id: int, config_sha256: str, pseudonym: Callable[[int], str]
+) -> dict[str, Any]:
+    """Return an annotation as the server has it, with the columns of ``RAW_COLUMNS``.
+
+    Args:
+        annotation: As the server's API gives it; it has an id and times, all else may be anything.
+        data: Of its task.
+        pseudonym: Of an account's id.
+    """
+    names = {column: _account(annotation.get(column)) for column in ("completed_by", "updated_by")}
+    annotator, author = (None if user is None else pseudonym(user) for user in names.values())
+    duration_s = annotation.get("lead_time")
+    return {
+        "project_id": project_id,
+        "annotation_id": annotation["id"],
+        "item_key": _encodable(str(data.get("item_key"))) if isinstance(data, Mapping) else "",
+        # Nobody's, where the account was deleted.
+        "annotator": annotator,
+        "author": author,
+        "was_cancelled": bool(annotation.get("was_cancelled")),
+        "created_at": datetime.fromisoformat(annotation["created_at"]),
+        "updated_at": datetime.fromisoformat(annotation["updated_at"]),
+        "duration_s": float(duration_s) if _is_number(duration_s) else None,
+        "seen_config_sha256": config_sha256,
+        **parsed(annotation.get("result")),
+    }
+
+
+def _account(value: Any) -> int | None:
+    number = value.get("id") if isinstance(value, Mapping) else value
+    return int(number) if _is_number(number) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_NUMBER
 
 
 def merged(before: pl.DataFrame, pulled: pl.DataFrame) -> pl.DataFrame:
@@ -138,7 +200,9 @@ def _reason(asked: Round) -> pl.Expr:
     chain = chain.when(pl.col("seen_config_sha256") != asked.definition.config_sha256).then(pl.lit("other_config"))
     if not asked.accept_imports:
         chain = chain.when(pl.col("author").is_null()).then(pl.lit("imported"))
-    chain = chain.when(pl.col("author") != pl.col("annotator")).then(pl.lit("other_author"))
+    # A deleted account's answer is nobody's.
+    is_own = (pl.col("author") == pl.col("annotator")).fill_null(asked.accept_imports)
+    chain = chain.when(~is_own | pl.col("annotator").is_null()).then(pl.lit("other_author"))
     if asked.annotators:
         chain = chain.when(~pl.col("annotator").is_in(list(asked.annotators))).then(pl.lit("not_in_round"))
     return (

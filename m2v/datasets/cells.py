@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-CLOCK = re.compile(r"(\d+):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
+CLOCK = re.compile(r"([0-9]{1,4}):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
 # A Python list in a cell nests as deep as a list of pairs; deeper ones are no data.
 MAX_CHARACTERS = 1 << 20
 

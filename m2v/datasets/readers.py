@@ -12,6 +12,7 @@ from m2v.datasets.textfiles import N_QUOTED, Row, check_unique
 from m2v.entries.datasets import Columns, Dataset, MemeDataset, VideoDataset
 from m2v.entries.variants import Alignment
 from m2v.errors import BadInput, M2VError, MissingColumn
+from m2v.files import parquet
 from m2v.files.digests import text_sha256
 
 
@@ -205,16 +206,7 @@ def texts(path: Path, *, id_column: str, text_column: str, layout: str | None = 
 
 
 def _parquet(path: Path, columns: list[str]) -> list[dict[str, str]]:
-    try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        # Polars may quote what it read, which may be an item's text.
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise BadInput(path, f"cannot be read ({reason}).") from None
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise MissingColumn(path, f"lacks column {', '.join(missing)}; expected {', '.join(columns)}.")
-    return frame.select(pl.col(columns).cast(pl.String)).to_dicts()
+    return parquet.read(path, columns=columns).select(pl.col(columns).cast(pl.String)).to_dicts()
 
 
 def _labels(alignment: Alignment, columns: Columns | None, files: Mapping[str, Path]) -> pl.DataFrame:

@@ -8,7 +8,8 @@ import polars as pl
 
 from m2v import schemas
 from m2v.entries.features import RecordedFeatures
-from m2v.errors import BadInput, MissingColumn
+from m2v.errors import BadInput
+from m2v.files import parquet
 
 
 def read(features: RecordedFeatures, path: Path, *, items: pl.DataFrame) -> pl.DataFrame:
@@ -47,14 +48,8 @@ def _vectors(features: RecordedFeatures, path: Path) -> pl.DataFrame:
         return _from_safetensors(path)
     if path.suffix != ".parquet":
         raise BadInput(path, "recorded features are read from parquet or safetensors, never from pickles.")
-    try:
-        schema = pl.read_parquet_schema(path)
-        for column in (features.item_id, features.vector):
-            if column not in schema:
-                raise MissingColumn(path, f"it has no column {column!r}; it has {', '.join(schema)}.")
-        rows = pl.read_parquet(path, columns=[features.item_id, features.vector])
-    except pl.exceptions.PolarsError as error:
-        raise BadInput(path, f"it is no parquet file that can be read: {str(error).splitlines()[0]}") from error
+    schema = parquet.schema(path)
+    rows = parquet.read(path, columns=[features.item_id, features.vector])
     dtype = schema[features.vector]
     if not isinstance(dtype, pl.List | pl.Array) or not dtype.inner.is_numeric():  # pyright: ignore[reportAttributeAccessIssue]
         raise BadInput(path, f"column {features.vector!r} is {dtype}; it must hold lists of numbers.")
@@ -69,8 +64,8 @@ def _from_safetensors(path: Path) -> pl.DataFrame:
 
     try:
         tensors: Mapping[str, np.ndarray] = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise BadInput(path, f"it is no safetensors file that can be read: {error}") from error
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(path, f"it is no safetensors file that can be read ({type(error).__name__}).") from error
     wrong = next((name for name, tensor in tensors.items() if tensor.ndim != 1), None)
     if wrong is not None:
         raise BadInput(path, f"its tensor {wrong!r} has {tensors[wrong].ndim} dimensions; each item's is one vector.")

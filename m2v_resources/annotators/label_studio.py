@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from m2v.annotation.answers import RAW_COLUMNS, parsed
+from m2v.annotation.answers import RAW_COLUMNS, raw_row
 from m2v.annotation.rounds import config_sha256
 from m2v.errors import LabelStudioError, Refused, Unreachable
 
@@ -228,25 +228,17 @@ class AnnotationServer:
                 yield self._raw(page, project)
 
     def _raw(self, page: list[dict[str, Any]], project: Project) -> pl.DataFrame:
-        rows = []
-        for task in page:
-            for annotation in task["annotations"]:
-                author = annotation.get("updated_by")
-                rows.append(
-                    {
-                        "project_id": project.project_id,
-                        "annotation_id": annotation["id"],
-                        "item_key": str(task["data"].get("item_key")),
-                        "annotator": self.pseudonym(_user(annotation["completed_by"])),
-                        "author": None if author is None else self.pseudonym(_user(author)),
-                        "was_cancelled": bool(annotation["was_cancelled"]),
-                        "created_at": _time(annotation["created_at"]),
-                        "updated_at": _time(annotation["updated_at"]),
-                        "duration_s": annotation.get("lead_time"),
-                        "seen_config_sha256": project.config_sha256,
-                        **parsed(annotation["result"] or ()),
-                    }
-                )
+        rows = [
+            raw_row(
+                annotation,
+                task["data"],
+                project_id=project.project_id,
+                config_sha256=project.config_sha256,
+                pseudonym=self.pseudonym,
+            )
+            for task in page
+            for annotation in task["annotations"]
+        ]
         return pl.DataFrame(rows, schema=RAW_COLUMNS)
 
     def _tasks(
@@ -352,14 +344,6 @@ def _project(row: Mapping[str, Any]) -> Project:
 
 def _task(row: Mapping[str, Any]) -> AnnotationTask:
     return AnnotationTask(int(row["id"]), str(row["data"].get("item_key")), int(row.get("total_annotations") or 0))
-
-
-def _user(value: Any) -> int:
-    return int(value["id"] if isinstance(value, dict) else value)
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 def _detail(content: bytes) -> str:

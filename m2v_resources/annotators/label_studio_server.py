@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from m2v.errors import LabelStudioError
+from m2v.files import documents
 from m2v.files.checkout import CHECKOUT
 from m2v.files.whole import replacing
 from m2v_resources.annotators.rounds import CREDENTIALS
@@ -39,7 +40,7 @@ class Exposure:
 def credentials(home: Path, *, port: int) -> dict[str, str]:
     """Return the platform's own account, made once and kept in a file that only its user can read."""
     path = home / CREDENTIALS
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = documents.read_json(path) if path.is_file() else {}
     if not kept:
         kept = {
             "username": ADMIN,

@@ -16,8 +16,9 @@ import polars as pl
 
 from m2v.annotation.answers import RAW_COLUMNS, Judged, judge, together
 from m2v.annotation.rounds import ITEM_COLUMNS, Round
-from m2v.errors import LabelStudioError, StoreError, UnknownName
-from m2v.files import locks
+from m2v.errors import BadInput, LabelStudioError, StoreError, UnknownName
+from m2v.files import documents, locks
+from m2v.files.parquet import DAMAGED
 from m2v.files.whole import replacing
 
 SEEN_COLUMNS = {"project_id": pl.Int64, "task_id": pl.Int64, "changed_at": pl.Datetime("us", "UTC")}
@@ -166,7 +167,7 @@ class Ledger:
         path = self.folder / asked.name / name
         try:
             return pl.read_parquet(path)
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except DAMAGED as error:
             raise StoreError(
                 f"{path} is missing or damaged. Restore it from a backup; if only annotations.parquet is damaged, "
                 "delete it with seen.parquet and pulled.json beside it and run `m2v rounds pull --full`."
@@ -174,11 +175,17 @@ class Ledger:
 
     def _load(self, path: Path) -> Round:
         record = _json(path)
-        return Round(**{**record, "annotators": tuple(record["annotators"])})
+        try:
+            return Round(**{**record, "annotators": tuple(record["annotators"])})
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"{path} is damaged: it is no round. Restore it from a backup.") from error
 
 
 def _json(path: Path) -> dict:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        data = documents.read_json(path)
+    except BadInput as error:
         raise StoreError(f"{path} is damaged and cannot be read. Restore it from a backup.") from error
+    if not isinstance(data, dict):
+        raise StoreError(f"{path} is damaged: it holds no object. Restore it from a backup.")
+    return data

@@ -21,6 +21,7 @@ from m2v.annotation.rounds import Round
 from m2v.entries.datasets import VideoDataset
 from m2v.entries.study import RoundPlan
 from m2v.errors import BadInput, LabelStudioError, MissingSource, Refused, Unreachable
+from m2v.files import documents
 from m2v.files.checkout import CHECKOUT
 from m2v_resources.annotators.label_studio import (
     AnnotationServer,
@@ -65,7 +66,7 @@ def address(home: Path) -> LabelStudioAddress:
         MissingSource: Neither is there.
     """
     path = home / CREDENTIALS
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = documents.read_json(path) if path.is_file() else {}
     url, token = os.environ.get("LABEL_STUDIO_URL"), os.environ.get("LABEL_STUDIO_TOKEN")
     if url and token:
         # Pseudonyms must outlive a token, so the salt is not made of it.

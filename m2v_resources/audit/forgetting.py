@@ -17,6 +17,7 @@ from m2v import schemas
 from m2v.entries.variants import variant
 from m2v.errors import LabelStudioError, MissingSource, StoreError, UnknownName
 from m2v.files import storage
+from m2v.files.parquet import DAMAGED
 from m2v.lineage.graph import Graph, Node
 from m2v_resources.annotators.ledger import Ledger
 from m2v_resources.audit import kept_items
@@ -247,7 +248,7 @@ class _Search:
 
     def _is_in(self, table: str, name: str, file: str) -> bool:
         """Return whether a file of rows that no version has holds the item."""
-        with contextlib.suppress(StoreError, OSError, pl.exceptions.PolarsError):
+        with contextlib.suppress(StoreError, *DAMAGED):
             rows = pl.read_parquet(self.store.disk.path(f"{table}/{name}/{file}"))
             return bool(set(HOLDS_IDS) & set(rows.columns)) and not rows.filter(self._about(rows)).is_empty()
         # What cannot be read is nobody's rows.

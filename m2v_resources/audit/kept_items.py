@@ -16,6 +16,7 @@ import polars as pl
 from m2v.errors import RunInProgress
 from m2v.files import row_cache, storage
 from m2v.files.digests import text_sha256
+from m2v.files.parquet import DAMAGED
 from m2v.programs import kept
 from m2v.programs.contract import MANIFEST
 from m2v.programs.kept import How
@@ -101,7 +102,7 @@ def search(home: Path, known: Known, *, standing: Collection[Path]) -> list[str]
     for path in sorted({*_files(home), *_files(storage.cache())} - set(standing)):
         try:
             is_copy = _contains(path, texts=known.texts, needles=needles)
-        except (OSError, ValueError, EOFError, pl.exceptions.PolarsError):
+        except (OSError, ValueError, EOFError, *DAMAGED):
             # What cannot be read may have it, unless it was deleted meanwhile.
             is_copy = path.exists()
         if is_copy:
@@ -171,7 +172,7 @@ def _holds(folder: Path, known: Known, *, by_id: bool) -> bool:
         try:
             columns = pl.read_parquet_schema(path)
             read = pl.read_parquet(path, columns=[name for name in SEARCHED if name in columns])
-        except (OSError, pl.exceptions.PolarsError):
+        except DAMAGED:
             return True  # half written, so that nobody knows: whoever made it makes it again
         ids = [name for name in HOLDS_IDS if name in columns and by_id]
         if any((read[name] == known.identifier).any() for name in ids):
@@ -202,7 +203,7 @@ def _forget_trainings(root: Path, known: Known, outcome: Removal, *, purge: bool
 def _holds_text(path: Path, known: Known) -> bool:
     try:
         columns = pl.read_parquet_schema(path)
-    except (OSError, pl.exceptions.PolarsError):
+    except DAMAGED:
         return True
     return "text" in columns and not known.hashes.isdisjoint(
         map(text_sha256, pl.read_parquet(path)["text"].drop_nulls())

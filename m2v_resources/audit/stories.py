@@ -10,6 +10,7 @@ import polars as pl
 from m2v import schemas
 from m2v.entries.variants import variant
 from m2v.errors import BadInput, M2VError, StoreError, UnknownName
+from m2v.files.parquet import DAMAGED
 from m2v.lineage.cause import causes
 from m2v.lineage.changes import changes
 from m2v.lineage.graph import Graph, Node
@@ -148,7 +149,7 @@ class Stories:
     def _release_rows(self, version: Node) -> list[dict[str, Any]]:
         try:
             return self.record.rows(version).to_dicts()
-        except (StoreError, pl.exceptions.PolarsError) as error:
+        except (StoreError, *DAMAGED) as error:
             # One damaged table must not hide every story that has nothing to do with it.
             self.record.damaged.append(str(error).splitlines()[0])
             return []
@@ -240,7 +241,7 @@ class Stories:
         manifests = sorted(programs.glob(f"*/{MANIFEST}"))
         try:
             wanted = set(self.record.rows(predictions)["request_sha256"]) if manifests else set()
-        except (StoreError, pl.exceptions.PolarsError):
+        except (StoreError, *DAMAGED):
             return None
         for path in manifests:
             manifest = complete(path.parent)

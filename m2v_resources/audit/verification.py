@@ -12,6 +12,7 @@ import polars as pl
 from m2v import schemas
 from m2v.errors import BadInput, NewerHome, StoreError
 from m2v.files import storage
+from m2v.files.parquet import DAMAGED
 from m2v.programs import cores, kept
 from m2v.programs.contract import MANIFEST
 from m2v_resources.audit.stories import Stories
@@ -202,7 +203,7 @@ def _latest(
     latest = {version.variant: version for version in whole.values() if version.table == table.name}
     for version in latest.values():
         # What cannot be read is a problem of its own, found by its hash.
-        with suppress(OSError, StoreError, pl.exceptions.PolarsError):
+        with suppress(StoreError, *DAMAGED):
             yield version, pl.read_parquet(store.path(version), columns=list(columns))
 
 
@@ -211,7 +212,7 @@ def _releases(home: Path, store: TableStore, whole: dict[str, Version]) -> Itera
     readable = [node(version) for version in whole.values()]
     try:
         releases = Stories(Record(store, nodes=readable)).releases()
-    except (StoreError, BadInput, pl.exceptions.PolarsError) as error:
+    except (StoreError, BadInput, *DAMAGED) as error:
         yield Problem(str(store.root), f"its table of releases cannot be read ({str(error).splitlines()[0]})")
         return
     kinds = {schemas.DATASET_RELEASES.name: "datasets", schemas.ADAPTER_RELEASES.name: "adapters"}
@@ -277,7 +278,7 @@ def _digest(path: storage.Place) -> str | None:
 def _rows(store: TableStore, version: Version) -> Iterator[Problem]:
     try:
         frame = pl.read_parquet(store.path(version))
-    except (OSError, StoreError, pl.exceptions.PolarsError):
+    except (StoreError, *DAMAGED):
         yield Problem(_called(store, version), "it cannot be read as parquet")
         return
     if frame.height != version.n_rows:

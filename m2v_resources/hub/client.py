@@ -1,12 +1,12 @@
 """The one door to the Hugging Face Hub: a signed-in client with explicit time-outs, and what a repository holds."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from m2v.errors import NotSignedIn, VersionConflict
+from m2v.errors import BadInput, NotSignedIn, VersionConflict
+from m2v.files import documents
 from m2v.files.digests import bytes_sha256
 from m2v_resources.hub.hub_errors import translated
 
@@ -126,11 +126,11 @@ class Hub:
         if content is None:
             return None
         try:
-            record = json.loads(content)
+            record = documents.parsed_json(content, where=RECORD)
             known = {"version": int, "content_sha256": str, "configs": list, "files": dict}
             if not all(isinstance(record[name], dtype) for name, dtype in known.items()):
                 raise TypeError
-        except (ValueError, KeyError, TypeError) as error:
+        except (BadInput, KeyError, TypeError) as error:
             raise VersionConflict(
                 f"{repo} at {revision}: {RECORD} is not as M2V writes it. Restore that file, or publish elsewhere: "
                 "`--to user/name`."

@@ -12,8 +12,8 @@ import dagster as dg
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from m2v.errors import HubError, NotSignedIn
-from m2v.files import documents
+from m2v.errors import BadInput, HubError, NotSignedIn
+from m2v.files import documents, parquet
 from m2v.files.digests import bytes_sha256, file_sha256
 from m2v.publishing import folder
 from m2v.publishing.adapter import AdapterRelease
@@ -247,9 +247,8 @@ def _parquet(content: bytes, digest: str, *, where: str) -> pl.DataFrame:
     if bytes_sha256(content) != digest:
         raise HubError(f"{where} is damaged: its sha256 is not the one that was published.")
     try:
-        return pl.read_parquet(BytesIO(content))
-    # A panic is Polars' word for a file that breaks its reader; it is no Exception.
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        return parquet.read(BytesIO(content), columns=list(parquet.schema(BytesIO(content), where=where)), where=where)
+    except BadInput as error:
         raise HubError(f"{where} is no parquet file. Get the release again from who made it.") from error
 
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Protocol
 
-import polars as pl
-
 from m2v.errors import StorageError
 from m2v.files import storage
 from m2v.files.buckets import Bucket, bucket
 from m2v.files.digests import file_sha256
+from m2v.files.parquet import DAMAGED
 from m2v.files.scratch import flush, scratch, sweep, sync_folder
 
 
@@ -208,7 +207,7 @@ class ObjectDisk:
             sweep(place)
             with scratch(place) as written:
                 yield written
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except DAMAGED as error:
             raise StorageError(
                 f"{self.where(folder)} could not be written, because {place} cannot be: {error}. Free space there, or "
                 "point M2V_CACHE to a folder of this host that you may write to; every version there was stands."

@@ -20,6 +20,7 @@ from polars.io.plugins import register_io_source
 from m2v.errors import NewerHome, StoreError, UnknownName
 from m2v.files import storage
 from m2v.files.digests import data_sha256
+from m2v.files.parquet import DAMAGED
 from m2v.lineage.graph import Node
 from m2v.schemas import TABLES, Table
 from m2v_resources.store import disks, tombstones
@@ -132,7 +133,7 @@ class TableStore:
                     "provenance": dict(provenance or {}),
                 },
             )
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except DAMAGED as error:
             stands = f"{latest.name} stands" if latest else "nothing was there before"
             raise StoreError(
                 f"{table.name}/{variant} could not be written below {self.root}: {_reason(error)}; {stands}. Free "

@@ -51,10 +51,18 @@ def refusal(scope: Scope, names: frozenset[str]) -> tuple[int, str] | None:
 def _is_foreign(headers: Headers, host: str, *, is_get: bool) -> bool:
     """Tell whether another site's page asks; a link in one may open a page, and nothing else."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host:
+    if origin is not None and _host_of(origin) != host:
         return True
     is_link = is_get and headers.get("sec-fetch-mode") == "navigate"
     return headers.get("sec-fetch-site", "none") not in {"none", "same-origin"} and not is_link
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        # Half an address in brackets: no browser sends it.
+        return None
 
 
 class Door:

@@ -225,7 +225,9 @@ def test_hateful_memes_with_files_that_overlap_is_recognised(tmp_path: Path) -> 
     report = check(written(tmp_path, contents))
     assert (report.release, report.summary()["n_items"]) == ("fhm-phase-2", 12_000)
     [release] = said(report, "release_known")
-    assert release.startswith("It is Hateful Memes, phase 2, without dev_unseen. 823 of its 8,500 training labels differ")
+    assert release.startswith(
+        "It is Hateful Memes, phase 2, without dev_unseen. 823 of its 8,500 training labels differ"
+    )
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_ids_are_read_as_they_are_written(tmp_path: Path, ending: str) -> None:
     ("name", "content", "message"),
     [
         ("copy.xlsx", b"", "ends in none of .csv, .tsv, .jsonl, .parquet"),
-        ("copy.parquet", b"leeks insult carrots", r"cannot be read \("),
+        ("copy.parquet", b"leeks insult carrots", r"no parquet file that can be read \("),
         ("copy.jsonl", b'{"id": "leeks insult', r"row 1: is not valid JSON"),
         (
             "copy.csv",

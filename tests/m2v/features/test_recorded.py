@@ -51,8 +51,8 @@ def test_safetensors_hold_a_vector_for_each_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ({"id": ["leek"], "embedding": [[1.0]]}, "it has no column 'video_id'; it has id, embedding"),
-        ({"video_id": ["leek"], "vector": [[1.0]]}, "it has no column 'embedding'"),
+        ({"id": ["leek"], "embedding": [[1.0]]}, "lacks column 'video_id'; it has id, embedding"),
+        ({"video_id": ["leek"], "vector": [[1.0]]}, "lacks column 'embedding'"),
         ({"video_id": ["leek"], "embedding": [1.0]}, "'embedding' is Float64; it must hold lists of numbers"),
         ({"video_id": ["leek"], "embedding": [["a"]]}, "it must hold lists of numbers"),
         ({"video_id": ["leek", "pea"], "embedding": [[1.0], [1.0, 2.0]]}, "its vectors have 1 and 2 numbers"),
