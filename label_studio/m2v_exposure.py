@@ -43,6 +43,14 @@ def may_see(user, task_id):
         return cursor.fetchone()[0] > 0
 
 
+def open_s(user, task_id):
+    """Return for how many seconds an item has been open for somebody, at most as long as anybody looks at one."""
+    with _table() as cursor:
+        cursor.execute("SELECT MAX(at) FROM m2v_shown WHERE user_id = %s AND task_id = %s", [user.id, task_id])
+        at = cursor.fetchone()[0]
+    return 0.0 if at is None else min(max(timezone.now().timestamp() - at, 0.0), 60 * MINUTES_AT_ONE)
+
+
 def exposed(user, task_id):
     """Return why no other item is shown now, or null; an item that is open can be finished."""
     if task_id is not None and may_see(user, task_id):

@@ -7,16 +7,19 @@ a break (m2v_exposure.py), labelling pauses. Runs inside Label Studio (m2v_setti
 """
 
 import json
+import os
 import re
 import threading
 from dataclasses import dataclass, field
 
 from django.http import JsonResponse
-from m2v_exposure import exposed, may_see, record
+from m2v_exposure import exposed, may_see, open_s, record
 from m2v_shown import item, items, own, own_users, project, rewritten
 
 # Two answers to an item are judged one after the other, or both would find a place free.
 ANSWERING = threading.Lock()
+# Accounts, the platform's own among them; the invitation is a key that is passed on.
+ACCOUNTS = int(os.environ.get("M2V_ACCOUNTS", "100"))
 ANSWER_FIELDS = {
     *("result", "lead_time", "was_cancelled", "draft_id", "parent_prediction", "parent_annotation", "started_at"),
     *("project", "task", "completed_by", "user", "ground_truth", "was_postponed", "id", "annotation"),
@@ -37,26 +40,36 @@ class Guard:
     def process_view(self, request, view, _, kwargs):
         """Refuse the request, or let the view answer and remember what has to be taken out of its answer."""
         users = _users(request)
+        route = route_of(request.resolver_match.route)
         if not users or (any(_is_owner(user) for user in users) and len(users) == 1):
-            return None
+            signs_up = not users and route == "user/signup/" and request.method == "POST"
+            return (
+                _no("This server takes no more accounts. Ask whoever invited you.") if signs_up and _is_full() else None
+            )
         if len(users) > 1:
             return _no("This request is in the name of two accounts. Log out of one.")
         (user,) = users
-        rule = RULES.get(route_of(request.resolver_match.route))
+        rule = RULES.get(route)
         method = "GET" if request.method == "HEAD" else request.method
         if rule is None or method not in rule.methods:
             return _no("Annotators label and skip; everything else is the platform's.")
         data = _data(request, view)
         if data is None:
             return _no("The body cannot be read.", 400)
-        ask = Ask(request, user, kwargs, data)
-        if method == "POST" and rule is RULES[ANSWERS]:
-            with ANSWERING:
-                return rule.judge(ask) or view(request, **kwargs)
-        refusal = rule.judge(ask)
-        if refusal is None and rule.blind:
-            request.m2v_blind = lambda answer: rule.blind(answer, user)
-        return refusal
+        return _judged(Ask(request, user, kwargs, data), rule, view)
+
+
+def _judged(ask, rule, view):
+    """Refuse what a rule refuses; let the view answer, with the server's own word for how long that took."""
+    if ask.method == "POST" and rule is RULES[ANSWERS]:
+        with ANSWERING:
+            return rule.judge(ask) or _timed(ask, view, open_s(ask.user, ask.kwargs["pk"]))
+    refusal = rule.judge(ask)
+    if refusal is None and ask.method != "GET" and rule is RULES[ANSWER]:
+        return _timed(ask, view, _time_of(ask.kwargs["pk"]))
+    if refusal is None and rule.blind:
+        ask.request.m2v_blind = lambda answer: rule.blind(answer, ask.user)
+    return refusal
 
 
 @dataclass(frozen=True)
@@ -102,6 +115,30 @@ def _users(request):
         if user and user.is_authenticated and user.id not in {owner.id for owner in users}:
             users.append(user)
     return users
+
+
+def _is_full():
+    from users.models import User
+
+    return User.objects.count() >= ACCOUNTS
+
+
+def _timed(ask, view, seconds):
+    """Let the view answer, and write down how long the item was open by the server's clock: a browser may lie."""
+    from tasks.models import Annotation
+
+    response = view(ask.request, **ask.kwargs)
+    data = getattr(response, "data", None)
+    if response.status_code in {200, 201} and isinstance(data, dict) and "id" in data:
+        Annotation.objects.filter(id=data["id"]).update(lead_time=seconds)
+        data["lead_time"] = seconds
+    return response
+
+
+def _time_of(number):
+    from tasks.models import Annotation
+
+    return Annotation.objects.filter(id=number).values_list("lead_time", flat=True).first()
 
 
 def _is_owner(user):

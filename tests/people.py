@@ -52,10 +52,10 @@ def owner(home: Path) -> Person:
     return Person(found.url, found.token, AnnotationServer(found).check(), "")
 
 
-def join(home: Path) -> Person:
+def join(home: Path, link: str | None = None) -> Person:
     """A new annotator, through the invitation, the sign-up form and its CSRF token."""
     found: LabelStudioAddress = address(home)
-    link = AnnotationServer(found).invitation()
+    link = link or AnnotationServer(found).invitation()
     email = f"{uuid.uuid4().hex[:10]}@garden.example"
     with httpx.Client(base_url=found.url, follow_redirects=True, timeout=60) as browser:
         page = browser.get(link)

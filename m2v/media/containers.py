@@ -38,7 +38,8 @@ def opened(path: Path) -> InputContainer:
     """
     options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
     try:
-        return av.open(str(path), container_options=options)
+        # Titles are in whatever encoding somebody's program wrote.
+        return av.open(str(path), container_options=options, metadata_errors="replace")
     except FileNotFoundError:
         raise Unreadable("missing") from None
     except ArgumentError:
@@ -48,6 +49,11 @@ def opened(path: Path) -> InputContainer:
 
 
 def main(streams: Sequence[AnyStream]) -> AnyStream | None:
-    """Return the stream that players show: the first one marked as default, else the first; never a cover."""
-    shown = [stream for stream in streams if not stream.disposition & BESIDE]
+    """Return the stream that players show: the first one marked as default, else the first; never a cover.
+
+    One in a codec that nothing here decodes is none.
+    """
+    # PyAV gives such a stream no context, and looks at its disposition through it.
+    known = [stream for stream in streams if getattr(stream, "codec_context", None) is not None]
+    shown = [stream for stream in known if not stream.disposition & BESIDE]
     return next((stream for stream in shown if stream.disposition & Disposition.default), shown[0] if shown else None)

@@ -87,11 +87,14 @@ def close(name: str, study: Study = "published", as_json: Json = False) -> None:
 
 
 @app.command(epilog="Example: m2v rounds invite")
-def invite(as_json: Json = False) -> None:
-    """Print the link under which an annotator opens an account."""
+def invite(
+    new: Annotated[bool, typer.Option("--new", help="A new link; no earlier one opens an account any more.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print the link under which an annotator opens an account: a key, which whoever has it can pass on."""
     from m2v_cli import console
 
-    link = _server().invitation()
+    link = _server().invitation(is_new=new)
     console.line({"link": link}) if as_json else console.out.print(link, soft_wrap=True)
 
 
@@ -117,6 +120,7 @@ def serve(  # noqa: PLR0917 (options, not arguments)
     minutes_per_day: Annotated[float, typer.Option(help="How long an annotator labels in a day.")] = 120,
     work_minutes: Annotated[float, typer.Option(help="How long without a break.")] = 25,
     break_minutes: Annotated[float, typer.Option(help="How long a break is.")] = 5,
+    accounts: Annotated[int, typer.Option(min=1, help="How many accounts the server takes, its own among them.")] = 100,
 ) -> None:
     """Label Studio on this machine only, until Ctrl-C (``make label-studio`` installs it first)."""
     from m2v_cli import console
@@ -124,7 +128,7 @@ def serve(  # noqa: PLR0917 (options, not arguments)
     from m2v_resources.store.home import home
 
     server.end_with_us()
-    exposure = server.Exposure(items_per_day, minutes_per_day, work_minutes, break_minutes)
+    exposure = server.Exposure(items_per_day, minutes_per_day, work_minutes, break_minutes, accounts)
     console.out.print(f"Starting Label Studio (the first time takes half a minute) on port {port}")
     process = server.start(home(), port=port, media=str(media.resolve()) if media else None, exposure=exposure)
     console.out.print(f"Label Studio runs at http://127.0.0.1:{port} (Ctrl-C stops it).")

@@ -109,10 +109,15 @@ class AnnotationServer:
         """Ids of the accounts on the server."""
         return sorted(int(user["id"]) for user in self._json("GET", "api/users/"))
 
-    def invitation(self) -> str:
-        """Return the link under which an annotator opens an account, at the address that annotators see."""
+    def invitation(self, *, is_new: bool = False) -> str:
+        """Return the link under which an annotator opens an account, at the address that annotators see.
+
+        Args:
+            is_new: Make one; those before it open no account any more.
+        """
         shown = os.environ.get("M2V_LABEL_STUDIO_URL") or self.address.url
-        return shown.rstrip("/") + str(self._json("GET", "api/invite")["invite_url"])
+        found = self._json("POST", "api/invite/reset-token") if is_new else self._json("GET", "api/invite")
+        return shown.rstrip("/") + str(found["invite_url"])
 
     def projects(self, uid: str) -> list[Project]:
         """Projects of a round, the oldest first; more than one where two platforms opened it at once."""

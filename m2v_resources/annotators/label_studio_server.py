@@ -29,12 +29,13 @@ START_S = 180
 
 @dataclass(frozen=True)
 class Exposure:
-    """What one annotator sees in a day; see label_studio/m2v_guard.py."""
+    """What one annotator sees in a day, and how many accounts there may be; see label_studio/m2v_guard.py."""
 
     items_per_day: int = 200
     minutes_per_day: float = 120
     minutes_before_break: float = 25
     break_minutes: float = 5
+    accounts: int = 100
 
 
 def credentials(home: Path, *, port: int) -> dict[str, str]:
@@ -82,6 +83,7 @@ def environment(
         "REDIS_ENABLED": "false",
         "AZURE_MOUNT_FIX": "1",  # SQLite's write-ahead log: readers do not wait for writers
         "M2V_ITEMS_PER_DAY": str(exposure.items_per_day),
+        "M2V_ACCOUNTS": str(exposure.accounts),
         "M2V_MINUTES_PER_DAY": str(exposure.minutes_per_day),
         "M2V_MINUTES_BEFORE_BREAK": str(exposure.minutes_before_break),
         "M2V_BREAK_MINUTES": str(exposure.break_minutes),

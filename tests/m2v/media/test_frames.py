@@ -221,6 +221,30 @@ def test_a_header_that_says_more_than_there_is_is_not_believed(tmp_path: Path) -
     assert len({each.time_s for each in frames.sample(path, 16, rule="even")}) == 16
 
 
+def test_a_codec_that_nobody_knows_is_a_reason(tmp_path: Path) -> None:
+    path = films.film(tmp_path / "leek.mp4", with_sound=True)
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
+    with pytest.raises(frames.NoFrames, match="audio only"):
+        frames.sample(path, 3)
+
+
+def test_a_title_in_an_old_encoding_does_not_hide_the_film(tmp_path: Path) -> None:
+    made = films.film(tmp_path / "made.mkv", with_sound=True)
+    path = tmp_path / "leek.mkv"
+    with av.open(str(made)) as source, av.open(str(path), "w") as target:
+        target.metadata["title"] = "Xauch XXber Lauch"
+        streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    content = path.read_bytes()
+    assert b"Xauch XXber" in content
+    path.write_bytes(content.replace(b"Xauch XXber", "Lauch über".encode("latin-1") + b" "))
+    assert len(frames.sample(path, 3)) == 3
+    assert sum(len(piece) for piece in audio.pieces(path)) > 0
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_a_cover_before_the_film_is_not_the_film(tmp_path: Path, name: str) -> None:
     cover = films.film(tmp_path / "cover.mkv", n=1, codec="mjpeg", pixels="yuvj420p", size=(32, 32))

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
+from m2v_resources.annotators.label_studio import AnnotationServer
 from m2v_resources.annotators.label_studio_server import PROGRAM, Exposure, environment
+from m2v_resources.annotators.rounds import address
 from tests.conftest import running
 from tests.m2v_resources.annotators.asking import leeks, plan, project_id, question, rounds, tasks
 from tests.people import Person, choices, join, owner
@@ -130,6 +133,39 @@ def test_a_forged_time_neither_ends_a_day_nor_frees_it(strict: Path) -> None:
     person, (first, second, _) = join(strict), tasks(found, this).values()
     person.answer(first, "positive", lead_time=7200).raise_for_status()
     assert person.http.get(f"/api/tasks/{second}").status_code == 200
+
+
+def test_how_long_an_item_was_open_is_the_servers_word(strict: Path) -> None:
+    found = rounds(strict, "open")
+    (this,) = found.open(plan(), question(leeks(2)))
+    person, (first, second) = join(strict), tasks(found, this).values()
+    assert person.http.get(f"/api/tasks/{first}").status_code == 200
+    shown_later(strict, person, first, -2)
+    with contextlib.closing(sqlite3.connect(strict / "label_studio" / "data" / "label_studio.sqlite3")) as database:
+        # Items are older than what was shown of them.
+        database.execute("UPDATE task SET created_at = datetime(created_at, '-1 hour') WHERE id = ?", [first])
+        database.commit()
+    answer = person.answer(first, "positive", lead_time=7200).json()
+    assert 120 <= answer["lead_time"] < 240
+    for body in ({"lead_time": 0}, {"result": [choices("label", "negative")], "lead_time": 1}):
+        changed = person.http.patch(f"/api/annotations/{answer['id']}/", json=body)
+        assert changed.json()["lead_time"] == answer["lead_time"]
+    assert owner(strict).http.get(f"/api/annotations/{answer['id']}/").json()["lead_time"] == answer["lead_time"]
+    assert person.answer(second, "positive", lead_time=7200).json()["lead_time"] < 60, "never shown before"
+
+
+def test_an_invitation_ends_and_accounts_are_counted(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with running(migrated, tmp_path_factory.mktemp("few") / "home", exposure=Exposure(accounts=3)) as server:
+        platform = AnnotationServer(address(server.home))
+        old = platform.invitation()
+        join(server.home, old)
+        new = platform.invitation(is_new=True)
+        assert platform.invitation() == new != old
+        with pytest.raises(httpx.HTTPStatusError, match="403"):
+            join(server.home, old)
+        join(server.home, new)
+        with pytest.raises(httpx.HTTPStatusError, match="403"):
+            join(server.home, new)
 
 
 def test_what_others_said_is_shown_by_no_address(label_studio: Path, two: list[Person]) -> None:
