@@ -92,6 +92,7 @@ backup: ## both databases, the home and the secrets, into TO=backup; the service
 
 restore: ## what `make backup` wrote into TO=backup, onto empty volumes
 	@test -s $(TO)/dagster.dump || { echo "There is no backup in $(TO). Name it: make restore TO=folder"; exit 1; }
+	@$(PYTHON) docker/check_backup.py $(TO) $$(sed -n 's/^MARK, FORMAT = "m2v.json", //p' m2v_resources/store/home.py)
 	@mkdir -p data/media data/published data/studies $(SECRETS) && chmod 700 $(SECRETS)
 	cp -R $(TO)/secrets/. $(SECRETS)
 	$(COMPOSE) up --detach --build --wait postgres

@@ -1,5 +1,6 @@
 """Cards of datasets and adapters: filled from tables, merged with what a maintainer added on the Hub."""
 
+import html
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -155,11 +156,18 @@ def _rendered(template: str, content: Mapping[str, Any]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     text = files("m2v.publishing").joinpath(template).read_text(encoding="utf-8")
-    # Markdown, not HTML: what is filled in comes from our catalog and our counts, never from an item.
+    # Markdown, not HTML: titles and words out of a catalog, which may be a stranger's, go through `said`.
     environment = Environment(  # noqa: S701 # nosec B701
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
+    environment.filters["said"] = said
     return environment.from_string(text).render(**content)
+
+
+def said(text: object) -> str:
+    """Return a text as it is shown in Markdown: one line, in which nothing is markup, a link or a picture."""
+    line = html.escape(" ".join(str(text).split()), quote=False)
+    return re.sub(r"([\\`*_\[\]#|~!])", r"\\\1", line)
 
 
 def _gate(gated: str | bool) -> dict[str, Any]:

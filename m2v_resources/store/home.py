@@ -1,16 +1,18 @@
 """Where everything that the platform writes lies."""
 
 import contextlib
+import functools
 import json
 import os
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from m2v.errors import NewerHome, RunInProgress, StoreError
-from m2v.files import documents, locks
+from m2v.files import documents, locks, storage
 from m2v.files.checkout import CHECKOUT
 from m2v.files.whole import replacing
 
@@ -42,10 +44,15 @@ def mark(folder: Path) -> None:
         NewerHome: A newer M2V wrote it; nothing was written.
         StoreError: The folder cannot be written.
     """
+    content = json.dumps({"format": FORMAT, "version": version("m2v")}) + "\n"
+    place = storage.place(folder, MARK)
+    if isinstance(place, str) and stored_format(place) < FORMAT:
+        storage.write(place, content.encode())
+        stored_format.cache_clear()
     if _format(folder) < FORMAT:
         try:
             with replacing(folder / MARK) as scratch:
-                scratch.write_text(json.dumps({"format": FORMAT, "version": version("m2v")}) + "\n", encoding="utf-8")
+                scratch.write_text(content, encoding="utf-8")
         except StoreError as error:
             raise StoreError(f"{error} M2V_HOME says which.") from error
 
@@ -55,14 +62,33 @@ def _format(folder: Path) -> int:
     path = folder / MARK
     if not os.path.lexists(path):
         return 0
-    about = documents.read_json(path, max_bytes=MARK_BYTES)
+    return _known(documents.read_json(path, max_bytes=MARK_BYTES), folder)
+
+
+@functools.cache
+def stored_format(place: str) -> int:
+    """Return the format that what lies in object storage says it has, 0 where it says nothing.
+
+    Args:
+        place: Address of its mark.
+
+    Raises:
+        NewerHome: A newer M2V wrote it.
+        StorageError: It cannot be asked.
+    """
+    content = storage.read(place)
+    return 0 if content is None else _known(documents.parsed_json(content[:MARK_BYTES], where=place), place)
+
+
+def _known(about: Any, where: Path | str) -> int:
+    """Return the format that a mark says, if it is one that we know."""
     if not isinstance(about, dict) or type(about.get("format")) is not int:
-        raise StoreError(f"{path} does not say which M2V wrote this home. Restore it from a backup.")
+        raise StoreError(f"{where} does not say which M2V wrote it. Restore its {MARK} from a backup.")
     if about["format"] > FORMAT:
         raise NewerHome(
-            f"{folder} was written by M2V {about.get('version')} (format {about['format']}); this is {version('m2v')} "
-            f"(format {FORMAT}), which would misread it. Install that version, or point M2V_HOME elsewhere. Nothing "
-            "was read or written."
+            f"{where} was written by M2V {about.get('version')} (format {about['format']}); this is {version('m2v')} "
+            f"(format {FORMAT}), which would misread it. Install that version, or point M2V_HOME (M2V_STORAGE) "
+            "elsewhere. Nothing was read or written."
         )
     return about["format"]
 

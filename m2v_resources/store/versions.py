@@ -24,6 +24,7 @@ from m2v.files.parquet import DAMAGED
 from m2v.lineage.graph import Node
 from m2v.schemas import TABLES, Table
 from m2v_resources.store import disks, tombstones
+from m2v_resources.store.home import MARK, stored_format
 from m2v_resources.store.rows import RowsHash, rows_hash
 
 
@@ -61,7 +62,14 @@ CLAIMED = {attribute.name for attribute in fields(Version)} - {"number"}
 
 
 def open_store(home: Path) -> "TableStore":
-    """Return the store of a home: below ``M2V_STORAGE`` where that is set, else in the home itself."""
+    """Return the store of a home: below ``M2V_STORAGE`` where that is set, else in the home itself.
+
+    Raises:
+        NewerHome: A newer M2V wrote what is in the storage.
+    """
+    mark = storage.place(home, MARK)
+    if isinstance(mark, str):
+        stored_format(mark)
     return TableStore(storage.place(home, "tables"), home=home)
 
 

@@ -6,10 +6,11 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 from m2v.errors import HubError, RefusedCard, RefusedName
 from m2v.publishing import folder, hub_rules
-from m2v.publishing.card import _merged, split_card
+from m2v.publishing.card import _merged, said, split_card
 from m2v.publishing.release import DatasetRelease
 from tests.m2v.publishing.parts import PUBLISHED_AT, part
 
@@ -155,3 +156,13 @@ def test_a_release_of_a_chinese_dataset_is_written_and_one_in_no_language_is_not
         written(languages=("klingon",))
     with pytest.raises(RefusedCard, match="license_link: 'ask me'"):
         written(licence_link="ask me")
+
+
+def test_words_of_a_strangers_catalog_are_words_in_a_card() -> None:
+    shown = said("Leeks](http://evil.example) ![x](y)\n# <script>alert(1)</script> `code` | *b* _i_")
+    rendered = MarkdownIt("commonmark").enable("table").render(f"- {shown}")
+    assert "\n" not in shown
+    for element in ("<a ", "<img", "<h1", "<script", "<code", "<em", "<strong"):
+        assert element not in rendered
+    assert "Leeks](http://evil.example) ![x](y) # &lt;script&gt;" in rendered
+    assert said("Hateful Memes (2020), re-annotated") == "Hateful Memes (2020), re-annotated"
