@@ -25,8 +25,8 @@ def main() -> int:
         return 1
     if not is_known:
         sys.stderr.write(
-            f"{backup} was written by M2V {str(about.get('version'))[:40]} (format {about['format']}); this checkout knows "
-            f"format {known}. Check out that version and restore with it. Nothing was restored.\n"
+            f"{backup} was written by M2V {str(about.get('version'))[:40]} (format {about['format']}); this checkout "
+            f"knows format {known}. Check out that version and restore with it. Nothing was restored.\n"
         )
     return 0 if is_known else 1
 

@@ -58,6 +58,8 @@ def observe_files(plan: StudyPlan) -> dg.SensorDefinition:
         observed = staleness.observe(versions, context.instance)
         if not observed:
             return dg.SkipReason("; ".join(map(str, problems.values())) or "No file changed.")
+        for problem in problems.values():
+            context.log.warning(str(problem))
         return dg.SensorResult(asset_events=observed)
 
     return sensor

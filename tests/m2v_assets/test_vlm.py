@@ -48,10 +48,12 @@ def test_the_graph_shows_what_a_model_was_shown() -> None:
         "memes/veggie", "meme_images/veggie", "demonstrations/garden", "video_features/garden",
     }  # fmt: skip
     assert graph[f"checkpoints/{LLAVA}"] == {
-        "videos/garden", "video_features/garden", "training_examples/vid_rm_ft_veggie_garden", "meme_images/veggie",
-    }  # fmt: skip
-    assert graph[f"checkpoints/{UNTRAINED}"] == {"videos/garden", "video_features/garden"}
-    assert graph[f"test_predictions/{MLLAMA}"] == {"videos/garden", "video_features/garden", f"checkpoints/{MLLAMA}"}
+        *("videos/garden", "texts/garden", "video_features/garden"),
+        *("training_examples/vid_rm_ft_veggie_garden", "meme_images/veggie"),
+    }
+    seen = {"videos/garden", "texts/garden", "video_features/garden"}
+    assert graph[f"checkpoints/{UNTRAINED}"] == seen
+    assert graph[f"test_predictions/{MLLAMA}"] == {*seen, f"checkpoints/{MLLAMA}"}
 
 
 def test_every_meme_has_a_picture_a_probability_and_the_request_that_gave_it(made: Path) -> None:
