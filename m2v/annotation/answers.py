@@ -7,7 +7,7 @@ all accepted there, so they are sorted out here.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 import polars as pl
 
@@ -129,7 +129,7 @@ def _account(value: Any) -> int | None:
     return int(number) if _is_number(number) else None
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_NUMBER
 
 
