@@ -22,4 +22,8 @@ _theirs = Path(find_spec("label_studio.core.settings.label_studio").origin)
 exec(compile(_theirs.read_text(encoding="utf-8"), _theirs, "exec"))  # noqa: S102 # nosec B102
 
 MIDDLEWARE.append("m2v_guard.Guard")  # noqa: F821
+if _parent := os.environ.get("M2V_PARENT"):
+    import m2v_parent
+
+    m2v_parent.watch(int(_parent))
 ROOT_URLCONF = "m2v_urls"

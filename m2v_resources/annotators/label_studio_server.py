@@ -82,6 +82,7 @@ def environment(
         # It would hand jobs to whatever Redis it finds on the default port.
         "REDIS_ENABLED": "false",
         "AZURE_MOUNT_FIX": "1",  # SQLite's write-ahead log: readers do not wait for writers
+        "M2V_PARENT": str(os.getpid()),
         "M2V_ITEMS_PER_DAY": str(exposure.items_per_day),
         "M2V_ACCOUNTS": str(exposure.accounts),
         "M2V_MINUTES_PER_DAY": str(exposure.minutes_per_day),

@@ -1,13 +1,17 @@
 """Our own Label Studio on this machine: closed to its other accounts, and gone when we are."""
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from m2v_resources.annotators import label_studio_server as server
 from tests.conftest import free_port
 
 # Stands in for a server that takes its time: it says where it is, and ends when it is told to.
@@ -18,7 +22,7 @@ from pathlib import Path
 from m2v_resources.annotators import label_studio_server as server
 server.PROGRAM = Path(sys.argv[2])
 server.end_with_us()
-server.start(Path(sys.argv[1]), port=int(sys.argv[3]), media=None, exposure=server.Exposure())
+started = server.start(Path(sys.argv[1]), port=int(sys.argv[3]), media=None, exposure=server.Exposure())
 """
 
 
@@ -36,6 +40,25 @@ def test_the_server_ends_with_the_command_that_started_it(tmp_path: Path, number
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
     assert int(umask.read_text(), 8) == 0o077
+
+
+def test_the_server_ends_after_a_kill_of_the_command(migrated: Path, tmp_path: Path) -> None:
+    """The real one: with -9 nobody is left who could stop it, and its port and limits would stay."""
+    home, port = tmp_path / "home", free_port()
+    shutil.copytree(migrated, home)
+    arguments = [str(home), str(server.PROGRAM), str(port)]
+    with subprocess.Popen([sys.executable, "-c", STARTS + "\nserver.wait(started)", *arguments]) as command:
+        while not is_open(port):
+            assert command.poll() is None
+            time.sleep(0.1)
+        command.kill()
+    while is_open(port):
+        time.sleep(0.1)
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_other_accounts_of_the_machine_read_nothing_of_the_server(label_studio: Path) -> None:
