@@ -146,7 +146,7 @@ def files(folder: Path) -> dict[str, float]:
     return {"s": time.perf_counter() - began, "mib": peak_mib()}
 
 
-def people(folder: Path) -> dict[str, float]:
+def people(folder: Path) -> dict[str, float]:  # noqa: PLR0915 (one story)
     """Have 50 people answer two platforms' rounds on one server for five minutes; no answer may be lost."""
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from rounds import question
@@ -199,10 +199,12 @@ def people(folder: Path) -> dict[str, float]:
             thread.join()
         seconds = time.perf_counter() - began
         time.sleep(11)
-        for platform, this, answers in zip(platforms, opened, kept, strict=True):
+        # Both opened the same round, which is one project on the server: each pulls what all have said.
+        acknowledged = set(kept[0]) | set(kept[1])
+        for platform, this in zip(platforms, opened, strict=True):
             platform.pull()
             pulled = set(platform.ledger.annotations(this)["annotation_id"])
-            assert pulled == set(answers), (len(pulled), len(answers), len(pulled ^ set(answers)))
+            assert pulled == acknowledged, (len(pulled), len(acknowledged), len(pulled ^ acknowledged))
         n = sum(len(answers) for answers in kept)
         print(f"refused or failed requests by status: {dict(refused)}", file=sys.stderr)
         return {

@@ -42,6 +42,7 @@ GROUPS = {
 SERVERS = {"label_studio", "team", "hosts", "ray", "slurm"}
 # Programs too; their tests share nothing that takes time, so each may run anywhere.
 ALONE = (
+    "fuzz",
     "m2v/detectors/test_family.py",
     "m2v/prediction/test_predict.py",
     "m2v_assets",

@@ -86,7 +86,7 @@ def _seconds(time: Any, *, is_clock: bool) -> float:
         return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
     try:
         seconds = float(time)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise Malformed from error
     if not 0 <= seconds < 1e7:
         raise Malformed

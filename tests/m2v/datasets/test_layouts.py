@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from m2v import catalog
 from m2v.catalog.check import FolderReport, check
 from m2v.catalog.copy_study import copy_study
-from m2v.datasets import layouts, readers, sources
+from m2v.datasets import cells, layouts, readers, sources
+from m2v.datasets.cells import Malformed
 from m2v.entries.datasets import MemeDataset
 from m2v.entries.layouts import MediaRule, Places
 from m2v.errors import BadInput, M2VError
@@ -415,3 +416,9 @@ def test_a_pattern_has_plain_placeholders(pattern: str) -> None:
     for rule in (lambda: MediaRule(pattern=pattern), lambda: Places(patterns=(pattern,))):
         with pytest.raises(ValidationError, match="placeholders are plain names"):
             rule()
+
+
+@pytest.mark.parametrize("cell", [f"[({'9' * 400}, 1)]", "[(1e999, 2)]", "[(-1, 2)]", "[(nan, 2)]"])
+def test_a_time_that_is_none_is_malformed(cell: str) -> None:
+    with pytest.raises(Malformed):
+        cells.spans(cell, is_clock=False)
