@@ -38,23 +38,36 @@ def home() -> Path:
 
 
 def mark(folder: Path) -> None:
+    """Write which M2V works there into a home and, where its tables lie in one, into object storage.
+
+    Raises:
+        NewerHome: A newer M2V wrote either; nothing was written.
+        StoreError: Either cannot be written.
+    """
+    place = storage.place(folder, MARK)
+    if isinstance(place, str) and stored_format(place) < FORMAT:
+        storage.write(place, _mark().encode())
+        stored_format.cache_clear()
+    mark_folder(folder)
+
+
+def mark_folder(folder: Path) -> None:
     """Write into a home, or a backup of one, which M2V works in it; one without this mark is older and opens.
 
     Raises:
         NewerHome: A newer M2V wrote it; nothing was written.
         StoreError: The folder cannot be written.
     """
-    content = json.dumps({"format": FORMAT, "version": version("m2v")}) + "\n"
-    place = storage.place(folder, MARK)
-    if isinstance(place, str) and stored_format(place) < FORMAT:
-        storage.write(place, content.encode())
-        stored_format.cache_clear()
     if _format(folder) < FORMAT:
         try:
             with replacing(folder / MARK) as scratch:
-                scratch.write_text(content, encoding="utf-8")
+                scratch.write_text(_mark(), encoding="utf-8")
         except StoreError as error:
             raise StoreError(f"{error} M2V_HOME says which.") from error
+
+
+def _mark() -> str:
+    return json.dumps({"format": FORMAT, "version": version("m2v")}) + "\n"
 
 
 def _format(folder: Path) -> int:

@@ -17,7 +17,7 @@ import yaml
 from m2v.errors import HostError
 from m2v.files import storage
 from m2v.files.whole import replacing
-from m2v_resources.store.home import mark
+from m2v_resources.store.home import mark_folder
 from m2v_resources.team.services import ServiceAddress, address
 
 DATABASE = "dagster"
@@ -163,7 +163,7 @@ def check_volume(home: Path) -> None:
         with replacing(home / ".writable") as scratch:
             scratch.write_bytes(b"")
         (home / ".writable").unlink(missing_ok=True)
-        mark(home)
+        mark_folder(home)
         free = shutil.disk_usage(home).free
     except OSError as error:
         raise HostError(

@@ -21,7 +21,7 @@ def test_a_run_ends_before_it_begins(m2v: Run, server: Server) -> None:
     silent = {**KEYS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "M2V_STORAGE": address}
     server.ask_for_rights()
     for environment, why in (
-        (refusing, f"{address}/tables/.creates-once could not be written: the server refuses (403"),
+        (refusing, f"{address}/m2v.json could not be written: the server refuses (403"),
         (silent, "http://127.0.0.1:9 does not answer. Check AWS_ENDPOINT_URL"),
     ):
         done = m2v("run", "--study", "sample-recorded", "--json", code=1, **environment)
