@@ -8,7 +8,7 @@ import polars as pl
 from m2v import schemas
 from m2v.annotation import agreement
 from m2v.catalog.plan import StudyPlan
-from m2v.datasets import details, integrity, layouts
+from m2v.datasets import details, integrity
 from m2v.entries.datasets import VideoDataset
 from m2v.entries.variants import Alignment, variant
 from m2v.evaluation import report as reporting
@@ -66,7 +66,7 @@ def _tables(plan: StudyPlan) -> list[tuple[schemas.Table, str]]:
         read.append((schemas.VIDEOS, variant(target.name)))
         read += [(schemas.DEMONSTRATIONS, variant(target.name))] if target.demonstrations else []
     for dataset in (*plan.memes, *plan.targets):
-        read += [(table, variant(dataset.name)) for table in details.tables(layouts.of(dataset.annotated))]
+        read += [(table, variant(dataset.name)) for table in details.of(dataset)]
     read += [(schemas.ITEM_SPLITS, variant(target.name, *split.names)) for target, split in plan.splits]
     if plan.shows_pictures:
         read += [(schemas.MEME_IMAGES, variant(memes.name)) for memes in plan.memes]
@@ -97,7 +97,7 @@ def _findings(plan: StudyPlan, tables: Tables) -> list[Finding]:
 def _annotated(plan: StudyPlan, tables: Tables) -> Iterator[details.Annotated]:
     for dataset in (*plan.memes, *plan.targets):
         name = variant(dataset.name)
-        stored = {table.name: tables.read(table, name) for table in details.tables(layouts.of(dataset.annotated))}
+        stored = {table.name: tables.read(table, name) for table in details.of(dataset)}
         items = schemas.VIDEOS if isinstance(dataset, VideoDataset) else schemas.MEMES
         found = details.annotated(dataset.name, tables.read(items, name), stored) if stored else None
         if found:

@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from m2v import schemas
 from m2v.catalog.plan import Asking, Run, StudyPlan, recorded_features
-from m2v.datasets import details, layouts
+from m2v.datasets import details
 from m2v.detectors import DETECTORS
 from m2v.detectors.family import Detector
 from m2v.entries.base import Entry
@@ -297,7 +297,7 @@ def _check_split(target: VideoDataset, name: str, catalog: Catalog) -> None:
     plan = target.splits[name]
     source = _known(catalog.sources, f"source (of `splits: {name}` of {target.name})", target.split_source(name))
     _check_named(plan.files, target, source)
-    if plan.grouped_by and schemas.FACETS not in details.tables(layouts.of(target.annotated)):
+    if plan.grouped_by and schemas.FACETS not in details.of(target):
         problem = f"`splits: {name}` groups by the facet {plan.grouped_by!r}, and its layout has no facets."
         raise InvalidCatalog(target.name, problem)
 

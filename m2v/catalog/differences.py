@@ -54,9 +54,12 @@ def differences(left: Path, right: Path, *, layouts: tuple[str | None, str | Non
     Raises:
         M2VError: A folder holds no dataset, or they have no item in common.
     """
-    sides = [check(folder, layout=layout).datasets for folder, layout in zip((left, right), layouts, strict=True)]
-    pairs = [(one, other, _joined(one, other)) for one, other in itertools.product(*sides)]
-    ours, theirs, both = max(pairs, key=lambda pair: pair[2].height)
+    sides = [
+        [(found, _keyed(found.rows)) for found in check(folder, layout=layout).datasets]
+        for folder, layout in zip((left, right), layouts, strict=True)
+    ]
+    pairs = [(pair, _joined(*pair)) for pair in itertools.product(*sides)]
+    ((ours, our_rows), (theirs, their_rows)), both = max(pairs, key=lambda pair: pair[1].height)
     if both.is_empty():
         problem = "have no item in common: their ids are of other datasets, or written otherwise."
         raise M2VError(f"{left} and {right} {problem}")
@@ -66,7 +69,7 @@ def differences(left: Path, right: Path, *, layouts: tuple[str | None, str | Non
         # A text is an item's content: that it differs is said, and no more.
         values = [pl.lit("") if what == "text" else pl.col(name).cast(pl.String) for name in (what, f"{what}_right")]
         found.append(differing.select("id", what=pl.lit(what), left=values[0], right=values[1]))
-    alone = [tuple(sorted(set(_keyed(of.rows).join(both, on="key", how="anti")["id"]))) for of in (ours, theirs)]
+    alone = [tuple(sorted(rows.join(both, on="key", how="anti")["id"])) for rows in (our_rows, their_rows)]
     return Differences(
         ours.release or ours.dataset.layout,
         theirs.release or theirs.dataset.layout,
@@ -76,8 +79,8 @@ def differences(left: Path, right: Path, *, layouts: tuple[str | None, str | Non
     )
 
 
-def _joined(one: Checked, other: Checked) -> pl.DataFrame:
-    return _keyed(one.rows).join(_keyed(other.rows), on="key", suffix="_right")
+def _joined(one: tuple[Checked, pl.DataFrame], other: tuple[Checked, pl.DataFrame]) -> pl.DataFrame:
+    return one[1].join(other[1], on="key", suffix="_right")
 
 
 def _keyed(rows: pl.DataFrame) -> pl.DataFrame:

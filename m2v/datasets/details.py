@@ -8,8 +8,10 @@ from typing import Any
 import polars as pl
 
 from m2v import schemas
+from m2v.datasets import layouts
 from m2v.datasets.layouts import Parts
 from m2v.datasets.rules import overlapping
+from m2v.entries.datasets import Dataset
 from m2v.entries.layouts import Layout
 from m2v.lineage.findings import Finding
 
@@ -19,6 +21,11 @@ OF_SEGMENTS = ("segments_ordered", "segments_long", "segments_apart", "segments_
 OF_JOINED = ("items_annotated", "labels_agree")
 # What of a row makes a table; all else of it is facets.
 OWN = {schemas.SEGMENTS.name: "segments", schemas.SOURCE_VOTES.name: "votes"}
+
+
+def of(dataset: Dataset) -> list[schemas.Table]:
+    """Return the tables of what else is said of a dataset's items, in its own files or those of its annotations."""
+    return tables(layouts.of(dataset.annotated))
 
 
 def tables(layout: Layout) -> list[schemas.Table]:
@@ -56,7 +63,7 @@ def annotated(name: str, items: pl.DataFrame, stored: Mapping[str, pl.DataFrame]
         items: Rows of ``memes`` or ``videos``.
         stored: Rows of ``facets``, ``segments`` and ``source_votes``, those of them that there are.
     """
-    item_id = "video_id" if "video_id" in items.columns else "meme_id"
+    item_id = schemas.id_column(items)
     labels = items.select(item_id=item_id, label="label").unique("item_id", keep="first")
     empty = {table.name: table.empty() for table in (schemas.FACETS, schemas.SEGMENTS, schemas.SOURCE_VOTES)}
     facets, segments, votes = (empty | dict(stored)).values()
@@ -131,7 +138,7 @@ def joined(
         items: Rows of ``memes`` or ``videos``.
         missing: Where the files were looked for, if they are nowhere.
     """
-    item_id = "video_id" if "video_id" in items.columns else "meme_id"
+    item_id = schemas.id_column(items)
     if missing:
         summary = f"The dataset's own annotations are not here, so this table is empty. {missing}"
         return [Finding(check, table.name, variant, is_fine=True, summary=summary) for check in OF_JOINED]
@@ -164,7 +171,7 @@ def _of_segments(parts: Parts, items: pl.DataFrame, *, variant: str) -> list[Fin
         item: list(zip(starts, ends, strict=True)) for item, starts, ends in by_item.iter_rows() if len(starts) > 1
     }
     crossing = [item for item, times in pairs.items() if overlapping(times)]
-    item_id = "video_id" if "video_id" in items.columns else "meme_id"
+    item_id = schemas.id_column(items)
     labels = items.select(item_id=item_id, label="label").unique("item_id", keep="first", maintain_order=True)
     harmful = segments.filter(pl.col("label") != "normal").unique("item_id")
     negative = harmful.join(labels.filter(~pl.col("label")), on="item_id", how="semi")["item_id"]

@@ -1,6 +1,6 @@
 """Splits of a dataset besides its own: read from lists of ids, or drawn; and what tells one split from another."""
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -93,17 +93,13 @@ def _groups(plan: SplitPlan, ids: list[str], facets: pl.DataFrame | None, datase
 
 
 def _listed(plan: SplitPlan, files: Mapping[str, Path]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    where: dict[str, tuple[str, textfiles.Row]] = {}
+    found: dict[str, tuple[str, textfiles.Row]] = {}
     for split, row, item_id in _rows(plan, files):
-        if item_id in found:
-            other, known = where[item_id]
+        other, known = found.setdefault(item_id, (split, row))
+        if other != split:
             problem = f"{item_id[: textfiles.N_QUOTED]!r} stands in row {known.number} of {known.path.name} too"
-            if other != split:
-                raise BadInput(row.path, f"row {row.number}: {problem}, which says {other}; an item has one split.")
-            continue
-        found[item_id], where[item_id] = split, (split, row)
-    return found
+            raise BadInput(row.path, f"row {row.number}: {problem}, which says {other}; an item has one split.")
+    return {item_id: split for item_id, (split, _) in found.items()}
 
 
 def _rows(plan: SplitPlan, files: Mapping[str, Path]) -> list[tuple[str, textfiles.Row, str]]:
@@ -151,9 +147,7 @@ def finding(left_out: Sequence[tuple[str, str]], own: pl.DataFrame, rows: pl.Dat
         own: Rows of ``videos``.
         rows: Rows of ``splits``.
     """
-    counts: dict[str, int] = defaultdict(int)
-    for _, reason in left_out:
-        counts[reason] += 1
+    counts = Counter(reason for _, reason in left_out)
     summary = "; ".join(f"{n:,} ids {reason}" for reason, n in sorted(counts.items()))
     tests = [set(own.filter(split="test")["video_id"]), set(rows.filter(split="test")["item_id"])]
     n_shared, n_test = len(tests[0] & tests[1]), len(tests[1])

@@ -48,9 +48,8 @@ def _vectors(features: RecordedFeatures, path: Path) -> pl.DataFrame:
         return _from_safetensors(path)
     if path.suffix != ".parquet":
         raise BadInput(path, "recorded features are read from parquet or safetensors, never from pickles.")
-    schema = parquet.schema(path)
     rows = parquet.read(path, columns=[features.item_id, features.vector])
-    dtype = schema[features.vector]
+    dtype = rows.schema[features.vector]
     if not isinstance(dtype, pl.List | pl.Array) or not dtype.inner.is_numeric():  # pyright: ignore[reportAttributeAccessIssue]
         raise BadInput(path, f"column {features.vector!r} is {dtype}; it must hold lists of numbers.")
     return rows.select(

@@ -110,7 +110,7 @@ def of_modalities(
         label: Of a target whose definitions are looked at too.
     """
     looks = {"picture": of_pictures, "frames": of_frames, "sound": of_sounds}
-    item_id = "video_id" if "video_id" in items.columns else "meme_id"
+    item_id = schemas.id_column(items)
     parts = [pl.DataFrame(schema=PARTS)]
     for modality in modalities:
         if modality == "text":

