@@ -34,7 +34,7 @@ from m2v_resources.team import door
 from tests import films
 from tests.fuzz.mutations import mutated, parquet, plain, safetensors, shaken
 from tests.m2v.annotation.test_answers import ITEMS, a_round
-from tests.m2v.datasets.test_layouts import CASES, written
+from tests.m2v.datasets.layout_cases import CASES, written
 
 
 def fails_well(work: Callable[[], Any]) -> Any:
