@@ -55,7 +55,7 @@ audit: $(DEV) ## known vulnerabilities, bandit, secrets in what git has
 fuzz: $(DEV) ## whatever comes from outside, damaged in new ways for MINUTES (60)
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
-check: lint test ## what CI runs: lint, then every test
+check: lint audit test ## what CI runs: lint, audit, then every test
 
 ui: $(STAMP) ## Dagster's UI and daemon on 127.0.0.1:3000
 	@$(BIN)/m2v ui --study $(STUDY)
