@@ -1,7 +1,7 @@
 """What large and odd loads cost: each part in a process of its own, with its seconds and its peak of memory.
 
 There is no honest alternative to most of them: the question is whether memory is bounded and whether a row is lost.
-Peaks are a fresh process's, imports (about 150 MB) among them. ``people`` runs a real Label Studio for five minutes.
+Peaks are a fresh process's, imports (about 150 MB) among them. ``people`` and ``clock`` run a real Label Studio for minutes.
 
 Usage: python benchmarks/load_limits.py [PART …]
 """
@@ -15,13 +15,16 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from figure import peak_mib, report, scratch_folder
 
-N_ROWS, N_ASSETS, N_FILES, N_PEOPLE, PEOPLE_S = 1_000_000, 10_000, 100_000, 50, 300
+N_ROWS, N_ASSETS, N_FILES, N_PEOPLE, PEOPLE_S, CLOCK_S = 1_000_000, 10_000, 100_000, 50, 300, 120
 CELL_BYTES, FILM_H = 1 << 30, 10
 PORT = 18082
 
@@ -146,8 +149,9 @@ def files(folder: Path) -> dict[str, float]:
     return {"s": time.perf_counter() - began, "mib": peak_mib()}
 
 
-def people(folder: Path) -> dict[str, float]:  # noqa: PLR0915 (one story)
-    """Have 50 people answer two platforms' rounds on one server for five minutes; no answer may be lost."""
+@contextmanager
+def two_platforms(folder: Path, *, n_people: int) -> Iterator[tuple[list[Any], list[Any], list[Any]]]:
+    """One Label Studio, two platforms with a round there, and people."""
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from rounds import question
 
@@ -162,60 +166,101 @@ def people(folder: Path) -> dict[str, float]:  # noqa: PLR0915 (one story)
     process = local.start(home, port=PORT, media=None, exposure=exposure)
     try:
         server = address(home)
-        persons = [join(home) for _ in range(N_PEOPLE)]
+        persons = [join(home) for _ in range(n_people)]
         # The second platform knows the server by its address and token only.
         os.environ |= {"LABEL_STUDIO_URL": server.url, "LABEL_STUDIO_TOKEN": server.token}
         platforms = [Rounds(place, "many", AnnotationServer(address(place))) for place in (home, other)]
         plan = RoundPlan(n_annotators=3)
-        opened = [platform.open(plan, question(4000))[0] for platform in platforms]
-        projects = [
-            platform.server.projects(this.uid)[0].project_id for platform, this in zip(platforms, opened, strict=True)
-        ]
-        kept: list[Counter] = [Counter(), Counter()]
-        refused: Counter = Counter()
-        ends = time.monotonic() + PEOPLE_S
+        yield platforms, [platform.open(plan, question(4000))[0] for platform in platforms], persons
+    finally:
+        local.stop(process)
 
-        def work(number: int) -> None:
-            which = number % 2
-            person = persons[number]
-            while time.monotonic() < ends:
-                try:
-                    item = person.next_item(projects[which])
-                    if item.status_code == 404:
-                        return
-                    item.raise_for_status()
-                    done = person.answer(item.json()["id"], "positive" if number % 3 else "negative")
-                    done.raise_for_status()
-                    kept[which][done.json()["id"]] += 1
-                except (httpx.HTTPError, ValueError) as error:
-                    status = getattr(getattr(error, "response", None), "status_code", type(error).__name__)
-                    refused[status] += 1
 
+def answer(persons: list[Any], project_id: int, *, seconds: float) -> tuple[dict[int, str], int]:
+    """Have everybody answer, and every tenth time change it, for a while; give the last answers and failed requests."""
+    said: dict[int, str] = {}
+    failed: Counter = Counter()
+    ends = time.monotonic() + seconds
+
+    def work(number: int) -> None:
+        person = persons[number]
+        while time.monotonic() < ends:
+            try:
+                item = person.next_item(project_id)
+                if item.status_code == 404:
+                    return
+                label, other = ("positive", "negative") if number % 3 else ("negative", "positive")
+                done = person.answer(item.raise_for_status().json()["id"], label)
+                kept = done.raise_for_status().json()["id"]
+                said[kept] = label
+                if kept % 10 == 0:
+                    person.edit(kept, other).raise_for_status()
+                    said[kept] = other
+            except (httpx.HTTPError, ValueError) as error:
+                failed[getattr(getattr(error, "response", None), "status_code", type(error).__name__)] += 1
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(persons))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(f"refused or failed requests by status: {dict(failed)}", file=sys.stderr)
+    return said, failed.total()
+
+
+def check_nothing_lost(platforms: list[Any], opened: list[Any], said: dict[int, str]) -> None:
+    """Pull: both opened the same round, which is one project on the server, and each finds what all have said."""
+    for platform, this in zip(platforms, opened, strict=True):
+        platform.pull()
+        rows = platform.ledger.annotations(this).select("annotation_id", "labels").rows()
+        pulled = {number: labels[0] for number, labels in rows}
+        assert pulled == said, (len(pulled), len(said), len(pulled.items() ^ said.items()))
+
+
+def people(folder: Path) -> dict[str, float]:
+    """Have 50 people answer two platforms' rounds on one server for five minutes; no answer may be lost."""
+    with two_platforms(folder, n_people=N_PEOPLE) as (platforms, opened, persons):
+        project_id = platforms[0].server.projects(opened[0].uid)[0].project_id
         began = time.perf_counter()
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(N_PEOPLE)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        said, n_failed = answer(persons, project_id, seconds=PEOPLE_S)
         seconds = time.perf_counter() - began
         time.sleep(11)
-        # Both opened the same round, which is one project on the server: each pulls what all have said.
-        acknowledged = set(kept[0]) | set(kept[1])
-        for platform, this in zip(platforms, opened, strict=True):
-            platform.pull()
-            pulled = set(platform.ledger.annotations(this)["annotation_id"])
-            assert pulled == acknowledged, (len(pulled), len(acknowledged), len(pulled ^ acknowledged))
-        n = sum(len(answers) for answers in kept)
-        print(f"refused or failed requests by status: {dict(refused)}", file=sys.stderr)
+        check_nothing_lost(platforms, opened, said)
+        n = len(said)
         return {
             "s": seconds,
             "mib": peak_mib(),
             "answers": n,
             "answers a second": n / seconds,
-            "failed requests": sum(refused.values()),
+            "failed requests": n_failed,
         }
-    finally:
-        local.stop(process)
+
+
+def clock(folder: Path) -> dict[str, float]:
+    """Put the server's clock back by an hour between answers, one platform pulling all the while; none may be lost."""
+    import libfaketime
+    from m2v_resources.annotators import label_studio_server as local
+
+    offset = folder / "offset"
+    offset.write_text("+0")
+    environment = local.environment
+    preloaded = Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
+    faked = {"LD_PRELOAD": str(preloaded), "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1"}
+    faked |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    local.environment = lambda *args, **about: {**environment(*args, **about), **faked}
+    began = time.perf_counter()
+    with two_platforms(folder, n_people=10) as (platforms, opened, persons):
+        project_id = platforms[0].server.projects(opened[0].uid)[0].project_id
+        said, n_failed = {}, 0
+        for each in ("+0", "-3600", "-3600"):
+            offset.write_text(each)
+            more, n_more = answer(persons, project_id, seconds=CLOCK_S / 3)
+            said, n_failed = said | more, n_failed + n_more
+            platforms[0].pull()
+        # The second one hears of nothing until the clock is right again.
+        offset.write_text("+0")
+        check_nothing_lost(platforms, opened, said)
+        return {"s": time.perf_counter() - began, "mib": peak_mib(), "answers": len(said), "failed requests": n_failed}
 
 
 # What each is allowed: seconds, MiB.
@@ -226,6 +271,7 @@ PARTS = {
     "film": (film, 120, 600),
     "files": (files, 20, 400),
     "people": (people, 330, 1000),
+    "clock": (clock, 240, 1000),
 }
 WORDS = {
     "rows": "1 M memes read and stored",
@@ -234,6 +280,7 @@ WORDS = {
     "film": "16 frames and the sound of a film of 10 h",
     "files": "a media folder of 100,000 files looked at three times",
     "people": "50 people, two platforms, one server, five minutes",
+    "clock": "the server's clock put back by an hour between answers of ten people",
 }
 
 

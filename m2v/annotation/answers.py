@@ -134,16 +134,17 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
 
 
 def merged(before: pl.DataFrame, pulled: pl.DataFrame) -> pl.DataFrame:
-    """Return what was pulled over what was there: the newest state of each annotation, sorted by its key.
+    """Return what was pulled over what was there: the latest pulled state of each annotation, sorted by its key.
 
     An annotation that vanished from the server stays. Where a state is not new, what was known about it stays too.
+    A state that is pulled later is later, whatever its time says: the server's clock may have been put back.
 
     Args:
         before, pulled: Columns of ``RAW_COLUMNS``.
     """
-    both = pl.concat([before, pulled])
-    newest = both.unique([*RAW_KEY, "updated_at"], keep="first", maintain_order=True).sort(*RAW_KEY, "updated_at")
-    return newest.unique(RAW_KEY, keep="last", maintain_order=True)
+    new = pulled.join(before, on=[*RAW_KEY, "updated_at"], how="anti").sort(*RAW_KEY, "updated_at")
+    new = new.unique(RAW_KEY, keep="last", maintain_order=True)
+    return pl.concat([before.join(new, on=RAW_KEY, how="anti"), new]).sort(*RAW_KEY)
 
 
 def judge(raw: pl.DataFrame, items: pl.DataFrame, asked: Round) -> Judged:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ class Project:
     title: str
     config_sha256: str
     n_tasks: int
+    n_annotations: int
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class AnnotationServer:
 
     def __init__(self, address: LabelStudioAddress) -> None:
         self.address = address
+        self.clock: datetime | None = None
+        """What the server's clock said with its last answer, to the second."""
         self._sdk: LabelStudio | None = None
 
     def check(self) -> int:
@@ -290,6 +294,7 @@ class AnnotationServer:
                     continue
                 raise unreachable(self.address.url, error) from None
             if response.status_code < 400:
+                self.clock = _date(response.headers.get("date"))
                 return response.json() if response.content else None
             if response.status_code < 500 or attempt == n_attempts:
                 raise self._refused(method, path, response.status_code, response.content)
@@ -344,7 +349,15 @@ def _project(row: Mapping[str, Any]) -> Project:
         title=str(row.get("title")),
         config_sha256=config_sha256(row.get("label_config") or "<View/>"),
         n_tasks=int(row.get("task_number") or 0),
+        n_annotations=sum(int(row.get(f"{kind}_annotations_number") or 0) for kind in ("total", "skipped")),
     )
+
+
+def _date(said: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(said or "")
+    except ValueError:
+        return None
 
 
 def _task(row: Mapping[str, Any]) -> AnnotationTask:

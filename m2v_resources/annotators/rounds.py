@@ -37,7 +37,8 @@ CREDENTIALS = "label_studio/credentials.json"
 # The server stamps a change before it commits it, an import of 500 items half a second before; whatever was under way
 # at the last pull is looked at again.
 OVERLAP_S = 10.0
-# Deleted tasks and annotations only show when everything is looked at.
+# Deleted tasks and annotations only show when everything is looked at, as does a state that a clock, put back, stamped
+# earlier than what was seen before.
 PULLS_PER_FULL = 60
 N_ATTEMPTS = 4
 
@@ -300,14 +301,23 @@ class Rounds:
                 f"Round {asked.name}: its project is gone from {self.server.address.url}. `m2v rounds open` makes it "
                 f"anew with what is not answered; the {self.ledger.annotations(asked).height} annotations pulled stand."
             )
-        full = full or pulled.until is None or pulled.n_since_full >= PULLS_PER_FULL
+        since = before(pulled.until, seconds=OVERLAP_S)
+        is_put_back = since is not None and self.server.clock is not None and self.server.clock < since
+        full = full or is_put_back or since is None or pulled.n_since_full >= PULLS_PER_FULL
         known = self.ledger.annotations(asked)
-        fresh, seen = self._fetch(asked, projects, since=None if full else before(pulled.until, seconds=OVERLAP_S))
+        fresh, seen = self._fetch(asked, projects, since=None if full else since)
         rows = merged(known, fresh)
+        n_there = sum(project.n_annotations for project in projects)
+        if not full and n_there > rows.height - pulled.missing:
+            # Some that no pull saw are stamped earlier than what was seen.
+            full = True
+            fresh, seen = self._fetch(asked, projects, since=None)
+            rows = merged(known, fresh)
         n_new = rows.join(known, on=[*RAW_KEY, "updated_at"], how="anti").height
         n_missing = known.join(fresh, on=RAW_KEY, how="anti").height if full else pulled.missing
+        until: Any = max((moment for moment in (pulled.until, seen["changed_at"].max()) if moment), default=None)  # pyright: ignore
         now = Pulled(
-            until=max((moment for moment in (pulled.until, seen["changed_at"].max()) if moment), default=None),  # pyright: ignore
+            until=min(until, self.server.clock or until) if until else None,
             n_since_full=0 if full else pulled.n_since_full + 1,
             state=pulled.state,
             missing=n_missing,

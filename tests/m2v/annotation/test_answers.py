@@ -163,24 +163,15 @@ def test_what_vanished_from_the_server_stays() -> None:
     assert answers.merged(raw({}), raw({}).clear()).height == 1
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 59), st.booleans()), max_size=20), st.integers(0, 20))
-def test_pulls_in_any_portions_give_the_same(states: list[tuple[int, int, bool]], cut: int) -> None:
-    # A state of an annotation is known by its time, so equal times are one state.
-    unique = list({(number, second): said for number, second, said in states}.items())
-    rows = [
-        {
-            "annotation_id": n,
-            "created_at": at(0),
-            "updated_at": at(second),
-            "labels": ["positive" if said else "negative"],
-        }
-        for (n, second), said in unique
-    ]
-    none = raw({}).clear()
-    whole = answers.merged(none, raw(*rows) if rows else none)
-    first, second = (raw(*part) if part else none for part in (rows[:cut], rows[cut:]))
-    assert_frame_equal(answers.merged(answers.merged(none, second), first), whole)
-    assert_frame_equal(answers.merged(whole, whole), whole)
+@given(st.lists(st.dictionaries(st.integers(0, 3), st.integers(0, 59), max_size=4), max_size=6))
+def test_what_was_pulled_last_counts_whatever_its_clock_said(pulls: list[dict[int, int]]) -> None:
+    known, last = raw({}).clear(), dict[int, int]()
+    for pull in pulls:
+        rows = [{"annotation_id": n, "created_at": at(0), "updated_at": at(second)} for n, second in pull.items()]
+        known = answers.merged(known, raw(*rows) if rows else known.clear())
+        last |= pull
+    assert known.select("annotation_id", "updated_at").rows() == [(n, at(last[n])) for n in sorted(last)]
+    assert_frame_equal(answers.merged(known, known), known)
 
 
 def test_what_has_another_shape_is_left_out() -> None:
