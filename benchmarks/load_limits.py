@@ -1,7 +1,7 @@
 """What large and odd loads cost: each part in a process of its own, with its seconds and its peak of memory.
 
 There is no honest alternative to most of them: the question is whether memory is bounded and whether a row is lost.
-Peaks are a fresh process's, imports (about 150 MB) among them. ``people`` and ``clock`` run a real Label Studio for minutes.
+Peaks are a fresh process's, imports (about 150 MB) among them. ``people`` and ``clock`` run a real Label Studio.
 
 Usage: python benchmarks/load_limits.py [PART …]
 """
@@ -239,6 +239,7 @@ def people(folder: Path) -> dict[str, float]:
 def clock(folder: Path) -> dict[str, float]:
     """Put the server's clock back by an hour between answers, one platform pulling all the while; none may be lost."""
     import libfaketime
+
     from m2v_resources.annotators import label_studio_server as local
 
     offset = folder / "offset"
