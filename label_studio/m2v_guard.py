@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from django.http import JsonResponse
 from m2v_exposure import exposed, may_see, open_s, record
-from m2v_shown import item, items, own, own_users, project, rewritten
+from m2v_shown import item, items, own, own_users, project, rewritten, with_script
 
 # Two answers to an item are judged one after the other, or both would find a place free.
 ANSWERING = threading.Lock()
@@ -35,7 +35,7 @@ class Guard:
     def __call__(self, request):
         response = self.get_response(request)
         blind = getattr(request, "m2v_blind", None)
-        return rewritten(response, blind) if blind else response
+        return rewritten(response, blind) if blind else with_script(response)
 
     def process_view(self, request, view, _, kwargs):
         """Refuse the request, or let the view answer and remember what has to be taken out of its answer."""
@@ -175,7 +175,7 @@ def _answering(ask):
     if ask.method == "GET":
         return None
     task_id = ask.kwargs["pk"]
-    refusal = _in_own_name(ask) or _within_the_day(ask)
+    refusal = _in_own_name(ask) or _says_one_thing(ask, task_id) or _within_the_day(ask)
     if refusal:
         return refusal
     others = Annotation.objects.filter(task_id=task_id, was_cancelled=False).exclude(completed_by_id=ask.user.id)
@@ -185,6 +185,41 @@ def _answering(ask):
     if overlap is not None and not may_see(ask.user, task_id):
         record(ask.user, task_id)
     return None
+
+
+def _says_one_thing(ask, task_id):
+    """Refuse what would be quarantined: it uses up a place that another's answer needs."""
+    from tasks.models import Task
+
+    if any(map(_is_yes, ask.data.get("was_cancelled", []))) or "result" not in ask.data:
+        return None  # the server's own skip; a change of something else
+    about = Task.objects.filter(id=task_id).values_list("project__description", flat=True).first()
+    if not (about or "").startswith(ROUND):
+        return None
+    chosen = [_chosen(result) for result in ask.data["result"]]
+    if any(len(choices) != 1 for choices in chosen):
+        return _no("Choose one answer, or one reason to skip, then submit.")
+    return None
+
+
+def _is_yes(value):
+    return value not in {None, False, "", "false", "False", "0"} if isinstance(value, (str, int, type(None))) else True
+
+
+def _chosen(result):
+    """Return the answers and reasons to skip in an answer's result, whatever its shape; null for what is no choice."""
+    if isinstance(result, str):
+        try:
+            result = json.loads(result)
+        except ValueError:
+            return []
+    chosen = []
+    for region in result if isinstance(result, list) else []:
+        value = region.get("value") if isinstance(region, dict) else None
+        if isinstance(value, dict) and region.get("from_name") in {"label", "skip"}:
+            choices = value.get("choices")
+            chosen += choices if isinstance(choices, list) else [choices]
+    return chosen
 
 
 def _in_own_name(ask):
@@ -229,7 +264,10 @@ def _own_answer(ask):
     number = ask.kwargs.get("annotation_id", ask.kwargs["pk"])
     if not Annotation.objects.filter(id=number, completed_by_id=ask.user.id).exists():
         return _no("Only one's own answers can be read and changed.")
-    return None if ask.method == "GET" else _in_own_name(ask)
+    if ask.method == "GET":
+        return None
+    task_id = Annotation.objects.filter(id=number).values_list("task_id", flat=True).first()
+    return _in_own_name(ask) or (_says_one_thing(ask, task_id) if "annotation_id" not in ask.kwargs else None)
 
 
 def _own_draft(ask):
@@ -304,6 +342,13 @@ def _action(ask):
     return _next(ask)
 
 
+def _none(answer):
+    """Answer that there are none: the page shows an error where it is refused."""
+    return lambda ask: JsonResponse(answer, safe=False)
+
+
+# How m2v_resources/annotators marks a project that is a round.
+ROUND = "m2v-round:"
 ANSWERS = "api/tasks/<int:pk>/annotations/"
 ANSWER = "api/annotations/<int:pk>/"
 DRAFT = "api/drafts/<int:pk>/"
@@ -360,7 +405,10 @@ RULES = {
     ),
     "api/users/": Rule(("GET",), blind=own_users),
     "api/users/(?P<pk>[^/.]+)/": Rule(("GET",), _own_account),
+    "api/label_links/": Rule(("GET",), _none({"count": 0, "results": []})),
+    "api/ml/": Rule(("GET",), _none([])),
     "m2v/media/<int:task_id>/<str:name>": Rule(("GET",), _seen),
+    "m2v/page.js": Rule(),
 }
 
 

@@ -23,6 +23,18 @@ def rewritten(response, blind):
     return response
 
 
+def with_script(response):
+    """Return a page with our script, and anything else as it is."""
+    if response.streaming or not response.get("Content-Type", "").startswith("text/html"):
+        return response
+    if hasattr(response, "render") and not response.is_rendered:
+        response.render()
+    if b"</head>" in response.content:
+        response.content = response.content.replace(b"</head>", b'<script src="/m2v/page.js"></script></head>', 1)
+        response["Content-Length"] = str(len(response.content))
+    return response
+
+
 def item(data, user):
     """Return one item: with its own content, media by number, and one's own answers only."""
     if "id" not in data:

@@ -1,11 +1,12 @@
-"""Label Studio's own routes, and one of ours: an item's media by the item's number, whose files' names tell nothing."""
+"""Label Studio's own routes, and ours: an item's media by its number, as names of files tell much, and a script."""
 
 from base64 import urlsafe_b64encode
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from core.urls import *  # noqa: F403 (its error pages too)
 from core.urls import urlpatterns as theirs
-from django.http import Http404, QueryDict
+from django.http import Http404, HttpResponse, QueryDict
 from django.urls import path
 from io_storages.functions import get_storage_by_url
 from io_storages.localfiles.views import localfiles_data
@@ -44,4 +45,16 @@ def media(request, task_id, name):
     return response
 
 
-urlpatterns = [path("m2v/media/<int:task_id>/<str:name>", media, name="m2v-media"), *theirs]
+SCRIPT = Path(__file__).with_name("m2v_page.js").read_text(encoding="utf-8")
+
+
+def script(_):
+    """Serve what our labelling pages do besides Label Studio's."""
+    return HttpResponse(SCRIPT, content_type="text/javascript; charset=utf-8")
+
+
+urlpatterns = [
+    path("m2v/media/<int:task_id>/<str:name>", media, name="m2v-media"),
+    path("m2v/page.js", script, name="m2v-page"),
+    *theirs,
+]

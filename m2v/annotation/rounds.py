@@ -180,6 +180,20 @@ def coverage(items: pl.DataFrame, *, answers: pl.DataFrame, skips: pl.DataFrame,
     )
 
 
+def lost_turns(quarantined: pl.DataFrame, *, answers: pl.DataFrame, skips: pl.DataFrame) -> pl.DataFrame:
+    """How many people's turns each item lost to what is in quarantine: columns ``meme_id`` and ``n_lost`` (u32).
+
+    Args:
+        quarantined: Rows of ``quarantined_answers``, of one round; as are ``answers`` and ``skips``.
+    """
+    # A deleted account's answers are nobody's, so each is somebody else's.
+    who = pl.coalesce("annotator", pl.col("annotation_id").cast(pl.String))
+    lost = quarantined.filter(pl.col("meme_id").is_not_null() & (pl.col("reason") != "beyond_overlap"))
+    for counted in (answers, skips):
+        lost = lost.join(counted, on=["meme_id", "annotator"], how="anti")
+    return lost.group_by("meme_id").agg(n_lost=who.n_unique())
+
+
 def left_open(items: pl.DataFrame, answers: pl.DataFrame, *, below: int) -> pl.DataFrame:
     """Items of a complete round whose votes are closer than ``below``: column ``meme_id``, sorted.
 

@@ -355,11 +355,15 @@ class Rounds:
         return pl.concat(pages), pl.concat(seen)
 
     def _ask_others(self, asked: Round, project: Project, judged: Judged, cover: pl.DataFrame) -> None:
-        """Give an item that somebody skipped by a choice another turn: it has used one up on the server."""
-        short = cover.filter((pl.col("n_skips") > 0) & ~pl.col("is_done"))
+        """Give an item another turn for each that a skip by a choice, or an answer that does not count, used up."""
+        lost = rounds.lost_turns(judged.quarantined, answers=judged.answers, skips=judged.skips)
+        spent = cover.join(lost, on="meme_id", how="left").with_columns(
+            n_spent=pl.col("n_skips") + pl.col("n_lost").fill_null(0)
+        )
+        short = spent.filter((pl.col("n_spent") > 0) & ~pl.col("is_done"))
         if short.is_empty():
             return
-        wanted = dict(short.select("item_key", pl.col("n_skips") + asked.n_annotators).iter_rows())
+        wanted = dict(short.select("item_key", pl.col("n_spent") + asked.n_annotators).iter_rows())
         for task in self.server.tasks(project.project_id):
             if task.item_key in wanted and task.n_annotations >= asked.n_annotators:
                 self.server.set_overlap(task.task_id, int(wanted[task.item_key]))

@@ -116,8 +116,15 @@ def test_what_is_no_answer_goes_to_quarantine_with_its_reason(label_studio: Path
     (this,) = found.open(plan(annotators=names), question(leeks(6)))
     where = list(tasks(found, this).items())
     one.answer(where[0][1], "purple")
-    one.answer(where[1][1], "positive", "negative")
-    one.answer(where[2][1])
+    for number, labels in ((1, ["positive", "negative"]), (2, [])):
+        # The guard refuses both; a server without it takes them.
+        refused = one.answer(where[number][1], *labels)
+        assert refused.status_code == 403
+        assert refused.json()["detail"] == "Choose one answer, or one reason to skip, then submit."
+        kept = one.answer(where[number][1], "positive").json()["id"]
+        with sqlite3.connect(label_studio / "label_studio" / "data" / "label_studio.sqlite3", timeout=30) as database:
+            result = json.dumps([choices("label", label) for label in labels])
+            database.execute("UPDATE task_completion SET result = ? WHERE id = ?", [result, kept])
     us.answer(where[3][1], "positive", completed_by=two.number)
     people[2].answer(where[4][1], "positive")
     body = [{"data": {"item_key": "nobody's", "text": "t", "definition": "d"}}]
