@@ -114,6 +114,7 @@ def to_ask(
     definition: Definition,
     role: Literal["annotator", "adjudicator"],
     asked: Collection[str],
+    earlier_configs: Collection[str] = (),
 ) -> pl.DataFrame:
     """Items that nobody was asked about yet, without keys; gold items come along only where there are others.
 
@@ -122,6 +123,8 @@ def to_ask(
         memes: Rows of ``memes``.
         gold: Columns ``meme_id`` and ``label``: memes whose label is known.
         asked: ``question_sha256`` of what is being asked or was answered.
+        earlier_configs: ``config_sha256`` of earlier pages: another page, or a picture that is now shown or not, makes
+            no other question.
 
     Returns:
         Columns of ``ITEM_COLUMNS`` but ``item_key``, sorted by ``meme_id``.
@@ -137,12 +140,15 @@ def to_ask(
     )
     content = memes.select("meme_id", "text_sha256", "image")
     rows = pl.concat([wanted, known]).join(content, on="meme_id", how="left", maintain_order="left")
-    about = [definition.config_sha256, definition.guideline_sha256, definition.mode, role]
-    questions = [
-        text_sha256(json.dumps([*about, *row])) for row in rows.select("meme_id", "text_sha256", "image").rows()
-    ]
-    rows = rows.with_columns(question_sha256=pl.Series(questions, dtype=pl.String))
-    new = rows.filter(~pl.col("question_sha256").is_in(list(asked)))
+    contents = rows.select("meme_id", "text_sha256", "image").rows()
+
+    def questions(config: str) -> pl.Series:
+        about = [config, definition.guideline_sha256, definition.mode, role]
+        return pl.Series([text_sha256(json.dumps([*about, *row])) for row in contents], dtype=pl.String)
+
+    rows = rows.with_columns(question_sha256=questions(definition.config_sha256))
+    pages = {definition.config_sha256, *earlier_configs}
+    new = rows.filter(~pl.any_horizontal(questions(page).is_in(list(asked)) for page in sorted(pages)))
     if not (new["kind"] != "gold").any():
         new = new.clear()
     return new.select(name for name in ITEM_COLUMNS if name != "item_key").sort("meme_id")

@@ -184,7 +184,13 @@ class Rounds:
         config = rounds.config_for(template, has_media=has_media, mode=plan.mode)
         definition = rounds.Definition(config, question.guideline, plan.mode)
         new = rounds.to_ask(
-            rows, question.memes, gold=question.gold, definition=definition, role=role, asked=self.ledger.asked()
+            rows,
+            question.memes,
+            gold=question.gold,
+            definition=definition,
+            role=role,
+            asked=self.ledger.asked(),
+            earlier_configs={before.definition.config_sha256 for before in self.ledger.rounds()},
         )
         if new.is_empty():
             return

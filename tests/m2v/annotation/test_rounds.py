@@ -49,6 +49,13 @@ def test_another_definition_is_another_question(other: Definition) -> None:
     assert asked(asked=same, definition=other).height == 2
 
 
+def test_another_page_is_no_other_question() -> None:
+    page = Definition("<View/>", "g", "blind")
+    same = set(asked()["question_sha256"])
+    assert asked(asked=same, definition=page, earlier_configs={DEFINITION.config_sha256}).is_empty()
+    assert asked(definition=page, earlier_configs={DEFINITION.config_sha256}).height == 2
+
+
 def test_an_adjudicator_is_asked_another_question() -> None:
     assert asked(asked=set(asked()["question_sha256"]), role="adjudicator").height == 2
 

@@ -150,6 +150,33 @@ def test_what_is_no_answer_goes_to_quarantine_with_its_reason(label_studio: Path
     }
 
 
+def test_an_answer_in_quarantine_gives_its_place_back(label_studio: Path, people: list[Person]) -> None:
+    found = rounds(label_studio, "given_back")
+    (this,) = found.open(plan(n_annotators=1), question(leeks(1)))
+    (task_id,) = tasks(found, this).values()
+    people[0].answer(task_id, "purple").raise_for_status()
+    assert people[1].answer(task_id, "positive").status_code == 409
+    assert found.pull() == 1
+    people[1].answer(task_id, "positive").raise_for_status()
+    found.pull()
+    assert found.ledger.judged(this).answers["label"].to_list() == [True]
+    assert found.ledger.pulled(this).state == "complete"
+
+
+def test_pictures_that_can_now_be_shown_make_no_other_round(
+    label_studio: Path, people: list[Person], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, asked = rounds(label_studio, "shown_later"), question(leeks(2))
+    asked = replace(asked, memes=asked.memes.with_columns(image=pl.lit("leek.png")))
+    monkeypatch.delenv("LABEL_STUDIO_MEDIA", raising=False)
+    (this,) = found.open(plan(n_annotators=1), asked)
+    people[0].answer(tasks(found, this)["leek 0000"], "positive").raise_for_status()
+    found.pull()
+    monkeypatch.setenv("LABEL_STUDIO_MEDIA", str(tmp_path))
+    assert [each.name for each in found.open(plan(n_annotators=1), asked)] == [this.name]
+    assert len(found.ledger.rounds()) == 1
+
+
 def test_drafts_are_no_answers_and_skips_are_kept_with_their_reasons(label_studio: Path, people: list[Person]) -> None:
     found = rounds(label_studio, "skips")
     (this,) = found.open(plan(n_annotators=1), question(leeks(3)))
