@@ -39,8 +39,9 @@ IDS_PER_QUERY = 500
 N_ATTEMPTS = 3
 UID = "m2v-round:"
 WARNING = (
-    "Content warning: the items may attack people for who they are. Each is covered until you choose how to see it. "
-    "Skip what is too much and stop when you like; nobody counts either against you."
+    "Content warning: the items may attack people for who they are. The first is covered until you choose how to see "
+    "it; the next ones come as you chose. Skip what is too much and stop when you like; nobody counts either against "
+    "you."
 )
 
 
