@@ -157,8 +157,8 @@ def test_a_full_disk_under_the_ledger_loses_nothing(mortal: running) -> None:
         with contextlib.suppress(OSError), (small / "filler").open("wb", buffering=0) as file:
             while True:
                 file.write(b"0" * 1024)
-        for meme in list(where)[1:30]:
-            person.answer(where[meme], "negative")
+        for number in range(1, 30):
+            person.answer(where[f"leek {number:04}"], "negative").raise_for_status()
         with pytest.raises(StoreError, match=r"cannot be written: No space left"):
             found.pull()
         assert found.ledger.judged(this).answers.height == 1
