@@ -8,7 +8,7 @@ RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin m2v \
 FROM base AS label-studio
 COPY label_studio/constraints.txt /srv/label_studio/constraints.txt
 RUN pip install --requirement /srv/label_studio/constraints.txt
-COPY label_studio/m2v_*.py /srv/label_studio/
+COPY label_studio/m2v_* /srv/label_studio/
 ENV PYTHONPATH=/srv/label_studio DJANGO_SETTINGS_MODULE=m2v_settings
 USER 10001:10001
 WORKDIR /data

@@ -57,6 +57,14 @@ def test_no_service_has_rights_or_a_file_system_to_write_to(services: dict[str, 
             assert "docker.sock" not in mount
 
 
+def test_label_studios_image_has_all_of_ours() -> None:
+    lines = (CHECKOUT / "Dockerfile").read_text().splitlines()
+    (pattern,) = (line.split()[1] for line in lines if line.startswith("COPY label_studio/m2v_"))
+    ours = {path.name for path in (CHECKOUT / "label_studio").glob("m2v_*")}
+    assert {"m2v_guard.py", "m2v_page.js"} <= ours
+    assert {path.name for path in CHECKOUT.glob(pattern)} == ours
+
+
 def test_images_are_pinned(services: dict[str, dict[str, Any]]) -> None:
     for about in services.values():
         tag = about["image"].partition(":")[2]
