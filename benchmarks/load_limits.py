@@ -150,8 +150,8 @@ def files(folder: Path) -> dict[str, float]:
 
 
 @contextmanager
-def two_platforms(folder: Path, *, n_people: int) -> Iterator[tuple[list[Any], list[Any], list[Any]]]:
-    """One Label Studio, two platforms with a round there, and people."""
+def two_platforms(folder: Path, *, n_people: int) -> Iterator[tuple[list[Any], list[Any], int, list[Any]]]:
+    """One Label Studio, two platforms, the round that both opened and the number of its project there, and people."""
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from rounds import question
 
@@ -171,7 +171,8 @@ def two_platforms(folder: Path, *, n_people: int) -> Iterator[tuple[list[Any], l
         os.environ |= {"LABEL_STUDIO_URL": server.url, "LABEL_STUDIO_TOKEN": server.token}
         platforms = [Rounds(place, "many", AnnotationServer(address(place))) for place in (home, other)]
         plan = RoundPlan(n_annotators=3)
-        yield platforms, [platform.open(plan, question(4000))[0] for platform in platforms], persons
+        opened = [platform.open(plan, question(4000))[0] for platform in platforms]
+        yield platforms, opened, platforms[0].server.projects(opened[0].uid)[0].project_id, persons
     finally:
         local.stop(process)
 
@@ -219,8 +220,7 @@ def check_nothing_lost(platforms: list[Any], opened: list[Any], said: dict[int, 
 
 def people(folder: Path) -> dict[str, float]:
     """Have 50 people answer two platforms' rounds on one server for five minutes; no answer may be lost."""
-    with two_platforms(folder, n_people=N_PEOPLE) as (platforms, opened, persons):
-        project_id = platforms[0].server.projects(opened[0].uid)[0].project_id
+    with two_platforms(folder, n_people=N_PEOPLE) as (platforms, opened, project_id, persons):
         began = time.perf_counter()
         said, n_failed = answer(persons, project_id, seconds=PEOPLE_S)
         seconds = time.perf_counter() - began
@@ -250,8 +250,7 @@ def clock(folder: Path) -> dict[str, float]:
     faked |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     local.environment = lambda *args, **about: {**environment(*args, **about), **faked}
     began = time.perf_counter()
-    with two_platforms(folder, n_people=10) as (platforms, opened, persons):
-        project_id = platforms[0].server.projects(opened[0].uid)[0].project_id
+    with two_platforms(folder, n_people=10) as (platforms, opened, project_id, persons):
         said, n_failed = {}, 0
         for each in ("+0", "-3600", "-3600"):
             offset.write_text(each)

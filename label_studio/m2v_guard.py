@@ -13,6 +13,7 @@ import threading
 from dataclasses import dataclass, field
 
 from django.http import JsonResponse
+from m2v_answers import not_one_thing, not_ones_own
 from m2v_exposure import exposed, may_see, open_s, record
 from m2v_shown import item, items, own, own_users, project, rewritten, with_script
 
@@ -20,10 +21,6 @@ from m2v_shown import item, items, own, own_users, project, rewritten, with_scri
 ANSWERING = threading.Lock()
 # Accounts, the platform's own among them; the invitation is a key that is passed on.
 ACCOUNTS = int(os.environ.get("M2V_ACCOUNTS", "100"))
-ANSWER_FIELDS = {
-    *("result", "lead_time", "was_cancelled", "draft_id", "parent_prediction", "parent_annotation", "started_at"),
-    *("project", "task", "completed_by", "user", "ground_truth", "was_postponed", "id", "annotation"),
-}
 
 
 class Guard:
@@ -175,7 +172,7 @@ def _answering(ask):
     if ask.method == "GET":
         return None
     task_id = ask.kwargs["pk"]
-    refusal = _in_own_name(ask) or _says_one_thing(ask, task_id) or _within_the_day(ask)
+    refusal = _in_own_name(ask) or _says_one_thing(ask) or _within_the_day(ask)
     if refusal:
         return refusal
     others = Annotation.objects.filter(task_id=task_id, was_cancelled=False).exclude(completed_by_id=ask.user.id)
@@ -187,61 +184,20 @@ def _answering(ask):
     return None
 
 
-def _says_one_thing(ask, task_id):
-    """Refuse what would be quarantined: it uses up a place that another's answer needs."""
-    from tasks.models import Task
-
-    if any(map(_is_yes, ask.data.get("was_cancelled", []))) or "result" not in ask.data:
-        return None  # the server's own skip; a change of something else
-    about = Task.objects.filter(id=task_id).values_list("project__description", flat=True).first()
-    if not (about or "").startswith(ROUND):
-        return None
-    chosen = [_chosen(result) for result in ask.data["result"]]
-    if any(len(choices) != 1 for choices in chosen):
-        return _no("Choose one answer, or one reason to skip, then submit.")
-    return None
-
-
-def _is_yes(value):
-    return value not in {None, False, "", "false", "False", "0"} if isinstance(value, (str, int, type(None))) else True
-
-
-def _chosen(result):
-    """Return the answers and reasons to skip in an answer's result, whatever its shape; null for what is no choice."""
-    if isinstance(result, str):
-        try:
-            result = json.loads(result)
-        except ValueError:
-            return []
-    chosen = []
-    for region in result if isinstance(result, list) else []:
-        value = region.get("value") if isinstance(region, dict) else None
-        if isinstance(value, dict) and region.get("from_name") in {"label", "skip"}:
-            choices = value.get("choices")
-            chosen += choices if isinstance(choices, list) else [choices]
-    return chosen
-
-
 def _in_own_name(ask):
-    unknown = set(ask.data) - ANSWER_FIELDS
-    if unknown:
-        return _no(f"An answer has no field {min(unknown)!r}.")
-    own = {None, "", ask.user.id, str(ask.user.id)}
-    if any(_plain(value) not in own for name in ("completed_by", "user") for value in ask.data.get(name, [])):
-        return _no("An answer is given in one's own name.")
-    if any(
-        value not in {None, False, "", "false", "False", "0"} for value in map(_plain, ask.data.get("ground_truth", []))
-    ):
-        return _no("What is gold is the platform's business.")
-    for name, place in (("task", "task"), ("annotation", "annotation_id")):
-        if any(
-            _plain(value) not in {None, "", *_both(ask.kwargs.get(place, _pk(ask)))} for value in ask.data.get(name, [])
-        ):
-            return _no("An answer stays with its item.")
-    return None
+    task_id = _task_id(ask)
+    refusal = not_ones_own(
+        ask.data, ask.user.id, task_id=task_id, annotation_id=ask.kwargs.get("annotation_id", task_id)
+    )
+    return _no(refusal) if refusal else None
 
 
-def _pk(ask):
+def _says_one_thing(ask):
+    refusal = not_one_thing(ask.data, task_id=_task_id(ask))
+    return _no(refusal) if refusal else None
+
+
+def _task_id(ask):
     from tasks.models import Annotation, AnnotationDraft
 
     kind = {ANSWER: Annotation, DRAFT: AnnotationDraft}.get(route_of(ask.request.resolver_match.route))
@@ -250,24 +206,18 @@ def _pk(ask):
     return kind.objects.filter(id=ask.kwargs["pk"]).values_list("task_id", flat=True).first()
 
 
-def _both(number):
-    return {number, str(number)}
-
-
-def _plain(value):
-    return value if isinstance(value, (str, int, bool, type(None))) else object()
-
-
 def _own_answer(ask):
     from tasks.models import Annotation
 
     number = ask.kwargs.get("annotation_id", ask.kwargs["pk"])
     if not Annotation.objects.filter(id=number, completed_by_id=ask.user.id).exists():
         return _no("Only one's own answers can be read and changed.")
-    if ask.method == "GET":
-        return None
-    task_id = Annotation.objects.filter(id=number).values_list("task_id", flat=True).first()
-    return _in_own_name(ask) or (_says_one_thing(ask, task_id) if "annotation_id" not in ask.kwargs else None)
+    return None if ask.method == "GET" else _in_own_name(ask)
+
+
+def _changing(ask):
+    """Refuse what is wrong with a change of an answer; one that leaves its result alone says what it said."""
+    return _own_answer(ask) or (_says_one_thing(ask) if "result" in ask.data else None)
 
 
 def _own_draft(ask):
@@ -347,8 +297,6 @@ def _none(answer):
     return lambda ask: JsonResponse(answer, safe=False)
 
 
-# How m2v_resources/annotators marks a project that is a round.
-ROUND = "m2v-round:"
 ANSWERS = "api/tasks/<int:pk>/annotations/"
 ANSWER = "api/annotations/<int:pk>/"
 DRAFT = "api/drafts/<int:pk>/"
@@ -394,7 +342,7 @@ RULES = {
     "api/projects/<int:pk>/tasks/": Rule(("GET",), _unsorted, items),
     "api/tasks/<int:pk>/": Rule(("GET",), _within_the_day, item),
     ANSWERS: Rule(("GET", "POST"), _answering, own),
-    ANSWER: Rule(("GET", "PATCH", "PUT"), _own_answer),
+    ANSWER: Rule(("GET", "PATCH", "PUT"), _changing),
     "api/tasks/<int:pk>/drafts": Rule(("GET", "POST"), _drafting, own),
     "api/tasks/<int:pk>/annotations/<int:annotation_id>/drafts": Rule(("GET", "POST"), _own_answer, own),
     DRAFT: Rule(("GET", "PATCH", "PUT", "DELETE"), _own_draft),

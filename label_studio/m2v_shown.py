@@ -16,22 +16,22 @@ def rewritten(response, blind):
     """Return the response with its JSON blinded; what is no JSON has nothing of others."""
     if response.status_code != 200 or "json" not in response.get("Content-Type", ""):
         return response
-    if hasattr(response, "render") and not response.is_rendered:
-        response.render()
-    response.content = json.dumps(blind(json.loads(response.content))).encode()
-    response["Content-Length"] = str(len(response.content))
-    return response
+    return _changed(response, lambda content: json.dumps(blind(json.loads(content))).encode())
 
 
 def with_script(response):
     """Return a page with our script, and anything else as it is."""
     if response.streaming or not response.get("Content-Type", "").startswith("text/html"):
         return response
+    script = b'<script src="/m2v/page.js"></script></head>'
+    return _changed(response, lambda content: content.replace(b"</head>", script, 1))
+
+
+def _changed(response, change):
     if hasattr(response, "render") and not response.is_rendered:
         response.render()
-    if b"</head>" in response.content:
-        response.content = response.content.replace(b"</head>", b'<script src="/m2v/page.js"></script></head>', 1)
-        response["Content-Length"] = str(len(response.content))
+    response.content = change(response.content)
+    response["Content-Length"] = str(len(response.content))
     return response
 
 

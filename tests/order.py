@@ -17,6 +17,8 @@ GROUPS = {
         "m2v_assets/test_rounds.py",
         "m2v_resources/annotators/test_dying.py",
         "m2v_resources/annotators/test_rounds.py",
+        "m2v_resources/annotators/test_clock.py",
+        "m2v_resources/annotators/test_quarantine.py",
         "m2v_resources/annotators/test_guard.py",
         "m2v_resources/annotators/test_label_studio_server.py",
         "m2v_resources/annotators/test_media.py",

@@ -147,8 +147,9 @@ def to_ask(
         return pl.Series([text_sha256(json.dumps([*about, *row])) for row in contents], dtype=pl.String)
 
     rows = rows.with_columns(question_sha256=questions(definition.config_sha256))
-    pages = {definition.config_sha256, *earlier_configs}
-    new = rows.filter(~pl.any_horizontal(questions(page).is_in(list(asked)) for page in sorted(pages)))
+    known = list(asked)
+    pages = sorted({definition.config_sha256, *earlier_configs})
+    new = rows.filter(~pl.any_horizontal(questions(page).is_in(known) for page in pages))
     if not (new["kind"] != "gold").any():
         new = new.clear()
     return new.select(name for name in ITEM_COLUMNS if name != "item_key").sort("meme_id")

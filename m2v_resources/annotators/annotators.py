@@ -16,7 +16,8 @@ from m2v.entries.variants import Alignment
 from m2v.files import storage
 from m2v_resources.annotators.label_studio import AnnotationServer
 from m2v_resources.annotators.ledger import Ledger
-from m2v_resources.annotators.rounds import RoundQuestion, Rounds, address, guideline, media_root
+from m2v_resources.annotators.pictures import media_root
+from m2v_resources.annotators.rounds import RoundQuestion, Rounds, address, guideline
 from m2v_resources.store.rows import rows_hash
 
 

@@ -356,7 +356,7 @@ def _project(row: Mapping[str, Any]) -> Project:
 
 def _date(said: str | None) -> datetime | None:
     try:
-        return parsedate_to_datetime(said or "")
+        return parsedate_to_datetime(said or "").astimezone(UTC)
     except ValueError:
         return None
 

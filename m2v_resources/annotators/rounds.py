@@ -9,9 +9,8 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import polars as pl
 
@@ -23,6 +22,7 @@ from m2v.entries.study import RoundPlan
 from m2v.errors import BadInput, LabelStudioError, MissingSource, Refused, Unreachable
 from m2v.files import documents
 from m2v.files.checkout import CHECKOUT
+from m2v_resources.annotators import pictures
 from m2v_resources.annotators.label_studio import (
     AnnotationServer,
     AnnotationTask,
@@ -179,7 +179,7 @@ class Rounds:
         n: int,
         people: tuple[str, ...],
     ) -> None:
-        has_media = bool(media_root()) and bool(question.memes["image"].is_not_null().all())
+        has_media = bool(pictures.media_root()) and bool(question.memes["image"].is_not_null().any())
         template = (CHECKOUT / "label_studio" / "meme.xml").read_text(encoding="utf-8")
         config = rounds.config_for(template, has_media=has_media, mode=plan.mode)
         definition = rounds.Definition(config, question.guideline, plan.mode)
@@ -256,7 +256,7 @@ class Rounds:
             )
         for double in projects[1:]:  # another platform opened the same round at the same moment; the oldest stays
             self.server.delete_empty_project(double)
-        place = media_root()
+        place = pictures.media_root()
         if place and "$image" in asked.config:
             self.server.serve_media(projects[0].project_id, place)
         return projects[0]
@@ -285,7 +285,7 @@ class Rounds:
         for row in rows.select("item_key", "meme_id", "text", "image").sort("item_key").iter_rows(named=True):
             item = {"item_key": row["item_key"], "text": row["text"], "definition": asked.guideline}
             if "$image" in asked.config:
-                item["image"] = media_url(row["image"])
+                item["image"] = pictures.media_url(row["image"]) if row["image"] else pictures.NONE
             if asked.mode == "assisted":
                 item["suggestion"] = "Model: it fits" if suggested.get(row["meme_id"]) else "Model: it does not fit"
             tasks.append(item)
@@ -384,35 +384,6 @@ def _named(asked: Round) -> Iterator[None]:
         raise Unreachable(f"Round {asked.name}: {error}") from None
     except Refused as error:
         raise Refused(f"Round {asked.name}: {error}", status=error.status) from None
-
-
-def media_root() -> str | None:
-    """``LABEL_STUDIO_MEDIA``: the images, in a folder as the server sees it or ``s3://bucket/prefix``, if any."""
-    return os.environ.get("LABEL_STUDIO_MEDIA") or None
-
-
-def media_url(image: str) -> str:
-    """Where the server serves an image from.
-
-    Raises:
-        LabelStudioError: The path leads out of the media folder.
-    """
-    place = media_root() or "/"
-    path = PurePosixPath(image)
-    if place.startswith("s3://"):
-        if path.is_absolute() or ".." in path.parts:
-            raise LabelStudioError(f"The image path {image!r} leads out of {place}; mend the dataset's file.")
-        return f"{place.rstrip('/')}/{path}"
-    root = Path(place).resolve()
-    try:
-        file = (root / image).resolve()
-    except (OSError, ValueError, RuntimeError):
-        raise LabelStudioError(f"No file can be called {image[:80]!r}; mend the dataset's file.") from None
-    if path.is_absolute() or ".." in path.parts or not file.is_relative_to(root):
-        raise LabelStudioError(f"The image path {image!r} leads out of the media folder; mend the dataset's file.")
-    # Relative to the server's document root; our own server's is the folder above (label_studio_server.py).
-    document_root = Path(os.environ.get("LABEL_STUDIO_DOCUMENT_ROOT") or root.parent).resolve()
-    return f"/data/local-files/?d={quote(str(file.relative_to(document_root)))}"
 
 
 def _uid(parts: Sequence[Any] | Mapping[str, Any]) -> str:

@@ -13,13 +13,12 @@ from playwright.sync_api import Page, expect
 
 from m2v.annotation.answers import parsed
 from m2v.files.checkout import CHECKOUT
+from m2v_resources.annotators import pictures
 from m2v_resources.annotators.label_studio_server import PROGRAM
 from m2v_resources.annotators.rounds import address
 from tests.m2v_resources.annotators.asking import plan, project_id, question, rounds
 from tests.people import PASSWORD, Person, join, owner
 
-# What a meme without a picture has, and what the page hides; m2v_resources/annotators/rounds.py sends it.
-NO_PICTURE = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 HOSTILE = "<script>document.title = 'gone'</script><b id='bold'>leeks</b> are on sale again"
 
 
@@ -146,7 +145,7 @@ def test_ten_pictures_are_judged_with_two_keys_each(page: Page, label_studio: Pa
             "item_key": str(n),
             "text": "vegetables are on sale again, " * (1 + n % 3),
             "definition": "The label is “insulting”.\nIt fits: vegetables are attacked for what they are.\nElse: not.",
-            "image": NO_PICTURE if n == 5 else png(*shapes[n % 5]),
+            "image": pictures.NONE if n == 5 else png(*shapes[n % 5]),
         }
         for n in range(10)
     ]
@@ -163,7 +162,7 @@ def test_ten_pictures_are_judged_with_two_keys_each(page: Page, label_studio: Pa
     for n in range(10):
         expect(page.locator(".m2v-cover input[name='blurred']")).to_be_checked()
         expect(page.locator(".m2v-item")).to_be_visible()
-        if picture.get_attribute("src") == NO_PICTURE:
+        if picture.get_attribute("src") == pictures.NONE:
             expect(picture).to_be_hidden()
         else:
             n_pictures += 1

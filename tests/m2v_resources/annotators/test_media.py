@@ -13,8 +13,10 @@ from moto.server import ThreadedMotoServer
 
 from m2v import catalog
 from m2v.errors import LabelStudioError
+from m2v_resources.annotators import pictures
 from m2v_resources.annotators.annotators import with_places
-from m2v_resources.annotators.rounds import RoundQuestion, media_url
+from m2v_resources.annotators.pictures import media_url
+from m2v_resources.annotators.rounds import RoundQuestion
 from tests import tables
 from tests.conftest import running
 from tests.m2v_resources.annotators.asking import NO_GOLD, leeks, plan, project_id, question, rounds, tasks
@@ -69,6 +71,19 @@ def test_an_annotator_sees_the_image_and_nothing_beside_the_folder(served: Path)
         assert person.http.get(f"/data/local-files/?d={other}").status_code == 403
     assert person.http.get(f"/m2v/media/{task_id}/text").status_code == 404
     assert join(served).http.get(f"/m2v/media/{task_id}/image").status_code == 403, "nobody showed it to them"
+
+
+def test_one_meme_without_a_picture_hides_nobody_elses(served: Path) -> None:
+    asked = question(leeks(2))
+    memes = tables.memes(
+        {"meme_id": "leek 0000", "text": "a leek", "image": "veggie/1.png"},
+        {"meme_id": "leek 0001", "text": "words alone", "image": None},
+    )
+    found = rounds(served, "mixed")
+    (this,) = found.open(plan(), RoundQuestion(asked.conflicts, memes, NO_GOLD, "g"))
+    person, where = join(served), tasks(found, this)
+    shown = {meme: person.http.get(f"/api/tasks/{where[meme]}").json()["data"]["image"] for meme in where}
+    assert shown == {"leek 0000": f"/m2v/media/{where['leek 0000']}/image", "leek 0001": pictures.NONE}
 
 
 @pytest.mark.parametrize("image", ["../secret.txt", "/etc/passwd", "veggie/link.png"])

@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import sqlite3
 import threading
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +19,7 @@ from m2v_resources.audit.forgetting import forget
 from m2v_resources.store.versions import TableStore
 from tests.m2v_resources.annotators.asking import leeks, plan, project_id, question, rounds, tasks
 from tests.m2v_resources.annotators.losing import losing
-from tests.people import PASSWORD, Person, choices, join, owner
-
-
-@pytest.fixture(scope="module")
-def people(label_studio: Path) -> list[Person]:
-    return [join(label_studio) for _ in range(4)]
+from tests.people import PASSWORD, Person, choices, owner
 
 
 def test_what_three_people_answer_comes_back_under_pseudonyms(label_studio: Path, people: list[Person]) -> None:
@@ -107,60 +100,6 @@ def test_what_a_closed_round_left_unanswered_is_asked_in_the_next(label_studio: 
     assert found.ledger.judged(first).answers.height == 1, "closing looks once more"
     (second,) = found.open(plan(n_annotators=1), question(leeks(2)))
     assert set(tasks(found, second)) == {"leek 0001"}
-
-
-def test_what_is_no_answer_goes_to_quarantine_with_its_reason(label_studio: Path, people: list[Person]) -> None:
-    found, us = rounds(label_studio, "quarantine"), owner(label_studio)
-    one, two = people[:2]
-    names = (found.server.pseudonym(one.number), found.server.pseudonym(two.number))
-    (this,) = found.open(plan(annotators=names), question(leeks(6)))
-    where = list(tasks(found, this).items())
-    one.answer(where[0][1], "purple")
-    for number, labels in ((1, ["positive", "negative"]), (2, [])):
-        # The guard refuses both; a server without it takes them.
-        refused = one.answer(where[number][1], *labels)
-        assert refused.status_code == 403
-        assert refused.json()["detail"] == "Choose one answer, or one reason to skip, then submit."
-        kept = one.answer(where[number][1], "positive").json()["id"]
-        with sqlite3.connect(label_studio / "label_studio" / "data" / "label_studio.sqlite3", timeout=30) as database:
-            result = json.dumps([choices("label", label) for label in labels])
-            database.execute("UPDATE task_completion SET result = ? WHERE id = ?", [result, kept])
-    us.answer(where[3][1], "positive", completed_by=two.number)
-    people[2].answer(where[4][1], "positive")
-    body = [{"data": {"item_key": "nobody's", "text": "t", "definition": "d"}}]
-    us.http.post(f"/api/projects/{project_id(found, this)}/import?return_task_ids=true", json=body)
-    stray = us.http.get("/api/tasks", params={"project": project_id(found, this), "page_size": 100}).json()["tasks"]
-    (unknown,) = [task["id"] for task in stray if task["data"]["item_key"] == "nobody's"]
-    one.answer(unknown, "positive")
-    item_key = found.ledger.items(this).filter(meme_id=where[5][0])["item_key"].item()
-    embedded = {"result": [choices("label", "positive")], "completed_by": two.number}
-    body = [{"data": {"item_key": item_key, "text": "t", "definition": "d"}, "annotations": [embedded]}]
-    us.http.post(f"/api/projects/{project_id(found, this)}/import", json=body)
-    found.pull()
-    judged = found.ledger.judged(this)
-    assert judged.answers.is_empty()
-    assert set(judged.quarantined.select("meme_id", "reason").rows()) == {
-        (where[0][0], "unknown_label"),
-        (where[1][0], "two_choices"),
-        (where[2][0], "empty_result"),
-        (where[3][0], "other_author"),
-        (where[4][0], "not_in_round"),
-        (None, "unknown_item"),
-        (where[5][0], "imported"),
-    }
-
-
-def test_an_answer_in_quarantine_gives_its_place_back(label_studio: Path, people: list[Person]) -> None:
-    found = rounds(label_studio, "given_back")
-    (this,) = found.open(plan(n_annotators=1), question(leeks(1)))
-    (task_id,) = tasks(found, this).values()
-    people[0].answer(task_id, "purple").raise_for_status()
-    assert people[1].answer(task_id, "positive").status_code == 409
-    assert found.pull() == 1
-    people[1].answer(task_id, "positive").raise_for_status()
-    found.pull()
-    assert found.ledger.judged(this).answers["label"].to_list() == [True]
-    assert found.ledger.pulled(this).state == "complete"
 
 
 def test_pictures_that_can_now_be_shown_make_no_other_round(
@@ -267,25 +206,6 @@ def test_a_deleted_project_is_an_error_and_opens_anew_without_what_was_answered(
     ]
 
 
-def test_answers_under_a_changed_config_wait_in_quarantine(label_studio: Path, people: list[Person]) -> None:
-    found, us = rounds(label_studio, "config"), owner(label_studio)
-    (this,) = found.open(plan(n_annotators=1), question(leeks(2)))
-    where = tasks(found, this)
-    people[0].answer(where["leek 0000"], "positive")
-    found.pull()
-    path = f"/api/projects/{project_id(found, this)}/"
-    changed = this.config.replace("no, it does not", "not at all")
-    us.http.patch(path, json={"label_config": changed}).raise_for_status()
-    people[0].answer(where["leek 0001"], "positive")
-    with pytest.raises(LabelStudioError, match=r"Round config_001: the labelling config .* was changed"):
-        found.pull()
-    us.http.patch(path, json={"label_config": this.config}).raise_for_status()
-    found.pull()
-    judged = found.ledger.judged(this)
-    assert judged.answers["meme_id"].to_list() == ["leek 0000"]
-    assert judged.quarantined.select("meme_id", "reason").rows() == [("leek 0001", "other_config")]
-
-
 def test_nothing_is_imported_into_a_project_whose_config_was_changed(label_studio: Path) -> None:
     found, us = rounds(label_studio, "other"), owner(label_studio)
     (this,) = found.open(plan(), question(leeks(2)))
@@ -321,46 +241,6 @@ def test_an_import_that_gets_lost_is_looked_up_before_it_is_repeated(label_studi
         (this,) = platform.open(plan(), question(leeks(20)))
         assert len(tasks(platform, this)) == 20
     assert len(imports) == (2 if what == "request" else 1)
-
-
-@pytest.mark.parametrize("put_back_s", [5, 3600])
-def test_an_answer_that_a_clock_puts_before_the_last_pull_is_found(
-    label_studio: Path, people: list[Person], put_back_s: int
-) -> None:
-    found = rounds(label_studio, f"clock_{put_back_s}")
-    (this,) = found.open(plan(n_annotators=1), question(leeks(2)))
-    where = tasks(found, this)
-    first = people[0].answer(where["leek 0000"], "positive").json()
-    found.pull()
-    pulled = found.ledger.pulled(this)
-    assert pulled.until
-    # The server's clock was put back since, or the answer was stored late.
-    later = timedelta(seconds=put_back_s)
-    stamped = found.ledger.annotations(this).with_columns(pl.col("updated_at") + later)
-    found.ledger.record(this, replace(pulled, until=pulled.until + later), annotations=stamped)
-    people[0].answer(where["leek 0001"], "negative")
-    people[0].edit(first["id"], "negative").raise_for_status()
-    assert found.pull() == 2
-    assert found.ledger.judged(this).answers["label"].to_list() == [0, 0], "what is stamped earlier was said later"
-    after = found.ledger.pulled(this)
-    assert after.until
-    assert after.until < pulled.until + timedelta(minutes=5), "and goes on by the server's clock"
-
-
-def test_answers_of_an_hour_that_the_clock_repeats_are_found(label_studio: Path, people: list[Person]) -> None:
-    found = rounds(label_studio, "twice")
-    (this,) = found.open(plan(n_annotators=1), question(leeks(3)))
-    where = tasks(found, this)
-    people[0].answer(where["leek 0000"], "positive")
-    found.pull()
-    people[0].answer(where["leek 0001"], "negative")
-    # It was given half an hour after the clock was put back by an hour, and nobody pulled for long.
-    with sqlite3.connect(label_studio / "label_studio" / "data" / "label_studio.sqlite3", timeout=30) as database:
-        earlier = "UPDATE task SET updated_at = datetime(updated_at, '-30 minutes') WHERE id = ?"
-        database.execute(earlier, [where["leek 0001"]])
-    people[0].answer(where["leek 0002"], "positive")
-    assert found.pull() == 2
-    assert found.ledger.judged(this).answers.height == 3
 
 
 def test_a_forgotten_meme_leaves_the_ledger_and_the_server(
