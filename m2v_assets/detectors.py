@@ -18,6 +18,7 @@ from m2v.entries.features import Extractor
 from m2v.entries.pretrained import Vlm
 from m2v.entries.study import Study
 from m2v.entries.variants import TrainingSet, variant
+from m2v.evaluation import scores
 from m2v_assets import vlm_requests
 from m2v_assets.describe import ACCELERATOR, TABLE_KINDS, code_version, fingerprint, key, spec, table_asset
 from m2v_assets.texts import items_keys, read_items, read_videos
@@ -133,13 +134,13 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
 
 
 def test_predictions(run: Run, study: Study) -> dg.AssetsDefinition:
-    """The run's probabilities of the target's test videos."""
+    """What the run calls the target's test videos, beside their true labels."""
 
     @_run_asset(
         schemas.TEST_PREDICTIONS,
         run,
         stage="evaluation",
-        code=code_version("1", run.model, run.base, run.prompt),
+        code=code_version("2", run.model, run.base, run.prompt),
         deps=[
             *items_keys(run.target, study, run.split),
             *_seen(run, [run.target]),
@@ -168,7 +169,7 @@ def test_predictions(run: Run, study: Study) -> dg.AssetsDefinition:
             spreads=run.model.spreads,
         )
         probabilities = pl.read_parquet(out / program.PROBABILITIES).rename({"item_id": "video_id"})
-        rows = videos.select("video_id", "label").join(probabilities, on="video_id").sort("video_id")
+        rows = scores.thresholded(videos, probabilities=probabilities, threshold=checkpoint["threshold"])
         return tables.write(rows, schemas.TEST_PREDICTIONS, run.name)
 
     return asset

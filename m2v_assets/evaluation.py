@@ -32,7 +32,7 @@ def metrics(run: Run) -> dg.AssetsDefinition:
             run,
             test_predictions=tables.read(schemas.TEST_PREDICTIONS, run.name),
             videos=read_videos(tables, run.target, run.split),
-            threshold=tables.read(schemas.CHECKPOINTS, run.name)["threshold"].item(),
+            checkpoint=tables.read(schemas.CHECKPOINTS, run.name).row(0, named=True),
         )
         shown = {score: value for score in schemas.SCORES if (value := rows[score].item()) is not None}
         return tables.write(rows, schemas.METRICS, run.name, metadata=shown)
@@ -48,7 +48,7 @@ def results(plan: StudyPlan) -> dg.AssetsDefinition:
         schemas.RESULTS,
         name,
         stage="evaluation",
-        code="2",
+        code="3",
         deps=[
             *(key(schemas.METRICS, run.name) for run in plan.runs),
             *dict.fromkeys(table for target, split in divided for table in videos_keys(target, split)),
@@ -74,7 +74,7 @@ def comparisons(plan: StudyPlan) -> dg.AssetsDefinition:
         schemas.COMPARISONS,
         name,
         stage="evaluation",
-        code="1",
+        code="2",
         deps=[key(schemas.RESULTS, name), *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs)],
     )
     def asset(tables: Tables) -> dg.MaterializeResult:
@@ -92,7 +92,7 @@ def _run_asset(table: schemas.Table, run: Run, *, deps: list[dg.AssetKey], pool:
         table,
         run.name,
         stage="evaluation",
-        code=code_version("2", run.model, run.base, run.prompt),
+        code=code_version("3", run.model, run.base, run.prompt),
         deps=deps,
         tags={"m2v/model": run.model.name, "m2v/strategy": run.training_set.strategy, "m2v/target": run.target.name},
         pool=pool,

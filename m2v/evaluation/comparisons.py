@@ -28,7 +28,8 @@ def comparisons(results: pl.DataFrame, *, test_predictions: Mapping[str, pl.Data
     Raises:
         UnknownName: For a run with results and no test predictions.
     """
-    correct = {run: _correct(run, threshold, test_predictions) for run, threshold in _thresholds(results)}
+    runs = results.drop_nulls("threshold")["run"]
+    correct = {run: _correct(run, test_predictions) for run in runs}
     rows = [{**pair, **_mcnemar(correct[pair["run_a"]], correct[pair["run_b"]])} for pair in _pairs(results).to_dicts()]
     schema = {name: dtype for name, dtype in schemas.COMPARISONS.columns.items() if name != "p_holm"}
     tested = pl.DataFrame(rows, schema=schema)
@@ -36,16 +37,11 @@ def comparisons(results: pl.DataFrame, *, test_predictions: Mapping[str, pl.Data
     return schemas.COMPARISONS.validate(pl.concat([schemas.COMPARISONS.empty(), *adjusted]))
 
 
-def _thresholds(results: pl.DataFrame) -> list[tuple[str, float]]:
-    return results.drop_nulls("threshold").select("run", "threshold").rows()
-
-
-def _correct(run: str, threshold: float, test_predictions: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+def _correct(run: str, test_predictions: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Columns ``video_id``, ``is_correct``."""
     if run not in test_predictions:
         raise UnknownName("run with test predictions", run, test_predictions)
-    called = pl.col("probability") >= threshold
-    return test_predictions[run].select("video_id", is_correct=called == pl.col("label"))
+    return test_predictions[run].select("video_id", is_correct=pl.col("predicted") == pl.col("true_label"))
 
 
 def _pairs(results: pl.DataFrame) -> pl.DataFrame:

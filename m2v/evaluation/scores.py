@@ -1,5 +1,9 @@
 """How well a run separates its target's test videos."""
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import polars as pl
 
@@ -45,8 +49,24 @@ def scores(labels: np.ndarray, probabilities: np.ndarray, *, threshold: float) -
     }
 
 
+def thresholded(videos: pl.DataFrame, *, probabilities: pl.DataFrame, threshold: float) -> pl.DataFrame:
+    """Return each scored video's true label beside what it is called at the run's threshold.
+
+    Args:
+        videos: Columns ``video_id``, ``label`` (bool).
+        probabilities: Columns ``video_id``, ``probability`` (f64, of the positive label).
+        threshold: From this probability on, a video is called positive.
+
+    Returns:
+        Rows of ``test_predictions``, sorted by ``video_id``; videos without a probability have none.
+    """
+    scored = videos.select("video_id", true_label="label").join(probabilities, on="video_id")
+    predicted = scored.with_columns(predicted=pl.col("probability") >= threshold, threshold=pl.lit(threshold))
+    return predicted.select(list(schemas.TEST_PREDICTIONS.columns)).sort("video_id")
+
+
 def metrics(
-    run: Run, *, test_predictions: pl.DataFrame, videos: pl.DataFrame, threshold: float, seed: int = 0
+    run: Run, *, test_predictions: pl.DataFrame, videos: pl.DataFrame, checkpoint: Mapping[str, Any], seed: int = 0
 ) -> pl.DataFrame:
     """Return the run's scores with their intervals.
 
@@ -54,7 +74,7 @@ def metrics(
         run: What was trained, on what.
         test_predictions: Rows of ``test_predictions``.
         videos: Rows of ``videos`` in the run's split; those of its test part are scored or not.
-        threshold: The run's own, chosen on the validation split.
+        checkpoint: The run's row of ``checkpoints``: its threshold and what it was selected by.
         seed: Of the bootstrap. Runs that share it are resampled alike.
 
     Returns:
@@ -73,10 +93,12 @@ def metrics(
         **_split(run.split, videos),
         "seed": run.seed,
         "paper_mode": training_set.paper_mode,
-        "threshold": threshold,
+        "n_train": checkpoint["n_train"],
+        "validation_auroc": json.loads(checkpoint["selection"]).get("validation_auroc"),
+        "threshold": checkpoint["threshold"],
     }
     n_listed = videos.filter(split="test").height
-    return _row(description, test_predictions, n_listed=n_listed, threshold=threshold, seed=seed)
+    return _row(description, test_predictions, n_listed=n_listed, threshold=checkpoint["threshold"], seed=seed)
 
 
 def _split(split: TargetSplit, videos: pl.DataFrame) -> dict[str, object]:
@@ -102,9 +124,9 @@ def majority(target: VideoDataset, split: TargetSplit, *, videos: pl.DataFrame, 
     if labels.is_empty():
         raise InvalidRows(f"videos of {target.name}: the training split is empty, so it has no majority class.")
     is_positive = 2 * int(labels.sum()) > len(labels)
-    constant = videos.filter(pl.col("split") == "test").select(
-        "video_id", "label", probability=pl.lit(float(is_positive))
-    )
+    test = videos.filter(pl.col("split") == "test")
+    probabilities = test.select("video_id", probability=pl.lit(float(is_positive)))
+    constant = thresholded(test, probabilities=probabilities, threshold=0.5)
     description = {
         "run": variant("majority", target.name, *split.names),
         "model": "majority-class",
@@ -114,6 +136,8 @@ def majority(target: VideoDataset, split: TargetSplit, *, videos: pl.DataFrame, 
         **_split(split, videos),
         "seed": 0,
         "paper_mode": False,
+        "n_train": None,
+        "validation_auroc": None,
         "threshold": None,
     }
     return _row(description, constant, n_listed=constant.height, threshold=0.5, seed=seed)
@@ -129,13 +153,14 @@ def _row(
         raise InvalidRows(
             f"test_predictions of {description['run']}: the probability of video {outside[0]!r} is not between 0 and 1."
         )
-    labels, probabilities = predictions["label"].to_numpy(), predictions["probability"].to_numpy()
+    labels, probabilities = predictions["true_label"].to_numpy(), predictions["probability"].to_numpy()
     points = scores(labels, probabilities, threshold=threshold)
     ranges = intervals(labels, probabilities, threshold=threshold, seed=seed)
     row = {
         **description,
         "n_listed": n_listed,
         "n_scored": predictions.height,
+        "n_positive": int(labels.sum()),
         "coverage_share": predictions.height / n_listed,
         **points,
         **{f"{score}_low": low for score, (low, _) in ranges.items()},

@@ -51,7 +51,14 @@ CHECKPOINTS = Table(
 
 TEST_PREDICTIONS = Table(
     name="test_predictions",
-    row="a test video's probability of the positive label",
-    columns={"video_id": pl.String, "label": pl.Boolean, "probability": pl.Float64},
+    row="a test video's true label, and what a run calls it",
+    columns={
+        "video_id": pl.String,
+        "true_label": pl.Boolean,
+        "predicted": pl.Boolean,  # whether the probability reaches the threshold
+        "probability": pl.Float64,  # of the positive label
+        "threshold": pl.Float64,  # the run's, chosen on the validation split
+    },
     key=("video_id",),
+    former=frozenset({"label"}),
 )

@@ -20,16 +20,21 @@ METRICS = Table(
         "split_digest": pl.String,  # sha256 of which videos stand in which part
         "seed": pl.Int32,
         "paper_mode": pl.Boolean,
+        "n_train": pl.UInt32,  # examples that it was trained on; 0 where the model is scored as it is
+        "validation_auroc": pl.Float64,  # by which runs are chosen, so that no test video chooses
         "n_listed": pl.UInt32,
         "n_scored": pl.UInt32,
+        "n_positive": pl.UInt32,  # of the scored
         "coverage_share": pl.Float64,
         "threshold": pl.Float64,
         **{f"{score}{end}": pl.Float64 for score in SCORES for end in ("", "_low", "_high")},
     },
     key=("run",),
-    # no_ft and vid_ft use no memes; most splits have no folds; AUROC needs both classes; the majority class has no
-    # threshold.
-    nullable=frozenset({"memes", "fold", "threshold", "auroc", "auroc_low", "auroc_high"}),
+    # no_ft and vid_ft use no memes; most splits have no folds; AUROC needs both classes; paper mode holds no validation
+    # videos back; the majority class is neither trained nor has a threshold.
+    nullable=frozenset(
+        {"memes", "fold", "n_train", "validation_auroc", "threshold", "auroc", "auroc_low", "auroc_high"}
+    ),
 )
 
 RESULTS = Table(

@@ -10,6 +10,7 @@ import dagster as dg
 import polars as pl
 from pydantic import PrivateAttr
 
+from m2v.errors import StoreError
 from m2v.lineage.findings import Finding
 from m2v.schemas import Table
 from m2v_resources.store import findings as findings_store
@@ -33,8 +34,20 @@ class Tables(dg.ConfigurableResource):
         return open_store(Path(self.home))
 
     def read(self, table: Table, variant: str) -> pl.DataFrame:
-        """Return the version's rows."""
-        return self.store.read(table.name, variant, number=self.version(table, variant).number)
+        """Return the version's rows.
+
+        Raises:
+            StoreError: An earlier M2V wrote them, with other columns; says how to recompute the table.
+        """
+        version = self.version(table, variant)
+        rows = self.store.read(table.name, variant, number=version.number)
+        missing = [column for column in table.columns if column not in rows.columns]
+        if missing:
+            raise StoreError(
+                f"{version.name} was written by an earlier M2V and has no {', '.join(missing)}. Bring it up to date "
+                f"first: `m2v run --select {table.name}/{variant}`."
+            )
+        return rows
 
     def path(self, table: Table, variant: str) -> Path:
         """Return the version's parquet file, for programs."""

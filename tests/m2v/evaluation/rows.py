@@ -31,8 +31,11 @@ def results(*rows: dict[str, Any]) -> pl.DataFrame:
         split_digest=DIGEST,
         seed=0,
         paper_mode=False,
+        n_train=2000,
+        validation_auroc=0.75,
         n_listed=200,
         n_scored=200,
+        n_positive=80,
         coverage_share=1.0,
     )
 

@@ -4,20 +4,17 @@ import pytest
 from m2v import schemas
 from m2v.errors import UnknownName
 from m2v.evaluation.comparisons import comparisons
+from m2v.evaluation.scores import thresholded
 from tests.m2v.evaluation import rows
 
 
-def predictions(right: str, *, first: int = 0) -> pl.DataFrame:
+def predictions(right: str, *, first: int = 0, threshold: float = 0.5) -> pl.DataFrame:
     """Videos v<first>, v<first + 1> … of which those with a ``+`` are called rightly at .5; every other is positive."""
     labels = [i % 2 == 0 for i in range(first, first + len(right))]
-    return pl.DataFrame(
-        {
-            "video_id": [f"v{i}" for i in range(first, first + len(right))],
-            "label": labels,
-            "probability": [0.8 if label == (mark == "+") else 0.2 for label, mark in zip(labels, right, strict=True)],
-        },
-        schema=dict(schemas.TEST_PREDICTIONS.columns),
-    )
+    videos = pl.DataFrame({"video_id": [f"v{i}" for i in range(first, first + len(right))], "label": labels})
+    chances = [0.8 if label == (mark == "+") else 0.2 for label, mark in zip(labels, right, strict=True)]
+    probabilities = videos.select("video_id", probability=pl.Series(chances, dtype=pl.Float64))
+    return thresholded(videos, probabilities=probabilities, threshold=threshold)
 
 
 def frame(*expected: tuple) -> pl.DataFrame:
@@ -55,11 +52,10 @@ def test_only_videos_that_both_scored_count():
 
 
 def test_each_run_has_its_own_threshold():
-    results = rows.results(
-        rows.result("om_ft", "leeks", 0.5, threshold=0.9),  # calls everything negative
-        rows.result("rm_ft", "leeks", 0.7, threshold=0.1),  # calls everything positive
-    )
-    scored = dict.fromkeys(results["run"], predictions("+++"))  # positive, negative, positive
+    results = rows.results(rows.result("om_ft", "leeks", 0.5), rows.result("rm_ft", "leeks", 0.7))
+    a, b = results["run"]
+    # Positive, negative, positive; a calls everything negative and b everything positive.
+    scored = {a: predictions("+++", threshold=0.9), b: predictions("+++", threshold=0.1)}
 
     table = comparisons(results, test_predictions=scored)
 

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,7 +12,7 @@ from m2v.entries.datasets import LabelDefinition, MemeDataset, VideoDataset
 from m2v.entries.pretrained import Encoder
 from m2v.entries.variants import OWN_SPLIT, TrainingSet
 from m2v.errors import InvalidRows
-from m2v.evaluation.scores import majority, metrics, scores
+from m2v.evaluation.scores import majority, metrics, scores, thresholded
 from tests import tables
 
 LEEKS = MemeDataset(name="leeks", title="Leeks", source="kitchen", layout="published", files=("leeks.csv",))
@@ -68,10 +70,36 @@ def test_scores_are_zero_where_nothing_would_be_divided_by_nothing():
     }
 
 
-def predictions(*rows: tuple[str, bool, float]) -> pl.DataFrame:
-    return schemas.TEST_PREDICTIONS.validate(
-        pl.DataFrame(list(rows), schema=dict(schemas.TEST_PREDICTIONS.columns), orient="row")
+def predictions(*rows: tuple[str, bool, float], threshold: float = 0.5) -> pl.DataFrame:
+    """Rows of a video, its true label and its probability."""
+    schema = {"video_id": pl.String, "label": pl.Boolean, "probability": pl.Float64}
+    videos = pl.DataFrame(list(rows), schema=schema, orient="row")
+    scored = thresholded(videos, probabilities=videos.select("video_id", "probability"), threshold=threshold)
+    return schemas.TEST_PREDICTIONS.validate(scored)
+
+
+def checkpoint(threshold: float = 0.5, n_train: int = 40, **selection: float) -> dict:
+    return {"threshold": threshold, "n_train": n_train, "selection": json.dumps(selection)}
+
+
+def test_a_true_label_and_what_the_run_calls_it_are_told_apart():
+    videos = pl.DataFrame({"video_id": ["v2", "v1", "v3"], "label": [False, True, True]})
+    probabilities = pl.DataFrame({"video_id": ["v1", "v2"], "probability": [0.3, 0.4]})  # v3 was not scored
+
+    rows = thresholded(videos, probabilities=probabilities, threshold=0.4)
+
+    assert rows.equals(
+        pl.DataFrame(
+            {
+                "video_id": ["v1", "v2"],
+                "true_label": [True, False],
+                "predicted": [False, True],  # the threshold itself is positive
+                "probability": [0.3, 0.4],
+                "threshold": [0.4, 0.4],
+            }
+        )
     )
+    assert schemas.TEST_PREDICTIONS.validate(rows) is rows
 
 
 def listed(n: int) -> pl.DataFrame:
@@ -79,11 +107,12 @@ def listed(n: int) -> pl.DataFrame:
 
 
 def test_metrics_are_one_row_with_the_runs_description():
-    scored = predictions(("v1", True, 0.9), ("v2", False, 0.4), ("v3", True, 0.3))
+    scored = predictions(("v1", True, 0.9), ("v2", False, 0.4), ("v3", True, 0.3), threshold=0.35)
+    selected = checkpoint(0.35, c=1.0, validation_auroc=0.8)
 
-    row = metrics(run(), test_predictions=scored, videos=listed(4), threshold=0.35).row(0, named=True)
+    row = metrics(run(), test_predictions=scored, videos=listed(4), checkpoint=selected).row(0, named=True)
 
-    assert {name: row[name] for name in list(row)[:14]} == {
+    assert {name: row[name] for name in list(row)[:17]} == {
         "run": "radish_probe_rm_ft_leeks_kitchen_garden_s3",
         "model": "radish-probe",
         "strategy": "rm_ft",
@@ -94,8 +123,11 @@ def test_metrics_are_one_row_with_the_runs_description():
         "split_digest": digest(listed(4)),
         "seed": 3,
         "paper_mode": False,
+        "n_train": 40,
+        "validation_auroc": 0.8,
         "n_listed": 4,
         "n_scored": 3,
+        "n_positive": 2,
         "coverage_share": 0.75,
         "threshold": 0.35,
     }
@@ -107,16 +139,18 @@ def test_metrics_are_one_row_with_the_runs_description():
 def test_metrics_of_a_run_without_memes_in_paper_mode():
     scored = predictions(("v1", True, 0.9), ("v2", False, 0.4))
 
-    row = metrics(run("vid_ft", None, paper_mode=True), test_predictions=scored, videos=listed(2), threshold=0.5)
+    row = metrics(
+        run("vid_ft", None, paper_mode=True), test_predictions=scored, videos=listed(2), checkpoint=checkpoint()
+    )
 
-    assert row.select("memes", "paper_mode", "coverage_share").rows() == [(None, True, 1.0)]
+    # Paper mode trains on the validation videos, so nothing was selected on them.
+    assert row.select("memes", "paper_mode", "validation_auroc", "coverage_share").rows() == [(None, True, None, 1.0)]
 
 
 def test_metrics_depend_on_the_seed_of_the_bootstrap_in_their_intervals_only():
     scored = predictions(*((f"v{i}", i % 3 == 0, (11 * i % 20) / 20) for i in range(20)))
-    first, again, other = (
-        metrics(run(), test_predictions=scored, videos=listed(20), threshold=0.5, seed=seed) for seed in (0, 0, 1)
-    )
+    told = {"test_predictions": scored, "videos": listed(20), "checkpoint": checkpoint()}
+    first, again, other = (metrics(run(), **told, seed=seed) for seed in (0, 0, 1))
 
     assert first.equals(again)
     assert first["auroc_low"].item() != other["auroc_low"].item()
@@ -133,7 +167,7 @@ def test_metrics_depend_on_the_seed_of_the_bootstrap_in_their_intervals_only():
 )
 def test_metrics_refuse_what_cannot_be_scored(rows, message):
     with pytest.raises(InvalidRows, match=message):
-        metrics(run(), test_predictions=predictions(*rows), videos=listed(2), threshold=0.5)
+        metrics(run(), test_predictions=predictions(*rows), videos=listed(2), checkpoint=checkpoint())
 
 
 def garden(train: list[bool], test: list[bool]) -> pl.DataFrame:

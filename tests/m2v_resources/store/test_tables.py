@@ -1,10 +1,16 @@
-"""What Dagster's UI shows of rows is text, whatever the ids and names in them say."""
+"""What assets read and write, and what Dagster's UI shows of it: text, whatever the ids and names in rows say."""
 
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
 import pytest
 from markdown_it import MarkdownIt
 
 from m2v import schemas
-from m2v_resources.store.tables import preview
+from m2v.errors import StoreError
+from m2v_resources.store.tables import Tables, preview
+from m2v_resources.store.versions import open_store
 from tests import tables
 
 HOSTILE = [
@@ -28,3 +34,25 @@ def test_an_id_is_no_markup(text: str) -> None:
     assert page.count("<td>") == page.count("<th>")
     shown = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     assert shown in page
+
+
+EARLIER = schemas.Table(
+    name="test_predictions",
+    row="as an earlier M2V wrote it",
+    columns={"video_id": pl.String, "label": pl.Boolean, "probability": pl.Float64},
+    key=("video_id",),
+)
+
+
+def test_a_table_with_an_earlier_m2vs_columns_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"video_id": ["v1"], "label": [True], "probability": [0.9]})
+    open_store(tmp_path).write(rows, EARLIER, "radish")
+
+    @dg.asset
+    def reader(tables: Tables) -> None:
+        tables.read(schemas.TEST_PREDICTIONS, "radish")
+
+    with pytest.raises(StoreError, match=r"no true_label, predicted, threshold.*run --select test_predictions/radish"):
+        dg.materialize([reader], resources={"tables": Tables(home=str(tmp_path))})
+    # Who only looks still reads it: it is not taken for a newer M2V's.
+    assert open_store(tmp_path).read("test_predictions", "radish").equals(rows)
