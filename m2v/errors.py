@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Collection
 from pathlib import Path
+from typing import Self
 
 # Of the names that exist, an error shows so many, and looks for near ones among so many.
 N_KNOWN, N_COMPARED = 20, 10_000
@@ -23,7 +24,13 @@ class UnknownName(M2VError):
         more = f" and {len(known) - N_KNOWN:,} more" if len(known) > N_KNOWN else ""
         hint = f"Did you mean {', '.join(near)}?" if near else f"Known: {shown}{more}."
         called = name if len(name) <= N_LETTERS else f"{name[:N_LETTERS]}…"
+        self.name = name
         super().__init__(f"No {kind} is called {called!r}. {hint}")
+
+    def standing(self, where: str) -> Self:
+        """Return the error with the file and line in which the name stands before its message."""
+        self.args = (f"{where}: {self}",)
+        return self
 
 
 class InvalidCatalog(M2VError):

@@ -3,34 +3,56 @@
 import gc
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
+import click
 import typer
+from typer.core import TyperGroup
 
 from m2v.errors import M2VError, MissingSource
 from m2v_cli.commands import audit, datasets, forgetting, host, publish, rounds, studies, tables
 from m2v_cli.commands.options import Json, Select, Study, observe, opened
 from m2v_resources.team import services
 
+# What help shows together, in the order in which somebody new comes to it.
+START, DATA, PEOPLE = "Start", "Datasets and studies", "People"
+RECORD, TEAM = "Publish and answer for it", "A team's machine"
+PANELS = [START, DATA, PEOPLE, RECORD, TEAM]
+
+
+class Panels(TyperGroup):
+    """Lists commands panel by panel; by itself typer lists those that are no groups first."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands in the order of help."""
+        order = {panel: place for place, panel in enumerate(PANELS)}
+        panels = {name: getattr(command, "rich_help_panel", "") for name, command in self.commands.items()}
+        return sorted(self.commands, key=lambda name: order.get(panels[name], len(order)))
+
+
 app = typer.Typer(
+    cls=Panels,
     help="Re-annotate hateful memes under a video dataset's definition, and train hateful-video detectors on them.",
+    epilog="Begin with `m2v run --study sample`, then `m2v report --study sample --open`.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.add_typer(tables.app, name="tables")
-app.add_typer(studies.app, name="study")
-app.add_typer(datasets.app, name="datasets")
-app.add_typer(rounds.app, name="rounds")
-app.add_typer(audit.app, name="audit")
-app.add_typer(publish.app, name="publish")
-app.add_typer(host.app, name="host")
+app.add_typer(datasets.app, name="datasets", rich_help_panel=DATA)
+app.add_typer(studies.app, name="study", rich_help_panel=DATA)
+app.add_typer(tables.app, name="tables", rich_help_panel=DATA)
+app.add_typer(rounds.app, name="rounds", rich_help_panel=PEOPLE)
+app.add_typer(audit.app, name="audit", rich_help_panel=RECORD)
+app.add_typer(publish.app, name="publish", rich_help_panel=RECORD)
+app.add_typer(host.app, name="host", rich_help_panel=TEAM)
 app.command(
+    rich_help_panel=RECORD,
     epilog="Example: m2v rehydrate me/fhm-hatemm@v1 --source train.jsonl -o memes.parquet",
 )(publish.rehydrate)
-app.command(epilog='Example: m2v forget meme fhm/37408 --why "take-down request 12"')(forgetting.forget)
+app.command(rich_help_panel=RECORD, epilog='Example: m2v forget meme fhm/37408 --why "take-down request 12"')(
+    forgetting.forget
+)
 
 
 @app.callback()
@@ -56,7 +78,10 @@ def main() -> None:
         sys.exit(1)
 
 
-@app.command(epilog="Examples: m2v run · m2v run --study sample · m2v run --select voted_labels/fhm_hatemm")
+@app.command(
+    rich_help_panel=START,
+    epilog="Examples: m2v run · m2v run --study sample · m2v run --select voted_labels/fhm_hatemm",
+)
 def run(
     study: Study = "published",
     select: Select = None,
@@ -101,7 +126,7 @@ def run(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Examples: m2v status · m2v status --study sample --json")
+@app.command(rich_help_panel=START, epilog="Examples: m2v status · m2v status --study sample --json")
 def status(study: Study = "published", select: Select = None, as_json: Json = False) -> None:
     """Show what is stale, and why."""
     from m2v_assets import materialise, requirements
@@ -131,7 +156,7 @@ def status(study: Study = "published", select: Select = None, as_json: Json = Fa
         console.out.print(f"Everything of study {plan.study.name} is up to date.")
 
 
-@app.command(epilog="Examples: m2v report · m2v report --open")
+@app.command(rich_help_panel=START, epilog="Examples: m2v report · m2v report --open")
 def report(
     study: Study = "published",
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
@@ -156,12 +181,13 @@ def report(
         webbrowser.open(path.as_uri())
 
 
-@app.command(epilog="Example: m2v ui --study sample --port 3001")
+@app.command(rich_help_panel=START, epilog="Example: m2v ui --study sample --port 3001")
 def ui(
     study: Study = "published",
     port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1.")] = 3000,
 ) -> None:
     """Dagster's UI and daemon for a study, on this machine only, until Ctrl-C."""
+    from m2v.catalog import study_file
     from m2v.files.checkout import CHECKOUT
     from m2v_assets import materialise
     from m2v_cli import console
@@ -170,8 +196,8 @@ def ui(
     plan, instance, home = opened(study)
     for error in materialise.observe(plan, home=home, instance=instance).values():
         console.warn(str(error))
-    is_file = Path(study).suffix in {".yaml", ".yml"}
-    os.environ["M2V_STUDY"] = str(Path(study).resolve()) if is_file else study
+    file = study_file(study)
+    os.environ["M2V_STUDY"] = str(file.resolve()) if file else study
     os.chdir(CHECKOUT)
     console.out.print(f"Starting the UI on http://127.0.0.1:{port} (Ctrl-C stops it)")
     # The checkout's name, as `dg dev` calls it: what was switched on there stays so.

@@ -5,16 +5,17 @@ A study may live outside the package: its folder is then a catalog of its own, w
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar, cast
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from m2v import schemas
+from m2v.catalog import reading
 from m2v.catalog.plan import Asking, Run, StudyPlan, recorded_features
 from m2v.datasets import details
 from m2v.detectors import DETECTORS
@@ -29,8 +30,7 @@ from m2v.entries.readers import FasterWhisper, Ocr
 from m2v.entries.splits import OWN
 from m2v.entries.study import PredictionPlan, Strategy, Study, TrainingPlan
 from m2v.entries.variants import OWN_SPLIT, Alignment, TargetSplit, TrainingSet, trains_on_videos, variant
-from m2v.errors import BadInput, InvalidCatalog, UnknownName
-from m2v.files import documents
+from m2v.errors import InvalidCatalog, UnknownName
 from m2v.files.checkout import CHECKOUT
 
 PACKAGE = Path(__file__).parent
@@ -38,9 +38,6 @@ Model: TypeAlias = Encoder | Vlm | Perceiver | Ocr | FasterWhisper | SoundStatis
 # Every kind of model, families of detectors among them; a union that is data has no type of its own.
 _KINDS: Any = reduce(or_, (Encoder, Vlm, Perceiver, Ocr, FasterWhisper, SoundStatistics, *DETECTORS))
 MODEL: TypeAdapter[Model] = TypeAdapter(cast(Any, Annotated)[_KINDS, Field(discriminator="kind")])
-
-# Wrong keys of one file that an error names.
-N_PROBLEMS = 5
 
 EntryT = TypeVar("EntryT", bound=Entry)
 
@@ -75,11 +72,11 @@ def load(beside: Path | None = None) -> Catalog:
     entries: dict[str, dict[str, Entry]] = {kind: {} for kind in kinds}
     for folder, relative_to in folders:
         for kind, adapter in kinds.items():
-            for path in sorted((folder / kind).glob("*.yaml")):
-                entries[kind][path.stem] = _entry(path, adapter, relative_to)
+            for path in reading.files(folder / kind):
+                entries[kind][path.stem] = reading.entry(path, adapter, relative_to)
     if beside:
         own = {
-            path.stem: _entry(path, TypeAdapter(Layout), beside) for path in sorted((beside / "layouts").glob("*.yaml"))
+            path.stem: reading.entry(path, TypeAdapter(Layout), beside) for path in reading.files(beside / "layouts")
         }
         for dataset in (*entries["memes"].values(), *entries["videos"].values()):
             if isinstance(dataset, MemeDataset | VideoDataset) and dataset.folder == beside:
@@ -88,22 +85,59 @@ def load(beside: Path | None = None) -> Catalog:
 
 
 def open_study(name_or_path: str) -> StudyPlan:
-    """Return a study of ours by name, or anybody's by the path of its YAML, with every name in it resolved.
+    """Return a study of ours by name, or anybody's by its YAML or the folder with it, with every name resolved.
 
     Raises:
-        UnknownName: For a study, dataset, model or source that does not exist, with the nearest that do.
+        UnknownName: For a study, dataset, model or source that does not exist, with the nearest that do, and where it
+            stands in somebody's own YAML.
         InvalidCatalog: For a study whose parts do not fit together.
     """
-    path = Path(name_or_path)
-    if path.suffix in {".yaml", ".yml"}:
-        if not _is_file(path):
-            raise InvalidCatalog(path, "there is no such file; give a study's name or the path of its YAML.")
-        catalog = load(path.parent.resolve())
-        study = _entry(path, TypeAdapter(Study), path.parent.resolve())
-    else:
+    path = study_file(name_or_path)
+    if path is None:
         catalog = load()
-        study = _known(catalog.studies, "study", name_or_path)
-    return resolve(study, catalog)
+        return resolve(_known(catalog.studies, "study", name_or_path), catalog)
+    folder = path.parent.resolve()
+    catalog = load(folder)
+    study = reading.entry(path, TypeAdapter(Study), folder)
+    try:
+        return resolve(study, catalog)
+    except UnknownName as error:
+        where = _where(error.name, path)
+        raise (error.standing(where) if where else error) from None
+
+
+def study_file(name_or_path: str) -> Path | None:
+    """Return the YAML that a study's path or its folder's names; None where it is the name of a study of ours.
+
+    Raises:
+        InvalidCatalog: There is no such file, or a folder holds no study or several.
+    """
+    path = Path(name_or_path)
+    if path.suffix in reading.SUFFIXES:
+        if not _is(Path.is_file, path):
+            raise InvalidCatalog(path, "there is no such file; give a study's name, its YAML, or its folder.")
+        return path
+    # A name of ours stands before a folder that happens to be called so; `./name` is the folder.
+    is_ours = path.name == name_or_path and _is(Path.is_file, PACKAGE / "studies" / f"{name_or_path}.yaml")
+    if is_ours or not _is(Path.is_dir, path):
+        return None
+    studies = reading.files(path)
+    named = [file for file in studies if file.stem == "study"] or studies
+    if len(named) == 1:
+        return named[0]
+    if not named:
+        raise InvalidCatalog(path, "no study lies in this folder; `m2v datasets check` there prints one to begin with.")
+    raise InvalidCatalog(path, f"several YAML files lie there: {', '.join(file.name for file in named)}. Name one.")
+
+
+def _where(name: str, study: Path) -> str | None:
+    """Return file and line in which a name stands, in a study or in the entries beside it."""
+    kinds = ("memes", "videos", "models", "sources", "prompts")
+    for path in (study, *(file for kind in kinds for file in reading.files(study.parent / kind))):
+        line = reading.line_of(path, name)
+        if line:
+            return f"{path}, line {line}"
+    return None
 
 
 def resolve(study: Study, catalog: Catalog) -> StudyPlan:
@@ -326,29 +360,11 @@ def _check_published(plan: StudyPlan) -> None:
             plan.run(name)
 
 
-def _is_file(path: Path) -> bool:
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
     try:
-        return path.is_file()
+        return kind(path)
     except OSError:  # a name that is too long, or a link to itself
         return False
-
-
-def _entry(path: Path, adapter: TypeAdapter[EntryT], folder: Path) -> EntryT:
-    try:
-        data = documents.read_yaml(path)
-    except BadInput as error:
-        raise InvalidCatalog(path, str(error).removeprefix(f"{path}: ")) from error
-    if not isinstance(data, dict):
-        raise InvalidCatalog(path, "must be a mapping of keys to values.")
-    try:
-        entry = adapter.validate_python({"name": path.stem, **data})
-    except ValidationError as error:
-        messages = (f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
-        problems = [" ".join(problem.split()) for problem in messages]
-        more = f"; and {len(problems) - N_PROBLEMS:,} more" if len(problems) > N_PROBLEMS else ""
-        raise InvalidCatalog(path, "; ".join(problems[:N_PROBLEMS]) + more) from error
-    entry._folder = folder
-    return entry
 
 
 def _known(entries: Mapping[str, EntryT], kind: str, name: str) -> EntryT:

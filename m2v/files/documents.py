@@ -5,6 +5,7 @@ counted before anything is built.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,10 +76,29 @@ def parsed_yaml(text: str, *, where: Path | str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise BadInput(where, f"cannot be read as YAML{place}: {' '.join(str(error.problem).split())}.") from error
+        problem = " ".join(str(error.problem).split())
+        if mark and text.splitlines()[mark.line : mark.line + 1] and "\t" in _indent(text.splitlines()[mark.line]):
+            problem = "a tab stands in front of it; YAML indents with spaces"
+        elif problem.startswith("mapping values are not allowed"):
+            problem = "a colon stands within a text; put the text in quotes"
+        raise BadInput(where, f"cannot be read as YAML{place}: {problem}.") from error
     except (yaml.YAMLError, RecursionError) as error:
         problem = getattr(error, "reason", None) or "it is nested too deeply"
         raise BadInput(where, f"cannot be read as YAML: {' '.join(str(problem).split())}.") from error
+
+
+def nodes(path: Path) -> yaml.Node:
+    """Return the tree of a YAML file that `read_yaml` could read, in which every value knows its line."""
+    node = yaml.compose(_text(path, "YAML", max_bytes=MAX_YAML_BYTES), Loader=Loader)
+    assert node is not None
+    return node
+
+
+def scalars(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield each key and value of a YAML file that is no list or mapping, with its line, from 1."""
+    for event in yaml.parse(_text(path, "YAML", max_bytes=MAX_YAML_BYTES), Loader=Loader):
+        if isinstance(event, yaml.ScalarEvent):
+            yield event.value, event.start_mark.line + 1
 
 
 def read_json(path: Path, *, max_bytes: int | None = None) -> Any:
@@ -117,6 +137,10 @@ def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         raise Repeated(next(key for key, _ in pairs if key in seen or seen.add(key)))
     return data
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
 
 
 def _text(path: Path, kind: str, *, max_bytes: int | None) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from m2v.catalog.plan import StudyPlan
 
-Study = Annotated[str, typer.Option("--study", envvar="M2V_STUDY", help="A study's name, or the path of its YAML.")]
+Study = Annotated[str, typer.Option("--study", envvar="M2V_STUDY", help="A study's name, its YAML, or its folder.")]
 Select = Annotated[
     str | None, typer.Option("--select", help="A table, table/variant, or Dagster's asset selection syntax.")
 ]

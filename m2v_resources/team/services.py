@@ -5,8 +5,6 @@ Docker asks every few seconds, so nothing heavy is imported here.
 
 import os
 import socket
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 
 from m2v.errors import HostError
@@ -51,13 +49,15 @@ def check(service: str) -> None:
     """
     if service not in SERVICES:
         raise HostError(f"There is no service {service!r}; there are {', '.join(SERVICES)}.")
+    import urllib.request
+
     port = address(f"M2V_{service.upper()}").port
     try:
         if service == "webserver":
             urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=PATIENCE_S).close()  # nosec B310
         else:
             _ask_grpc(port)
-    except (urllib.error.URLError, OSError) as error:
+    except OSError as error:
         raise HostError(f"The {service} does not answer on port {port}: {error}.") from error
 
 

@@ -20,6 +20,7 @@ from starlette.datastructures import Headers
 
 from m2v import catalog
 from m2v.annotation import answers
+from m2v.catalog import reading
 from m2v.catalog.check import check
 from m2v.datasets import layouts, mediapaths
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
@@ -107,7 +108,7 @@ def entries(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "leek.yaml"
         path.write_bytes(content)
-        fails_well(lambda: catalog._entry(path, KINDS[kind], Path(folder)))
+        fails_well(lambda: reading.entry(path, KINDS[kind], Path(folder)))
 
 
 @given(st.one_of(mutated([b'{"a": [1, {"b": null}]}', b"[[[[]]]]"]), plain.map(json.dumps).map(str.encode)))
