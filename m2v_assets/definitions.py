@@ -90,6 +90,7 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
     if plan.runs:
         yield evaluation.results(plan)
         yield evaluation.comparisons(plan)
+        yield evaluation.differences(plan)
     yield report.report(plan)
     yield from publishing.releases(plan)
 

@@ -9,6 +9,7 @@ from m2v import schemas
 from m2v.catalog.plan import Run, StudyPlan
 from m2v.entries.variants import OWN_SPLIT, variant
 from m2v.evaluation import comparisons as comparing
+from m2v.evaluation import differences as pairing
 from m2v.evaluation import forest, scores
 from m2v_assets.describe import code_version, key, table_asset
 from m2v_assets.texts import read_videos, videos_keys
@@ -82,6 +83,25 @@ def comparisons(plan: StudyPlan) -> dg.AssetsDefinition:
         predictions = {run.name: tables.read(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs}
         rows = comparing.comparisons(tables.read(schemas.RESULTS, name), test_predictions=predictions)
         return tables.write(rows, schemas.COMPARISONS, name)
+
+    return asset
+
+
+def differences(plan: StudyPlan) -> dg.AssetsDefinition:
+    name = variant(plan.study.name)
+
+    @table_asset(
+        schemas.DIFFERENCES,
+        name,
+        stage="evaluation",
+        code="1",
+        deps=[key(schemas.RESULTS, name), *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs)],
+    )
+    def asset(tables: Tables) -> dg.MaterializeResult:
+        """Every two candidates that differ in one thing, with the interval of their difference."""
+        predictions = {run.name: tables.read(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs}
+        rows = pairing.differences(tables.read(schemas.RESULTS, name), test_predictions=predictions)
+        return tables.write(rows, schemas.DIFFERENCES, name)
 
     return asset
 

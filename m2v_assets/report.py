@@ -32,7 +32,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"html"},
         tags={"m2v/stage": "evaluation"},
-        code_version=code_version("4", plan.study.title),
+        code_version=code_version("5", plan.study.title),
         deps=[key(table, name) for table, name in rests_on],
     )
     def asset(tables: Tables, reports: Reports) -> dg.MaterializeResult:
@@ -43,6 +43,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
             title=plan.study.title,
             results=tables.read(schemas.RESULTS, name) if plan.runs else schemas.RESULTS.empty(),
             comparisons=tables.read(schemas.COMPARISONS, name) if plan.runs else schemas.COMPARISONS.empty(),
+            differences=tables.read(schemas.DIFFERENCES, name) if plan.runs else schemas.DIFFERENCES.empty(),
             findings=tuple(_findings(plan, tables)),
             label_flows=tuple(_flow(alignment, tables) for alignment in plan.alignments),
             examples=tuple(example for alignment in plan.alignments for example in _examples(alignment, tables)),
@@ -76,9 +77,10 @@ def _tables(plan: StudyPlan) -> list[tuple[schemas.Table, str]]:
         read += [(table, alignment.name) for table in ALIGNED]
     for training_set in plan.training_sets:
         read += [(table, training_set.name) for table in (schemas.TRAINING_EXAMPLES, schemas.REJECTS)]
-    return read + ([(schemas.RESULTS, name), (schemas.COMPARISONS, name)] if plan.runs else [])
+    return read + ([(table, name) for table in OF_RUNS] if plan.runs else [])
 
 
+OF_RUNS = (schemas.RESULTS, schemas.COMPARISONS, schemas.DIFFERENCES)
 ALIGNED = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS, schemas.VOTED_LABELS)
 
 

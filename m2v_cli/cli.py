@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from m2v.errors import M2VError, MissingSource
-from m2v_cli.commands import audit, datasets, forgetting, host, publish, rounds, studies, tables
+from m2v_cli.commands import audit, datasets, forgetting, host, publish, rounds, runs, studies, tables
 from m2v_cli.commands.options import Json, Select, Study, observe, opened
 from m2v_resources.team import services
 
@@ -52,6 +52,10 @@ app.command(
 )(publish.rehydrate)
 app.command(rich_help_panel=RECORD, epilog='Example: m2v forget meme fhm/37408 --why "take-down request 12"')(
     forgetting.forget
+)
+
+app.command(epilog="Examples: m2v compare minilm_probe_om_ft_veggie_garden_s0 minilm_probe_rm_ft_veggie_garden_s0")(
+    runs.compare
 )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import polars as pl
 
 from m2v import schemas
@@ -58,15 +59,23 @@ def _pairs(results: pl.DataFrame) -> pl.DataFrame:
 
 
 def _mcnemar(a: pl.DataFrame, b: pl.DataFrame) -> dict[str, int | float]:
-    from statsmodels.stats.contingency_tables import mcnemar
-
     both = a.join(b, on="video_id", suffix="_b")
-    right_a, right_b = both["is_correct"], both["is_correct_b"]
+    return mcnemar(both["is_correct"].to_numpy(), both["is_correct_b"].to_numpy())
+
+
+def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> dict[str, int | float]:
+    """Return ``n_both``, ``n_only_a_right``, ``n_only_b_right`` and the exact test's ``p_value``.
+
+    Args:
+        right_a, right_b: Whether each item is called rightly, (items,), bool.
+    """
+    from statsmodels.stats.contingency_tables import mcnemar as tested
+
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    agreed = both.height - only_a - only_b  # the test does not look at them
-    test = mcnemar([[agreed, only_a], [only_b, 0]], exact=True)
+    agreed = len(right_a) - only_a - only_b  # the test does not look at them
+    test = tested([[agreed, only_a], [only_b, 0]], exact=True)
     p_value = float(test.pvalue)  # pyright: ignore[reportAttributeAccessIssue] (a Bunch names its fields at run time)
-    return {"n_both": both.height, "n_only_a_right": only_a, "n_only_b_right": only_b, "p_value": p_value}
+    return {"n_both": len(right_a), "n_only_a_right": only_a, "n_only_b_right": only_b, "p_value": p_value}
 
 
 def _holm(tested: pl.DataFrame) -> pl.DataFrame:

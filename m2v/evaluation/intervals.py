@@ -29,7 +29,7 @@ def intervals(
         resampled_scores(labels, probabilities, threshold=threshold, counts=counts)
         for counts in resamples(len(labels), n_resamples=n_resamples, seed=seed)
     ]
-    return {score: _ends(np.concatenate([block[score] for block in blocks])) for score in blocks[0]}
+    return {score: ends(np.concatenate([block[score] for block in blocks])) for score in blocks[0]}
 
 
 def resamples(
@@ -94,7 +94,8 @@ def _share(part: np.ndarray, whole: np.ndarray, *, otherwise: float = 0.0) -> np
     return np.divide(part, whole, out=np.full(len(whole), otherwise), where=whole > 0)
 
 
-def _ends(values: np.ndarray) -> tuple[float | None, float | None]:
+def ends(values: np.ndarray) -> tuple[float | None, float | None]:
+    """Return the ends of the 95 % percentile interval of resampled values, NaN left out; None where none is left."""
     values = values[~np.isnan(values)]
     if not len(values):
         return None, None

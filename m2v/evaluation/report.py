@@ -12,7 +12,8 @@ from markupsafe import Markup
 from m2v import schemas
 from m2v.datasets.details import Annotated
 from m2v.entries.splits import OWN
-from m2v.evaluation import forest, headline, wording
+from m2v.evaluation import forest, headline, sections, wording
+from m2v.evaluation.differences import SCORES
 from m2v.evaluation.marks import ORDER, marks, otherwise_divided, panelled
 from m2v.evaluation.wording import decimal, difference, figure, interval, p_value, percent
 from m2v.lineage.findings import Finding, LabelFlow
@@ -62,6 +63,7 @@ class StudyReport:
         title: The study's title.
         results: Rows of ``results``.
         comparisons: Rows of ``comparisons``.
+        differences: Rows of ``differences``.
         findings: Of every check, fine or not.
         rejects: Columns ``dataset``, ``reason``, ``n_items``: what policies kept out of training.
         annotated: What the datasets' authors say of their items besides labels.
@@ -72,6 +74,7 @@ class StudyReport:
     title: str
     results: pl.DataFrame
     comparisons: pl.DataFrame = field(default_factory=schemas.COMPARISONS.empty)
+    differences: pl.DataFrame = field(default_factory=schemas.DIFFERENCES.empty)
     findings: tuple[Finding, ...] = ()
     label_flows: tuple[LabelFlow, ...] = ()
     examples: tuple[Example, ...] = ()
@@ -108,6 +111,8 @@ def render(report: StudyReport) -> str:
         digests=_digests(report.results),
         otherwise_divided=otherwise_divided(report.results, paper=paper),
         comparisons=list(_by_panel(_named(report.comparisons, report.results))),
+        difference_scores={score: wording.SCORES[score] for score in SCORES},
+        differences=sections.differences(report.differences, results=report.results),
         findings=sorted(
             report.findings, key=lambda finding: (finding.is_fine, finding.table, finding.variant, finding.check)
         ),

@@ -4,7 +4,7 @@ from m2v.errors import UnknownName
 from m2v.schemas.annotation import CONFLICTS, HUMAN_LABELS, QUARANTINED_ANSWERS, ROUNDS, SKIPS, VOTED_LABELS
 from m2v.schemas.datasets import DEMONSTRATIONS, FACETS, ITEM_SPLITS, MEMES, SEGMENTS, SOURCE_VOTES, VIDEOS, id_column
 from m2v.schemas.detectors import CHECKPOINTS, REJECTS, TEST_PREDICTIONS, TRAINING_EXAMPLES
-from m2v.schemas.evaluation import COMPARISONS, METRICS, RESULTS, SCORES
+from m2v.schemas.evaluation import COMPARISONS, DIFFERENCES, METRICS, RESULTS, SCORES
 from m2v.schemas.features import FEATURES
 from m2v.schemas.lineage import FINDINGS, FORGOTTEN
 from m2v.schemas.media import ITEM_TEXTS, MEME_IMAGES, VIDEO_FEATURES
@@ -40,6 +40,7 @@ TABLES: dict[str, Table] = {
         METRICS,
         RESULTS,
         COMPARISONS,
+        DIFFERENCES,
         DATASET_RELEASES,
         ADAPTER_RELEASES,
         FORGOTTEN,
@@ -66,6 +67,7 @@ __all__ = [
     "CONFLICTS",
     "DATASET_RELEASES",
     "DEMONSTRATIONS",
+    "DIFFERENCES",
     "FACETS",
     "FEATURES",
     "FINDINGS",

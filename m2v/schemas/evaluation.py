@@ -60,3 +60,30 @@ COMPARISONS = Table(
     },
     key=("run_a", "run_b"),
 )
+
+DIFFERENCES = Table(
+    name="differences",
+    row="the difference of one score between two candidates on the test videos that both scored, with its interval",
+    columns={
+        "target": pl.String,
+        "split": pl.String,
+        "fold": pl.UInt32,
+        "paper_mode": pl.Boolean,
+        "varies": pl.Enum(["strategy", "model", "memes"]),  # the one thing in which the two differ
+        "a": pl.String,  # a run's name without its seed
+        "b": pl.String,
+        "n_items": pl.UInt32,  # videos that all runs of both scored
+        "n_seeds_a": pl.UInt32,
+        "n_seeds_b": pl.UInt32,
+        "score": pl.String,
+        "value_a": pl.Float64,  # over seeds, the mean
+        "value_b": pl.Float64,
+        "difference": pl.Float64,  # b less a
+        "low": pl.Float64,  # paired bootstrap over videos and seeds, 95 %
+        "high": pl.Float64,
+        "smallest": pl.Float64,  # the smallest true difference that would be seen four times in five
+    },
+    key=("a", "b", "score"),
+    # One label only has no AUROC; of candidates that never differ nothing is known of the error.
+    nullable=frozenset({"fold", "value_a", "value_b", "difference", "low", "high", "smallest"}),
+)

@@ -75,6 +75,7 @@ for run in RUNS:
     GRAPH[f"metrics/{run}"] = {"videos/garden", f"checkpoints/{run}", f"test_predictions/{run}"}
 GRAPH["results/sample_recorded"] = {"videos/garden", *(f"metrics/{run}" for run in RUNS)}
 GRAPH["comparisons/sample_recorded"] = {"results/sample_recorded", *(f"test_predictions/{run}" for run in RUNS)}
+GRAPH["differences/sample_recorded"] = GRAPH["comparisons/sample_recorded"]
 GRAPH["reports/sample_recorded"] = {
     *(each for each in GRAPH if each.split("/")[0] not in {"checkpoints", "test_predictions", "metrics"})
 }

@@ -108,6 +108,46 @@ def comparisons() -> pl.DataFrame:
     )
 
 
+def differences() -> pl.DataFrame:
+    """Made-up differences between candidates of ``study``: one apart from zero, one of several seeds, one unknown."""
+    pairs = (
+        (
+            "garden",
+            "strategy",
+            "radish_om_ft_roots_garden",
+            "radish_rm_ft_roots_garden",
+            1,
+            0.51,
+            0.72,
+            0.08,
+            0.34,
+            0.18,
+        ),
+        (
+            "garden",
+            "model",
+            "beetroot-lora_rm_ft_leeks_garden",
+            "radish_rm_ft_leeks_garden",
+            3,
+            0.72,
+            0.72,
+            -0.1,
+            0.1,
+            0.14,
+        ),
+        ("market", "strategy", "radish_no_ft_market", "radish_vid_ft_market", 1, 0.46, 0.46, 0.0, 0.0, None),
+    )
+    names = ("target", "varies", "a", "b", "n_seeds_a", "value_a", "value_b", "low", "high", "smallest")
+    filled = []
+    for pair in pairs:
+        row = dict(zip(names, pair, strict=True))
+        row["difference"] = row["value_b"] - row["value_a"]
+        filled += [{**row, "score": score} for score in ("accuracy", "macro_f1")]
+        unknown = dict.fromkeys(("value_a", "value_b", "difference", "low", "high", "smallest"))
+        filled.append({**row, **unknown, "score": "auroc"})
+    return tables.frame(schemas.DIFFERENCES, filled, split="own", paper_mode=False, n_items=200, n_seeds_b=1)
+
+
 def report(**others: Any) -> StudyReport:
     """A report of ``study`` with something in every section."""
     parts: dict[str, Any] = {
@@ -115,6 +155,7 @@ def report(**others: Any) -> StudyReport:
         "title": "Which vegetables insult each other",
         "results": study(),
         "comparisons": comparisons(),
+        "differences": differences(),
         "findings": (
             Finding("demonstrations_unused", "demonstrations", "garden", True, "No demonstration is trained on."),
             Finding(

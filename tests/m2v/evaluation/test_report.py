@@ -12,7 +12,7 @@ from m2v.evaluation.report import Example, ShownVersion, StudyReport, render
 from m2v.lineage.findings import Finding, LabelFlow
 from tests.m2v.evaluation import rows
 
-SECTIONS = ["summary", "scores", "comparisons", "labels", "findings", "rejects", "versions", "reading"]
+SECTIONS = ["summary", "scores", "comparisons", "differences", "labels", "findings", "rejects", "versions", "reading"]
 
 
 class Page(HTMLParser):
@@ -83,6 +83,21 @@ def test_the_figures_stand_in_the_report():
     assert "roots_market root-9 negative positive undecided" in text
 
 
+def test_differences_stand_with_their_own_interval_and_what_could_be_seen():
+    html = render(rows.report())
+    page = Page(html)
+    text = " ".join((page.shown + page.hidden).split())
+
+    assert "Macro-F1 differs by more than chance in 1 of 2 pairs." in text
+    assert "A true difference below .140 to .180 would often go unseen here." in text
+    assert "Macro-F1 differs by more than chance in 0 of 1 pair." in text
+    row = "Original memes (OM), roots radish Re-annotated memes (RM), roots radish +.210 [.08, .34] not estimable +.210"
+    assert row in text
+    assert "Re-annotated memes (RM), leeks beetroot-lora, mean of 3 seeds" in text
+    assert ".000 [.00, .00] never differ 200" in text
+    assert html.count("<strong>+.210</strong>") == 2
+
+
 def test_what_was_found_comes_before_what_is_fine():
     html = render(rows.report())
 
@@ -91,7 +106,7 @@ def test_what_was_found_comes_before_what_is_fine():
 
 def test_only_significant_comparisons_are_bold():
     html = render(rows.report())
-    section = html[html.index('<section id="comparisons">') : html.index('<section id="labels">')]
+    section = html[html.index('<section id="comparisons">') : html.index('<section id="differences">')]
     in_rows = section[section.index("<table>") :]
 
     assert re.findall(r"<strong>(.*?)</strong>", in_rows) == ["p &lt; .001", "p = .001"]
@@ -169,6 +184,7 @@ def test_equal_inputs_give_equal_bytes_whatever_their_order():
         report,
         results=report.results.reverse(),
         comparisons=report.comparisons.reverse(),
+        differences=report.differences.reverse(),
         findings=report.findings[::-1],
         versions=report.versions[::-1],
     )
@@ -186,6 +202,7 @@ def test_a_study_with_one_target_and_nothing_else():
     for sentence in (
         "No two runs of this study differ in their labels alone, so it says nothing about re-annotation.",
         "This study has no two strategies to compare.",
+        "This study has no two candidates that differ in one thing.",
         "This study re-annotates nothing.",
         "No checks were run.",
         "Nothing was left out.",

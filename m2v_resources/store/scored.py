@@ -1,0 +1,51 @@
+"""Runs whose test predictions a home keeps, by the names that people give them."""
+
+from m2v.errors import M2VError, UnknownName
+from m2v.evaluation.predicted import Predicted, predicted
+from m2v.schemas import CHECKPOINTS, TEST_PREDICTIONS
+from m2v_resources.store.versions import TableStore, Version
+
+
+def version_of(store: TableStore, name: str) -> Version:
+    """Return the version of ``test_predictions`` that a run's name means: ``RUN``, ``RUN@2`` or with the table before.
+
+    Raises:
+        UnknownName: With the nearest runs that were scored.
+        M2VError: The name is of another table, or its version is no number.
+    """
+    table, _, rest = name.rpartition("/")
+    run, _, number = rest.partition("@")
+    if table not in {"", TEST_PREDICTIONS.name} or (number and not number.isdecimal()):
+        raise M2VError(
+            f"{name!r} names no run. Write a run's name, or {TEST_PREDICTIONS.name}/RUN@VERSION; "
+            "`m2v tables list` has them."
+        )
+    known = [version.variant for version in store.all_latest() if version.table == TEST_PREDICTIONS.name]
+    if run not in known:
+        raise UnknownName("run with test predictions", run, known)
+    return store.version(TEST_PREDICTIONS.name, run, number=int(number) if number else None)
+
+
+def scored(store: TableStore, version: Version) -> Predicted:
+    """Return what a run said of test videos, with the threshold of the checkpoint that said it.
+
+    Args:
+        version: Of ``test_predictions``.
+
+    Raises:
+        M2VError: The version does not say by which checkpoint it was made.
+    """
+    rows = store.read(version.table, version.variant, number=version.number)
+    return predicted(rows, run=version.name, threshold=threshold(store, version))
+
+
+def threshold(store: TableStore, version: Version) -> float:
+    """Return the threshold of the checkpoint that a version of a run's predictions was made by."""
+    made_by = version.provenance.get("parents", {}).get(f"{CHECKPOINTS.name}/{version.variant}")
+    if made_by is None:
+        raise M2VError(
+            f"{version.name} does not say which checkpoint made it, so its threshold is unknown. Score the run again: "
+            f"`m2v run --select {TEST_PREDICTIONS.name}/{version.variant} --force`."
+        )
+    checkpoint = store.read(CHECKPOINTS.name, version.variant, number=made_by["version"])
+    return float(checkpoint["threshold"].item())
