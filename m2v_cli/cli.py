@@ -15,9 +15,9 @@ from m2v_cli.commands.options import Json, Select, Study, observe, opened
 from m2v_resources.team import services
 
 # What help shows together, in the order in which somebody new comes to it.
-START, DATA, PEOPLE = "Start", "Datasets and studies", "People"
+START, DATA, PEOPLE, WORTH = "Start", "Datasets and studies", "People", "What a score is worth"
 RECORD, TEAM = "Publish and answer for it", "A team's machine"
-PANELS = [START, DATA, PEOPLE, RECORD, TEAM]
+PANELS = [START, DATA, WORTH, PEOPLE, RECORD, TEAM]
 
 
 class Panels(TyperGroup):
@@ -54,9 +54,10 @@ app.command(rich_help_panel=RECORD, epilog='Example: m2v forget meme fhm/37408 -
     forgetting.forget
 )
 
-app.command(epilog="Examples: m2v compare minilm_probe_om_ft_veggie_garden_s0 minilm_probe_rm_ft_veggie_garden_s0")(
-    runs.compare
-)
+app.command(
+    rich_help_panel=WORTH,
+    epilog="Example: m2v compare minilm_probe_om_ft_veggie_garden_s0 minilm_probe_rm_ft_veggie_garden_s0",
+)(runs.compare)
 
 
 @app.callback()
