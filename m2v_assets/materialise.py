@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +12,11 @@ import dagster as dg
 
 from m2v import errors
 from m2v.catalog.plan import StudyPlan
+from m2v.entries.variants import variant
 from m2v.errors import M2VError, UnknownName
 from m2v_assets import external, staleness
 from m2v_assets.definitions import assets, build
+from m2v_assets.describe import key
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -25,13 +27,16 @@ class RunOutcome:
 
     Attributes:
         materialised: Assets made, in the order in which they were made.
-        errors: What went wrong, by asset; ``skipped`` are the assets that could not be made because of it.
+        errors: What went wrong, by asset.
+        skipped: Assets of the selection that rest on a failed one, and so are not current, each with those that failed.
+        behind: What the study's report does not say yet: assets that it rests on, stale or failed.
     """
 
     materialised: list[str] = field(default_factory=list)
     waves: int = 0
     errors: dict[str, str] = field(default_factory=dict)
-    skipped: list[str] = field(default_factory=list)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+    behind: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def summary(self) -> dict[str, Any]:
@@ -44,6 +49,7 @@ class RunOutcome:
             "assets": self.materialised,
             "errors": self.errors,
             "skipped": self.skipped,
+            "report_is_current": not self.behind,
         }
 
 
@@ -95,7 +101,7 @@ def run(
     force: bool = False,
     listen: Listener = lambda event: None,
 ) -> RunOutcome:
-    """Materialise what is stale among the selection and its ancestors, in waves, until nothing is or something fails.
+    """Materialise what is stale among the selection and its ancestors, in waves, except what rests on a failure.
 
     Args:
         force: Recompute the selection even where it is fresh.
@@ -109,21 +115,10 @@ def run(
     wanted = graph.ancestors(chosen)
     outcome = RunOutcome()
     job = defs.resolve_implicit_global_asset_job_def()
-    forced = {
-        asset: staleness.Stale(asset, staleness.StaleCause.CODE) for asset in graph.order if asset in chosen and force
-    }
-    while not outcome.errors:
-        pending = {
-            asset: why
-            for asset, why in staleness.stale(graph, staleness.recall(graph, instance)).items()
-            if asset in wanted
-        }
-        pending = {
-            asset: pending.get(asset) or forced[asset] for asset in graph.order if asset in pending or asset in forced
-        }
-        wave = staleness.wave(graph, pending)
-        if not wave:
-            break
+    forced = chosen if force else set()
+    failed: set[dg.AssetKey] = set()
+    stale = staleness.stale(graph, staleness.recall(graph, instance))
+    while wave := staleness.wave(graph, _pending(graph, stale, forced, within=wanted - graph.descendants(failed))):
         outcome.waves += 1
         listen({"event": "wave", "number": outcome.waves, "assets": [asset.to_user_string() for asset in wave]})
         result = job.execute_in_process(
@@ -133,20 +128,64 @@ def run(
             run_config={"loggers": {"listener": {}}},
             tags={"m2v/study": plan.study.name},
         )
-        _record(result, wave, outcome)
-        forced = {asset: why for asset, why in forced.items() if asset not in wave}
+        failed |= _record(result, graph, wave, outcome)
+        forced = forced - set(wave)
+        stale = staleness.stale(graph, staleness.recall(graph, instance))
+    outcome.skipped = _resting_on(graph, failed, within=wanted)
+    outcome.behind = _behind(graph, plan, stale.keys() | failed)
     outcome.seconds = time.monotonic() - began
     return outcome
 
 
-def _record(result: dg.ExecuteInProcessResult, wave: list[dg.AssetKey], outcome: RunOutcome) -> None:
+def behind(plan: StudyPlan, *, instance: dg.DagsterInstance) -> list[str]:
+    """Return what the study's report rests on and does not say yet, as far as files were looked at."""
+    graph = staleness.AssetGraph(assets(plan))
+    return _behind(graph, plan, staleness.stale(graph, staleness.recall(graph, instance)).keys())
+
+
+def _behind(graph: staleness.AssetGraph, plan: StudyPlan, stale: Set[dg.AssetKey]) -> list[str]:
+    above = graph.ancestors({key("reports", variant(plan.study.name))})
+    return [asset.to_user_string() for asset in graph.order if asset in above and asset in stale]
+
+
+def _pending(
+    graph: staleness.AssetGraph,
+    stale: Mapping[dg.AssetKey, staleness.Stale],
+    forced: Set[dg.AssetKey],
+    *,
+    within: Set[dg.AssetKey],
+) -> dict[dg.AssetKey, staleness.Stale]:
+    """Return what is still to be made, in topological order."""
+    return {
+        asset: stale.get(asset) or staleness.Stale(asset, staleness.StaleCause.CODE)
+        for asset in graph.order
+        if asset in within and (asset in stale or asset in forced)
+    }
+
+
+def _resting_on(
+    graph: staleness.AssetGraph, failed: Set[dg.AssetKey], *, within: Set[dg.AssetKey]
+) -> dict[str, list[str]]:
+    below = {asset: graph.descendants({asset}) for asset in graph.order if asset in failed}
+    return {
+        asset.to_user_string(): [root.to_user_string() for root, reached in below.items() if asset in reached]
+        for asset in graph.order
+        if asset in within - failed and any(asset in reached for reached in below.values())
+    }
+
+
+def _record(
+    result: dg.ExecuteInProcessResult, graph: staleness.AssetGraph, wave: Sequence[dg.AssetKey], outcome: RunOutcome
+) -> set[dg.AssetKey]:
+    """Add what a wave made and what went wrong in it; return the assets that failed, not those that rest on them."""
     made = [event.asset_key for event in result.get_asset_materialization_events() if event.asset_key]
     outcome.materialised += [asset.to_user_string() for asset in made]
     for event in result.filter_events(lambda event: event.is_step_failure):
         outcome.errors[_asset(event.step_key)] = message(event.step_failure_data.error, run_id=result.run_id)
-    if not result.success and not outcome.errors:
+    missing = set(wave) - set(made)
+    if missing and not outcome.errors:
         outcome.errors["run"] = "the run failed before any asset; see it in the UI (`make ui`)"
-    outcome.skipped += [asset.to_user_string() for asset in wave if asset not in made] if outcome.errors else []
+    return {asset for asset in missing if not graph.parents[asset] & missing}
 
 
 def message(error: Any, *, run_id: str) -> str:

@@ -126,7 +126,7 @@ def run(
         console.show(outcome)
         for line in lost:
             console.warn(line)
-        console.show_report(home, plan)
+        console.show_report(home, plan, behind=outcome.behind)
     if outcome.errors:
         raise typer.Exit(1)
 
@@ -170,16 +170,19 @@ def report(
     """Where the study's report is."""
     import webbrowser
 
-    from m2v.catalog import open_study
+    from m2v_assets import materialise
     from m2v_cli import console
-    from m2v_resources.store.home import home
     from m2v_resources.store.reports import latest
 
-    path = latest(home(), open_study(study).study.name)
+    plan, instance, home = opened(study)
+    path = latest(home, plan.study.name)
     if path is None:
         raise M2VError(f"There is no report of {study} yet. Make it with `m2v run --study {study}`.")
+    behind = materialise.behind(plan, instance=instance)
+    if behind:
+        console.warn(console.not_current(behind, study=plan.study.name))
     if as_json:
-        console.line({"report": str(path)})
+        console.line({"report": str(path), "is_current": not behind})
     else:
         console.out.print(str(path), soft_wrap=True)
     if show:

@@ -41,6 +41,10 @@ CONTROLS = {
 }
 
 
+# Of assets that wait, so many are named.
+N_WAITING = 3
+
+
 class Plain(Console):
     """A console on which a text from data is seen and does nothing."""
 
@@ -135,17 +139,36 @@ def show(outcome: "RunOutcome") -> None:
     for step, text in outcome.errors.items():
         err.print(f"[red]{escape(step)}[/]: {escape(text)}", highlight=False, soft_wrap=True)
     if outcome.skipped:
-        missing = len(outcome.skipped) - len(outcome.errors)
-        err.print(f"{missing} more assets wait for these; what was complete before still stands.")
+        err.print(f"{len(outcome.skipped)} more assets rest on what failed; they are as they were before:")
+    for step in outcome.errors:
+        waiting = [asset for asset, failed in outcome.skipped.items() if step in failed]
+        if waiting:
+            shown = ", ".join(waiting[:N_WAITING])
+            more = f" and {len(waiting) - N_WAITING} more" if len(waiting) > N_WAITING else ""
+            err.print(f"  on {escape(step)}: {escape(shown)}{more}", highlight=False, soft_wrap=True)
 
 
-def show_report(home: Path, plan: "StudyPlan") -> None:
-    """Where the report is, where there is one."""
+def show_report(home: Path, plan: "StudyPlan", *, behind: Sequence[str]) -> None:
+    """Say where the report is, where there is one, or what it does not say yet.
+
+    Args:
+        behind: Assets that it rests on, and that are not current.
+    """
     from m2v_resources.store.reports import latest
 
     path = latest(home, plan.study.name)
-    if path:
+    if path and behind:
+        warn(not_current(behind, study=plan.study.name))
+        err.print(f"The last report: {path}", soft_wrap=True, highlight=False)
+    elif path:
         out.print(f"Report: {path}", soft_wrap=True, highlight=False)
+
+
+def not_current(behind: Sequence[str], *, study: str) -> str:
+    """Return a sentence about a report that is older than what it rests on."""
+    others = f" and {len(behind) - N_WAITING} more" if len(behind) > N_WAITING else ""
+    shown = ", ".join(behind[:N_WAITING])
+    return f"The report of {study} is not current: it rests on {shown}{others}. `m2v status` says why."
 
 
 def warn(text: str) -> None:

@@ -162,14 +162,35 @@ def test_a_dataset_may_be_a_release_with_a_dot(m2v: Run, home: Path, tmp_path: P
     assert meme not in TableStore(home / "tables").read("memes", "veggie_2_0")["meme_id"]
 
 
-def test_a_failing_asset_does_not_keep_others_from_being_made(m2v: Run, tmp_path: Path) -> None:
-    study = as_json(m2v("study", "copy", "sample-recorded", str(tmp_path / "mine"), "--json"))["study"]
-    path = tmp_path / "mine" / "tables" / "sample" / "veggie_answers.csv"
-    path.write_text("meme_id,annotator\n", encoding="utf-8")
-    done = as_json(m2v("run", "--study", study, "--select", "training_examples", "--json", code=1))
-    assert list(done["errors"]) == ["human_labels/veggie_garden"]
-    assert {"training_examples/om_ft_veggie_garden", "training_examples/vid_ft_garden"} <= set(done["assets"])
-    assert "training_examples/rm_ft_veggie_garden" in done["skipped"]
+def test_all_that_rests_on_no_failure_is_made_and_the_rest_is_said(sample: Run, tmp_path: Path) -> None:
+    study = as_json(sample("study", "copy", "sample-recorded", str(tmp_path / "mine"), "--json"))["study"]
+    tables = tmp_path / "mine" / "tables" / "sample"
+    answers = (tables / "veggie_answers.csv").read_text(encoding="utf-8")
+    (tables / "veggie_answers.csv").write_text("meme_id,annotator\n", encoding="utf-8")
+    videos = (tables / "garden.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tables / "garden.csv").write_text("".join(videos[:-1]), encoding="utf-8")
+    done = sample("run", "--study", study, "--json", code=1)
+    outcome = as_json(done)
+    assert list(outcome["errors"]) == ["human_labels/veggie_garden"]
+    assert outcome["waves"] > 1, "waves go on after the one in which an asset failed"
+    made = set(outcome["assets"])
+    assert {"videos/garden", "metrics/minilm_probe_vid_ft_garden_s0"} <= made
+    assert outcome["skipped"]["metrics/minilm_probe_rm_ft_veggie_garden_s0"] == ["human_labels/veggie_garden"]
+    assert not made & outcome["skipped"].keys()
+    assert outcome["report_is_current"] is False
+    # For people: what is left, on what it waits, and a report that is not offered as if it were of today.
+    again = sample("run", "--study", study, code=1)
+    assert f"{len(outcome['skipped'])} more assets rest on what failed; they are as they were before" in again.stderr
+    assert "on human_labels/veggie_garden: voted_labels/veggie_garden" in again.stderr
+    assert "The report of sample-recorded is not current: it rests on human_labels/veggie_garden" in again.stderr
+    assert "Report:" not in again.stdout
+    told = sample("report", "--study", study, "--json")
+    assert as_json(told)["is_current"] is False
+    assert "is not current" in told.stderr
+    # Once it is mended, the rest follows.
+    (tables / "veggie_answers.csv").write_text(answers, encoding="utf-8")
+    assert as_json(sample("run", "--study", study, "--json"))["report_is_current"] is True
+    assert as_json(sample("report", "--study", study, "--json"))["is_current"] is True
 
 
 def test_a_damaged_table_is_named_and_made_anew_by_force(sample: Run, home: Path) -> None:
