@@ -49,7 +49,7 @@ def results(plan: StudyPlan) -> dg.AssetsDefinition:
         schemas.RESULTS,
         name,
         stage="evaluation",
-        code="3",
+        code="4",
         deps=[
             *(key(schemas.METRICS, run.name) for run in plan.runs),
             *dict.fromkeys(table for target, split in divided for table in videos_keys(target, split)),
@@ -112,7 +112,7 @@ def _run_asset(table: schemas.Table, run: Run, *, deps: list[dg.AssetKey], pool:
         table,
         run.name,
         stage="evaluation",
-        code=code_version("3", run.model, run.base, run.prompt),
+        code=code_version("4", run.model, run.base, run.prompt),
         deps=deps,
         tags={"m2v/model": run.model.name, "m2v/strategy": run.training_set.strategy, "m2v/target": run.target.name},
         pool=pool,

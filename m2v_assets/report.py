@@ -32,7 +32,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"html"},
         tags={"m2v/stage": "evaluation"},
-        code_version=code_version("5", plan.study.title),
+        code_version=code_version("6", plan.study.title, [target.label for target in plan.targets]),
         deps=[key(table, name) for table, name in rests_on],
     )
     def asset(tables: Tables, reports: Reports) -> dg.MaterializeResult:
@@ -49,12 +49,16 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
             examples=tuple(example for alignment in plan.alignments for example in _examples(alignment, tables)),
             rejects=_rejects(plan, tables),
             annotated=tuple(_annotated(plan, tables)),
+            policies=tuple(
+                reporting.Policy(target=target.name, **target.label.model_dump()) for target in plan.targets
+            ),
+            as_of=max(version.created_at for version in latest)[:10],
             versions=tuple(
                 reporting.ShownVersion(version.table, version.variant, version.number, version.rows_hash)
                 for version in latest
             ),
         )
-        return reports.write(reporting.render(page), plan.study.name)
+        return reports.write(reporting.render(page), plan.study.name, summary=page.summary.lines)
 
     return asset
 

@@ -149,18 +149,20 @@ def show(outcome: "RunOutcome") -> None:
 
 
 def show_report(home: Path, plan: "StudyPlan", *, behind: Sequence[str]) -> None:
-    """Say where the report is, where there is one, or what it does not say yet.
+    """Say what the study found and where the report is, where there is one, or what it does not say yet.
 
     Args:
         behind: Assets that it rests on, and that are not current.
     """
-    from m2v_resources.store.reports import latest
+    from m2v_resources.store.reports import latest, summary
 
     path = latest(home, plan.study.name)
     if path and behind:
         warn(not_current(behind, study=plan.study.name))
         err.print(f"The last report: {path}", soft_wrap=True, highlight=False)
     elif path:
+        for sentence in summary(home, plan.study.name):
+            out.print(f"- {sentence}", soft_wrap=True, highlight=False, markup=False)
         out.print(f"Report: {path}", soft_wrap=True, highlight=False)
 
 

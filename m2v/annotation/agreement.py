@@ -298,6 +298,7 @@ def label_flow(predictions: pl.DataFrame, answers: pl.DataFrame, voted: pl.DataF
         positive_after_share=_share(final["label"]),
         kappa=cohen_kappa(labelled["original"], labelled["predicted"]),
         humans_side_with_model_share=_share(judged["label"] == judged["predicted"]),
+        n_awaiting=voted.filter(decided_by="too_few_answers").height,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ class ShownVersion:
 
 
 @dataclass(frozen=True)
+class Policy:
+    """What a target's label means, in the words that people and models read."""
+
+    target: str
+    positive: str
+    negative: str
+    positive_definition: str
+    negative_definition: str
+
+
+@dataclass(frozen=True)
 class StudyReport:
     """Everything that the report says.
 
@@ -67,6 +79,8 @@ class StudyReport:
         findings: Of every check, fine or not.
         rejects: Columns ``dataset``, ``reason``, ``n_items``: what policies kept out of training.
         annotated: What the datasets' authors say of their items besides labels.
+        policies: What the label of each target means.
+        as_of: Date of the newest of the versions, as in 2026-11-28.
         notes: Further sentences, for example which runs are missing.
     """
 
@@ -81,7 +95,19 @@ class StudyReport:
     rejects: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTS))
     annotated: tuple[Annotated, ...] = ()
     versions: tuple[ShownVersion, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    as_of: str = ""
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def effects(self) -> pl.DataFrame:
+        """Re-annotated against original labels, as ``headline.label_effects`` returns them."""
+        return headline.label_effects(self.results, comparisons=self.comparisons)
+
+    @cached_property
+    def summary(self) -> headline.Summary:
+        """What stands on top of the page, and at the end of a run in the terminal."""
+        return headline.summary(self.results, effects=self.effects, label_flows=self.label_flows)
 
 
 def render(report: StudyReport) -> str:
@@ -96,11 +122,10 @@ def render(report: StudyReport) -> str:
     for word in (decimal, difference, figure, interval, p_value, percent):
         environment.filters[word.__name__] = word
     paper = forest.paper_results()
-    effects = headline.label_effects(report.results, comparisons=report.comparisons)
     return environment.get_template("report.html").render(
         report=report,
-        headline=headline.headline(effects),
-        effects=effects.to_dicts(),
+        summary=report.summary,
+        effects=report.effects.to_dicts(),
         plot=_plot(report.results, paper),
         has_published=marks(report.results, paper=paper)["is_published"].any(),
         scores=wording.SCORES,

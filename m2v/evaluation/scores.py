@@ -13,7 +13,7 @@ from m2v.datasets import splits
 from m2v.entries.datasets import VideoDataset
 from m2v.entries.variants import TargetSplit, variant
 from m2v.errors import InvalidRows
-from m2v.evaluation.intervals import intervals
+from m2v.evaluation.small_samples import intervals
 
 
 def scores(labels: np.ndarray, probabilities: np.ndarray, *, threshold: float) -> dict[str, float | None]:

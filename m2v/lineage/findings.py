@@ -68,6 +68,7 @@ class LabelFlow:
         alignment: For example ``fhm_hatemm``.
         kappa: Cohen's, between original and predicted labels.
         humans_side_with_model_share: Of the answers about memes whose labels differ.
+        n_awaiting: Conflicts without a vote because too few people answered; part of ``n_undecided``.
     """
 
     alignment: str
@@ -80,3 +81,4 @@ class LabelFlow:
     positive_after_share: float | None
     kappa: float | None
     humans_side_with_model_share: float | None
+    n_awaiting: int = 0

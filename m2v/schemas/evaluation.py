@@ -8,7 +8,7 @@ SCORES = ("accuracy", "macro_f1", "f1", "recall", "precision", "auroc")
 
 METRICS = Table(
     name="metrics",
-    row="one run's scores on its target's test split, with 95 % bootstrap intervals",
+    row="one run's scores on its target's test split, with 95 % intervals",
     columns={
         "run": pl.String,
         "model": pl.String,

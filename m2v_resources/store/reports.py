@@ -1,5 +1,6 @@
 """The graph's door to the reports' files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -8,22 +9,30 @@ from m2v.entries.variants import variant
 from m2v.files.digests import text_sha256
 from m2v.files.whole import replacing
 
+SUMMARY = "summary.txt"
+
 
 class Reports(dg.ConfigurableResource):
     """Reports in ``<home>/reports/<study>/<sha256>.html``; ``report.html`` beside them is the latest."""
 
     home: str
 
-    def write(self, html: str, study: str) -> dg.MaterializeResult:
-        """Store a report and point at it."""
+    def write(self, html: str, study: str, *, summary: Sequence[str]) -> dg.MaterializeResult:
+        """Store a report and point at it; ``summary.txt`` beside it has its first sentences, one a line."""
         digest = text_sha256(html)
         folder = Path(self.home) / "reports" / variant(study)
         for path in (folder / f"{digest}.html", folder / "report.html"):
             with replacing(path) as scratch:
                 scratch.write_text(html, encoding="utf-8")
+        with replacing(folder / SUMMARY) as scratch:
+            scratch.write_text("".join(f"{line}\n" for line in summary), encoding="utf-8")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(digest),
-            metadata={"report": dg.MetadataValue.path(str(folder / "report.html")), "n_bytes": len(html.encode())},
+            metadata={
+                "summary": dg.MetadataValue.text("\n".join(summary)),
+                "report": dg.MetadataValue.path(str(folder / "report.html")),
+                "n_bytes": len(html.encode()),
+            },
         )
 
 
@@ -31,3 +40,9 @@ def latest(home: Path, study: str) -> Path | None:
     """Return the study's latest report, if it has one."""
     path = home / "reports" / variant(study) / "report.html"
     return path if path.is_file() else None
+
+
+def summary(home: Path, study: str) -> list[str]:
+    """Return the first sentences of the study's latest report; none where an earlier M2V wrote it."""
+    path = home / "reports" / variant(study) / SUMMARY
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []

@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from m2v import schemas
-from m2v.evaluation.report import Example, ShownVersion, StudyReport
+from m2v.evaluation.report import Example, Policy, ShownVersion, StudyReport
 from m2v.lineage.findings import Finding, LabelFlow
 from tests import tables
 
@@ -69,7 +69,7 @@ def study() -> pl.DataFrame:
         for memes, gain in (("leeks", 0.04), ("roots", 0.17)):
             rows.append(result("om_ft", memes, 0.68 - gain + shift, target=target))
             rows.append(result("rm_ft", memes, 0.72 + shift, target=target))
-            rows.append(result("vid_rm_ft", memes, 0.78 + shift, target=target))
+            rows.append(result("vid_rm_ft", memes, 0.78 + shift, target=target, validation_auroc=0.8))
         rows += [
             result("rm_ft", "leeks", 0.71 + shift + seed / 100, target=target, seed=seed, model="beetroot-lora")
             for seed in (0, 1, 2)
@@ -170,8 +170,10 @@ def report(**others: Any) -> StudyReport:
         ),
         "label_flows": (
             LabelFlow("leeks_garden", 3000, 1136, 1136, 828, 0, 0.326, 0.2, 0.094, 0.729),
-            LabelFlow("roots_market", 3000, 1617, 1600, 1196, 17, 0.504, 0.32, -0.073, None),
+            LabelFlow("roots_market", 3000, 1617, 1600, 1196, 17, 0.504, 0.32, -0.073, None, 17),
         ),
+        "policies": (Policy("garden", "rude", "polite", "It insults.", "It does not."),),
+        "as_of": "2026-11-28",
         "examples": (
             Example("leeks_garden", "leek-7", True, False, False, "Nobody invited the celery"),
             Example("roots_market", "root-9", False, True, None, "A parsnip is a carrot that gave up"),

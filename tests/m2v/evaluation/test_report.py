@@ -67,6 +67,10 @@ def test_the_figures_stand_in_the_report():
     text = " ".join((page.shown + page.hidden).split())
 
     assert "Which vegetables insult each other" in text
+    assert "Study vegetables · data as of 2026-11-28" in text
+    assert "The policy of garden. “rude”: It insults. “polite”: It does not." in text
+    assert "Preliminary: 17 of 1,617 conflicts of roots_market have too few answers for a vote." in text
+    assert "take radish_vid_rm_ft_leeks_garden_s0 (Videos + RM)" in text
     assert "4 of 4 pairs of runs scored a higher macro-F1 (+.080 to +.210)." in text
     assert "1 for the re-annotated labels; the rest may be chance." in text
     assert "The beetroot-lora runs of om_ft were not asked for." in text
