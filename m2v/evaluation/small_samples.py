@@ -80,12 +80,12 @@ def formulas(
 
 def wilson(n_hits: int, n_items: int) -> Ends:
     """Return Wilson's score interval of a share (1927, JASA 22:209-212)."""
-    from statsmodels.stats.proportion import proportion_confint
+    from scipy.stats import binomtest
 
     if not n_items:
         return NOTHING_KNOWN
-    low, high = proportion_confint(n_hits, n_items, method="wilson")
-    return float(low), float(high)
+    ends = binomtest(n_hits, n_items).proportion_ci(method="wilson")
+    return float(ends.low), float(ends.high)
 
 
 def f1(n_hits: int, n_wrong: int) -> Ends:
@@ -105,7 +105,7 @@ def auroc(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float | None, 
     Its ends are the areas t that are Z standard errors from the area a of the sample, where the error is that of t:
     |a - t| = Z sqrt(t (1 - t) (1 + (n - 1) ((1 - t) / (2 - t) + t / (1 + t))) / (n+ n-)), n the mean of n+ and n-.
     """
-    from scipy.optimize import brentq
+    from scipy.optimize import root_scalar
     from sklearn.metrics import roc_auc_score
 
     n_positive = int(labels.sum())
@@ -122,6 +122,6 @@ def auroc(labels: np.ndarray, probabilities: np.ndarray) -> tuple[float | None, 
         return abs(area - value) - Z * math.sqrt(value * (1 - value) * spread / (n_positive * n_negative))
 
     # At 0 and 1 the error vanishes, and so does the excess of an area of 0 or 1: the other end lies beside.
-    low = brentq(excess, 0.0, min(area, 1 - TINY)) if area > 0 else 0.0
-    high = brentq(excess, max(area, TINY), 1.0) if area < 1 else 1.0
-    return float(low), float(high)
+    low = root_scalar(excess, bracket=(0.0, min(area, 1 - TINY))).root if area > 0 else 0.0
+    high = root_scalar(excess, bracket=(max(area, TINY), 1.0)).root if area < 1 else 1.0
+    return low, high
