@@ -85,12 +85,14 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         yield detectors.training_examples(training_set, plan.study)
     for run in plan.runs:
         yield detectors.checkpoint(run, plan.study)
+        yield detectors.validation_predictions(run, plan.study)
         yield detectors.test_predictions(run, plan.study)
         yield evaluation.metrics(run)
     if plan.runs:
         yield evaluation.results(plan)
         yield evaluation.comparisons(plan)
         yield evaluation.differences(plan)
+        yield evaluation.calibration(plan)
     yield report.report(plan)
     yield from publishing.releases(plan)
 

@@ -1,7 +1,7 @@
 """What each strategy trains on, the detectors that are trained, and what they say of the target's test split."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -135,12 +135,33 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
 
 def test_predictions(run: Run, study: Study) -> dg.AssetsDefinition:
     """What the run calls the target's test videos, beside their true labels."""
+    code = code_version("2", run.model, run.base, run.prompt)
+    return _predictions(
+        schemas.TEST_PREDICTIONS, run, study, code=code, part=lambda videos: videos.filter(split="test")
+    )
+
+
+def validation_predictions(run: Run, study: Study) -> dg.AssetsDefinition:
+    """Return what the run calls the videos that it was selected on; paper mode holds none back, so there are none."""
+
+    def part(videos: pl.DataFrame) -> pl.DataFrame:
+        held_out = validation(run, study, videos=videos)
+        return videos.clear() if held_out is None else held_out
+
+    code = code_version("1", run.model, run.base, run.prompt, study.leaks)
+    return _predictions(schemas.VALIDATION_PREDICTIONS, run, study, code=code, part=part)
+
+
+def _predictions(
+    table: schemas.Table, run: Run, study: Study, *, code: str, part: Callable[[pl.DataFrame], pl.DataFrame]
+) -> dg.AssetsDefinition:
+    """Return the asset with the run's probabilities of a part of the target's videos."""
 
     @_run_asset(
-        schemas.TEST_PREDICTIONS,
+        table,
         run,
         stage="evaluation",
-        code=code_version("2", run.model, run.base, run.prompt),
+        code=code,
         deps=[
             *items_keys(run.target, study, run.split),
             *_seen(run, [run.target]),
@@ -148,8 +169,10 @@ def test_predictions(run: Run, study: Study) -> dg.AssetsDefinition:
         ],
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
-        """One probability per test video."""
-        videos = read_items(tables, run.target, study, run.split).filter(split="test").sort("video_id")
+        """One probability per video."""
+        videos = part(read_items(tables, run.target, study, run.split)).sort("video_id")
+        if videos.is_empty() and table is schemas.VALIDATION_PREDICTIONS:
+            return tables.write(table.empty(), table, run.name)  # nothing was held back
         checkpoint = tables.read(schemas.CHECKPOINTS, run.name).row(0, named=True)
         items = _shown(tables, _items(videos, run.target), run)
         read = _read(tables, run, [run.target])
@@ -170,7 +193,7 @@ def test_predictions(run: Run, study: Study) -> dg.AssetsDefinition:
         )
         probabilities = pl.read_parquet(out / program.PROBABILITIES).rename({"item_id": "video_id"})
         rows = scores.thresholded(videos, probabilities=probabilities, threshold=checkpoint["threshold"])
-        return tables.write(rows, schemas.TEST_PREDICTIONS, run.name)
+        return tables.write(rows, table, run.name)
 
     return asset
 

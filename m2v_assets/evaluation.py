@@ -8,10 +8,12 @@ import polars as pl
 from m2v import schemas
 from m2v.catalog.plan import Run, StudyPlan
 from m2v.entries.variants import OWN_SPLIT, variant
+from m2v.evaluation import calibration as calibrating
 from m2v.evaluation import comparisons as comparing
 from m2v.evaluation import differences as pairing
 from m2v.evaluation import forest, scores
-from m2v_assets.describe import code_version, key, table_asset
+from m2v.evaluation.predicted import Predicted, predicted
+from m2v_assets.describe import code_version, key, spec, table_asset
 from m2v_assets.texts import read_videos, videos_keys
 from m2v_resources.store.tables import Tables
 
@@ -104,6 +106,36 @@ def differences(plan: StudyPlan) -> dg.AssetsDefinition:
         return tables.write(rows, schemas.DIFFERENCES, name)
 
     return asset
+
+
+def calibration(plan: StudyPlan) -> dg.AssetsDefinition:
+    name = variant(plan.study.name)
+    about = {"stage": "evaluation", "code": "1", "deps": _scored_keys(plan)}
+
+    @dg.multi_asset(
+        name=f"calibration__{name}",
+        specs=[spec(table, name, **about) for table in (schemas.CALIBRATION, schemas.RELIABILITY)],
+    )
+    def asset(tables: Tables):
+        """How far each run's probabilities are from shares, and its reliability curves."""
+        scores, curves = calibrating.calibration(_scored(tables, plan))
+        yield tables.write(scores, schemas.CALIBRATION, name)
+        yield tables.write(curves, schemas.RELIABILITY, name)
+
+    return asset
+
+
+def _scored_keys(plan: StudyPlan) -> list[dg.AssetKey]:
+    read = (schemas.VALIDATION_PREDICTIONS, schemas.TEST_PREDICTIONS)
+    return [key(table, run.name) for run in plan.runs for table in read]
+
+
+def _scored(tables: Tables, plan: StudyPlan) -> dict[str, tuple[Predicted, Predicted]]:
+    """Return what each run said of validation and of test videos."""
+    read = (schemas.VALIDATION_PREDICTIONS, schemas.TEST_PREDICTIONS)
+    return {
+        run.name: tuple(predicted(tables.read(table, run.name), run=run.name) for table in read) for run in plan.runs
+    }
 
 
 def _run_asset(table: schemas.Table, run: Run, *, deps: list[dg.AssetKey], pool: str | None = None):

@@ -32,7 +32,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"html"},
         tags={"m2v/stage": "evaluation"},
-        code_version=code_version("6", plan.study.title, [target.label for target in plan.targets]),
+        code_version=code_version("7", plan.study.title, [target.label for target in plan.targets]),
         deps=[key(table, name) for table, name in rests_on],
     )
     def asset(tables: Tables, reports: Reports) -> dg.MaterializeResult:
@@ -43,7 +43,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
             title=plan.study.title,
             results=tables.read(schemas.RESULTS, name) if plan.runs else schemas.RESULTS.empty(),
             comparisons=tables.read(schemas.COMPARISONS, name) if plan.runs else schemas.COMPARISONS.empty(),
-            differences=tables.read(schemas.DIFFERENCES, name) if plan.runs else schemas.DIFFERENCES.empty(),
+            **{table.name: tables.read(table, name) if plan.runs else table.empty() for table in WORTH},
             findings=tuple(_findings(plan, tables)),
             label_flows=tuple(_flow(alignment, tables) for alignment in plan.alignments),
             examples=tuple(example for alignment in plan.alignments for example in _examples(alignment, tables)),
@@ -84,7 +84,9 @@ def _tables(plan: StudyPlan) -> list[tuple[schemas.Table, str]]:
     return read + ([(table, name) for table in OF_RUNS] if plan.runs else [])
 
 
-OF_RUNS = (schemas.RESULTS, schemas.COMPARISONS, schemas.DIFFERENCES)
+# What a score is worth; each is a field of the report.
+WORTH = (schemas.DIFFERENCES, schemas.CALIBRATION, schemas.RELIABILITY)
+OF_RUNS = (schemas.RESULTS, schemas.COMPARISONS, *WORTH)
 ALIGNED = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS, schemas.VOTED_LABELS)
 
 

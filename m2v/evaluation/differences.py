@@ -108,7 +108,7 @@ def differences(results: pl.DataFrame, *, test_predictions: Mapping[str, pl.Data
         UnknownName: For a run with results and no test predictions.
     """
     runs = candidates(results)
-    said = {run: _said(run, threshold, test_predictions) for run, threshold in _thresholds(results)}
+    said = {run: _said(run, test_predictions) for run in results.drop_nulls("threshold")["run"]}
     rows = []
     for pair in _pairs(runs).to_dicts():
         aligned = shared([said[run] for run in (*pair["runs"], *pair["runs_b"])])
@@ -140,14 +140,10 @@ def candidate() -> pl.Expr:
     return pl.col("run").str.strip_suffix(pl.format("_s{}", "seed"))
 
 
-def _thresholds(results: pl.DataFrame) -> list[tuple[str, float]]:
-    return results.drop_nulls("threshold").select("run", "threshold").rows()
-
-
-def _said(run: str, threshold: float, test_predictions: Mapping[str, pl.DataFrame]) -> Predicted:
+def _said(run: str, test_predictions: Mapping[str, pl.DataFrame]) -> Predicted:
     if run not in test_predictions:
         raise UnknownName("run with test predictions", run, test_predictions)
-    return predicted(test_predictions[run], run=run, threshold=threshold)
+    return predicted(test_predictions[run], run=run)
 
 
 def _pairs(runs: pl.DataFrame) -> pl.DataFrame:

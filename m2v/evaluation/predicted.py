@@ -48,10 +48,17 @@ class Predicted:
         return Predicted(self.run, tuple(ids), self.labels[at], self.probabilities[at], self.threshold)
 
 
-def predicted(rows: pl.DataFrame, *, run: str, threshold: float) -> Predicted:
-    """Return rows of ``test_predictions`` or ``validation_predictions`` as arrays, in the order of their ids."""
+def predicted(rows: pl.DataFrame, *, run: str, threshold: float | None = None) -> Predicted:
+    """Return rows of ``test_predictions`` or ``validation_predictions`` as arrays, in the order of their ids.
+
+    Args:
+        rows: Versions of earlier code have no ``threshold``.
+        threshold: Of the run, where rows do not say it; without any, that of the untouched probability, 0.5.
+    """
     rows = rows.sort("video_id")
     label = next(column for column in LABELS if column in rows.columns)
+    if threshold is None:
+        threshold = rows["threshold"][0] if rows.height else 0.5
     return Predicted(
         run,
         tuple(rows["video_id"]),

@@ -76,6 +76,7 @@ class StudyReport:
         results: Rows of ``results``.
         comparisons: Rows of ``comparisons``.
         differences: Rows of ``differences``.
+        calibration, reliability: Rows of these tables.
         findings: Of every check, fine or not.
         rejects: Columns ``dataset``, ``reason``, ``n_items``: what policies kept out of training.
         annotated: What the datasets' authors say of their items besides labels.
@@ -89,6 +90,8 @@ class StudyReport:
     results: pl.DataFrame
     comparisons: pl.DataFrame = field(default_factory=schemas.COMPARISONS.empty)
     differences: pl.DataFrame = field(default_factory=schemas.DIFFERENCES.empty)
+    calibration: pl.DataFrame = field(default_factory=schemas.CALIBRATION.empty)
+    reliability: pl.DataFrame = field(default_factory=schemas.RELIABILITY.empty)
     findings: tuple[Finding, ...] = ()
     label_flows: tuple[LabelFlow, ...] = ()
     examples: tuple[Example, ...] = ()
@@ -138,6 +141,7 @@ def render(report: StudyReport) -> str:
         comparisons=list(_by_panel(_named(report.comparisons, report.results))),
         difference_scores={score: wording.SCORES[score] for score in SCORES},
         differences=sections.differences(report.differences, results=report.results),
+        calibration=sections.calibration(report.calibration, curves=report.reliability, results=report.results),
         findings=sorted(
             report.findings, key=lambda finding: (finding.is_fine, finding.table, finding.variant, finding.check)
         ),

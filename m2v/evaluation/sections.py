@@ -6,7 +6,7 @@ import polars as pl
 
 from m2v.evaluation import wording
 from m2v.evaluation.differences import candidate
-from m2v.evaluation.marks import panelled
+from m2v.evaluation.marks import ORDER, panelled
 from m2v.evaluation.wording import decimal
 
 
@@ -54,14 +54,7 @@ def _names(results: pl.DataFrame) -> dict[str, dict[str, Any]]:
     """Return what each candidate is: ``panel``, ``fold``, ``strategy``, ``memes`` and ``model`` as people read them."""
     rows = panelled(results).drop_nulls("threshold").with_columns(candidate=candidate())
     return {
-        row["candidate"]: {
-            "panel": row["panel"],
-            "fold": row["fold"],
-            "strategy": wording.STRATEGIES[row["strategy"]],
-            "memes": row["memes"] or "",
-            "model": row["model"] + wording.PAPER_MODE * row["paper_mode"],
-        }
-        for row in rows.unique("candidate", keep="first", maintain_order=True).to_dicts()
+        row["candidate"]: _name(row) for row in rows.unique("candidate", keep="first", maintain_order=True).to_dicts()
     }
 
 
@@ -73,3 +66,66 @@ def _panels(rows: pl.DataFrame, names: dict[str, dict[str, Any]]) -> list[tuple[
         (str(panel), of_panel.drop("panel"))
         for (panel,), of_panel in panels.sort("panel", "fold", "a", "b", "score").group_by("panel", maintain_order=True)
     ]
+
+
+def calibration(rows: pl.DataFrame, *, curves: pl.DataFrame, results: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return each panel's runs with their calibration by scaling, and the points of their reliability curves.
+
+    Args:
+        rows: Rows of ``calibration``.
+        curves: Rows of ``reliability``.
+        results: Rows of ``results``.
+
+    Returns:
+        By panel: ``panel``, ``sentence`` and ``runs``; a run has ``name``, ``scalings`` (a row for each) and ``curve``,
+        the points before scaling.
+    """
+    points = {run: of_run.sort("bin").to_dicts() for (run,), of_run in curves.filter(scaling="none").group_by("run")}
+    listed = []
+    for panel, of_panel in _run_panels(rows, results):
+        runs = [
+            {"name": name, "scalings": of_run.sort("scaling").to_dicts(), "curve": points[run]}
+            for run, name, of_run in of_panel
+        ]
+        listed.append({"panel": panel, "sentence": _calibration_sentence(runs), "runs": runs})
+    return listed
+
+
+def _calibration_sentence(runs: list[dict[str, Any]]) -> str:
+    raw = [run["scalings"][0] for run in runs]
+    n_off = sum(row["ece"] > row["ece_by_chance"] for row in raw)
+    better = {
+        scaling: sum(
+            row["brier_change_high"] < 0 for run in runs for row in run["scalings"] if row["scaling"] == scaling
+        )
+        for scaling in ("temperature", "isotonic")
+    }
+    n = len(runs)
+    return (
+        f"{n_off} of {n} run{'s' if n != 1 else ''} {'give' if n_off != 1 else 'gives'} probabilities that are further "
+        "from the shares they claim than chance explains. Scaling lowers the Brier score by more than chance in "
+        f"{better['temperature']} (temperature) and {better['isotonic']} (isotonic)."
+    )
+
+
+def _run_panels(
+    rows: pl.DataFrame, results: pl.DataFrame
+) -> list[tuple[str, list[tuple[str, dict[str, Any], pl.DataFrame]]]]:
+    """Return each panel's runs in the order of their strategies: their name, what they are, and their rows."""
+    by_run = {str(run): of_run for (run,), of_run in rows.group_by("run", maintain_order=True)}
+    order = ["panel", pl.col("strategy").cast(ORDER), "memes", "model", "paper_mode", "seed", "fold", "run"]
+    listed = panelled(results).filter(pl.col("run").is_in(list(by_run))).sort(order)
+    return [
+        (str(panel), [(row["run"], _name(row) | {"seed": row["seed"]}, by_run[row["run"]]) for row in runs.to_dicts()])
+        for (panel,), runs in listed.group_by("panel", maintain_order=True)
+    ]
+
+
+def _name(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "panel": row["panel"],
+        "fold": row["fold"],
+        "strategy": wording.STRATEGIES[row["strategy"]],
+        "memes": row["memes"] or "",
+        "model": row["model"] + wording.PAPER_MODE * row["paper_mode"],
+    }

@@ -39,9 +39,9 @@ def difference(value: float) -> str:
     return text if text.startswith("−") or float(text) == 0 else f"+{text}"
 
 
-def interval(low: float | None, high: float | None) -> str:
+def interval(low: float | None, high: float | None, *, places: int = 2) -> str:
     """As in ``[.68, .80]``; nothing where there is none."""
-    return "" if low is None or high is None else f"[{decimal(low, places=2)}, {decimal(high, places=2)}]"
+    return "" if low is None or high is None else f"[{decimal(low, places=places)}, {decimal(high, places=places)}]"
 
 
 def p_value(value: float) -> str:

@@ -3,8 +3,8 @@
 from m2v.errors import UnknownName
 from m2v.schemas.annotation import CONFLICTS, HUMAN_LABELS, QUARANTINED_ANSWERS, ROUNDS, SKIPS, VOTED_LABELS
 from m2v.schemas.datasets import DEMONSTRATIONS, FACETS, ITEM_SPLITS, MEMES, SEGMENTS, SOURCE_VOTES, VIDEOS, id_column
-from m2v.schemas.detectors import CHECKPOINTS, REJECTS, TEST_PREDICTIONS, TRAINING_EXAMPLES
-from m2v.schemas.evaluation import COMPARISONS, DIFFERENCES, METRICS, RESULTS, SCORES
+from m2v.schemas.detectors import CHECKPOINTS, REJECTS, TEST_PREDICTIONS, TRAINING_EXAMPLES, VALIDATION_PREDICTIONS
+from m2v.schemas.evaluation import CALIBRATION, COMPARISONS, DIFFERENCES, METRICS, RELIABILITY, RESULTS, SCORES
 from m2v.schemas.features import FEATURES
 from m2v.schemas.lineage import FINDINGS, FORGOTTEN
 from m2v.schemas.media import ITEM_TEXTS, MEME_IMAGES, VIDEO_FEATURES
@@ -37,10 +37,13 @@ TABLES: dict[str, Table] = {
         REJECTS,
         CHECKPOINTS,
         TEST_PREDICTIONS,
+        VALIDATION_PREDICTIONS,
         METRICS,
         RESULTS,
         COMPARISONS,
         DIFFERENCES,
+        CALIBRATION,
+        RELIABILITY,
         DATASET_RELEASES,
         ADAPTER_RELEASES,
         FORGOTTEN,
@@ -62,6 +65,7 @@ def table(name: str) -> Table:
 
 __all__ = [
     "ADAPTER_RELEASES",
+    "CALIBRATION",
     "CHECKPOINTS",
     "COMPARISONS",
     "CONFLICTS",
@@ -82,6 +86,7 @@ __all__ = [
     "QUARANTINED_ANSWERS",
     "REJECTS",
     "RELEASED_LABELS",
+    "RELIABILITY",
     "RESULTS",
     "ROUNDS",
     "SCORES",
@@ -92,6 +97,7 @@ __all__ = [
     "TABLES",
     "TEST_PREDICTIONS",
     "TRAINING_EXAMPLES",
+    "VALIDATION_PREDICTIONS",
     "VIDEOS",
     "VIDEO_FEATURES",
     "VOTED_LABELS",

@@ -62,3 +62,10 @@ TEST_PREDICTIONS = Table(
     key=("video_id",),
     former=frozenset({"label"}),
 )
+
+VALIDATION_PREDICTIONS = Table(
+    name="validation_predictions",
+    row="a validation video's true label, and what a run calls it: what thresholds and scalings are chosen on",
+    columns=TEST_PREDICTIONS.columns,
+    key=TEST_PREDICTIONS.key,
+)

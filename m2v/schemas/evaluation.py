@@ -87,3 +87,45 @@ DIFFERENCES = Table(
     # One label only has no AUROC; of candidates that never differ nothing is known of the error.
     nullable=frozenset({"fold", "value_a", "value_b", "difference", "low", "high", "smallest"}),
 )
+
+SCALINGS = pl.Enum(["none", "temperature", "isotonic"])
+
+CALIBRATION = Table(
+    name="calibration",
+    row="how far a run's probabilities of test videos are from the shares that they claim, with one way of scaling",
+    columns={
+        "run": pl.String,
+        "scaling": SCALINGS,  # fitted on validation; without both labels there, only none
+        "temperature": pl.Float64,
+        "n_validation": pl.UInt32,
+        "n_test": pl.UInt32,
+        "brier": pl.Float64,
+        "brier_low": pl.Float64,
+        "brier_high": pl.Float64,
+        "brier_change": pl.Float64,  # by scaling; below zero is better
+        "brier_change_low": pl.Float64,
+        "brier_change_high": pl.Float64,
+        "ece": pl.Float64,  # expected calibration error, ten bins of equal width
+        "ece_low": pl.Float64,
+        "ece_high": pl.Float64,
+        "ece_by_chance": pl.Float64,  # perfectly calibrated probabilities stay below it in 95 of 100 test sets
+    },
+    key=("run", "scaling"),
+    nullable=frozenset({"temperature"}),
+)
+
+RELIABILITY = Table(
+    name="reliability",
+    row="a bin of a run's reliability curve: its mean probability, and which share of its test videos is positive",
+    columns={
+        "run": pl.String,
+        "scaling": SCALINGS,
+        "bin": pl.UInt32,  # from 1: up to .1, up to .2 …
+        "n": pl.UInt32,
+        "mean_probability": pl.Float64,
+        "positive_share": pl.Float64,
+        "low": pl.Float64,  # exact binomial, 95 %
+        "high": pl.Float64,
+    },
+    key=("run", "scaling", "bin"),
+)

@@ -36,10 +36,13 @@ def scored(store: TableStore, version: Version) -> Predicted:
         M2VError: The version does not say by which checkpoint it was made.
     """
     rows = store.read(version.table, version.variant, number=version.number)
-    return predicted(rows, run=version.name, threshold=threshold(store, version))
+    # Versions of earlier code do not say it.
+    return predicted(
+        rows, run=version.name, threshold=None if "threshold" in rows.columns else _threshold(store, version)
+    )
 
 
-def threshold(store: TableStore, version: Version) -> float:
+def _threshold(store: TableStore, version: Version) -> float:
     """Return the threshold of the checkpoint that a version of a run's predictions was made by."""
     made_by = version.provenance.get("parents", {}).get(f"{CHECKPOINTS.name}/{version.variant}")
     if made_by is None:

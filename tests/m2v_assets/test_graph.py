@@ -72,13 +72,15 @@ RUNS = [*PROBES, "minilm_lora_rm_ft_veggie_garden_s0"]
 for run in RUNS:
     features = {"features/minilm_garden"} if run in PROBES else set()
     GRAPH[f"test_predictions/{run}"] = {"videos/garden", f"checkpoints/{run}"} | features
+    GRAPH[f"validation_predictions/{run}"] = GRAPH[f"test_predictions/{run}"]
     GRAPH[f"metrics/{run}"] = {"videos/garden", f"checkpoints/{run}", f"test_predictions/{run}"}
 GRAPH["results/sample_recorded"] = {"videos/garden", *(f"metrics/{run}" for run in RUNS)}
 GRAPH["comparisons/sample_recorded"] = {"results/sample_recorded", *(f"test_predictions/{run}" for run in RUNS)}
 GRAPH["differences/sample_recorded"] = GRAPH["comparisons/sample_recorded"]
-GRAPH["reports/sample_recorded"] = {
-    *(each for each in GRAPH if each.split("/")[0] not in {"checkpoints", "test_predictions", "metrics"})
-}
+for table in ("calibration", "reliability"):
+    GRAPH[f"{table}/sample_recorded"] = {f"{part}_predictions/{run}" for run in RUNS for part in ("validation", "test")}
+OF_RUNS = {"checkpoints", "validation_predictions", "test_predictions", "metrics"}
+GRAPH["reports/sample_recorded"] = {*(each for each in GRAPH if each.split("/")[0] not in OF_RUNS)}
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +131,7 @@ def test_whatever_may_use_an_accelerator_waits_for_one() -> None:
         found = (each for each in assets(catalog.open_study(study)) if isinstance(each, dg.AssetsDefinition))
         return {each.key.path[0] for each in found if each.op.pool == ACCELERATOR}
 
-    texts = {"features", "checkpoints", "test_predictions"}
+    texts = {"features", "checkpoints", "validation_predictions", "test_predictions"}
     assert pooled("published") == texts
     assert pooled("sample") == {*texts, "predictions", "video_features"}
 
@@ -151,4 +153,4 @@ def test_settings_that_decide_content_change_the_code_version(plan: StudyPlan) -
 
     assert changed(audit_share=0.5) == {"conflicts"}
     assert changed(min_answers=1) == {"voted_labels"}
-    assert changed(leaks="keep") == {"training_examples", "rejects", "checkpoints"}
+    assert changed(leaks="keep") == {"training_examples", "rejects", "checkpoints", "validation_predictions"}

@@ -1,9 +1,12 @@
 """What a score is worth, from the graph's tables and by the commands that read them."""
 
+import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from m2v.detectors.selection import auroc
 from m2v_resources.store.versions import TableStore
 from tests.m2v_assets.conftest import as_json, command
 
@@ -22,6 +25,23 @@ def test_candidates_of_the_sample_are_compared(store: TableStore) -> None:
     strategies = found.filter(varies="strategy", score="macro_f1")
     assert strategies.height == 10  # of five strategies each with each other
     assert ((found["low"] <= found["difference"]) & (found["difference"] <= found["high"])).all()
+
+
+def test_validation_is_scored_as_test_is_and_calibrates_it(store: TableStore) -> None:
+    validation = store.read("validation_predictions", RM)
+    videos = store.read("videos", "garden")
+    tested = videos.filter(split="test")["text_sha256"].to_list()
+    leaked = pl.col("text_sha256").is_in(tested)  # the sample's own leaks, which are out of training too
+    assert validation["video_id"].to_list() == videos.filter(~leaked, split="validation")["video_id"].sort().to_list()
+    # What was selected on them is what these rows say.
+    selection = json.loads(store.read("checkpoints", RM)["selection"].item())
+    labels, probabilities = (validation[name].to_numpy() for name in ("true_label", "probability"))
+    assert auroc(labels, probabilities) == pytest.approx(selection["validation_auroc"])
+    scores = store.read("calibration", "sample_recorded").filter(run=RM)
+    assert scores["scaling"].to_list() == ["none", "temperature", "isotonic"]
+    test = store.read("test_predictions", RM)
+    curve = store.read("reliability", "sample_recorded").filter(run=RM, scaling="none")
+    assert curve["n"].sum() == test.height
 
 
 def test_two_runs_are_compared_by_name_or_version_as_the_graph_compares_them(

@@ -148,6 +148,33 @@ def differences() -> pl.DataFrame:
     return tables.frame(schemas.DIFFERENCES, filled, split="own", paper_mode=False, n_items=200, n_seeds_b=1)
 
 
+def calibration() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Made-up calibration of two runs of ``study``, of which one had nothing to be scaled by, with their curves."""
+    scaled, unscaled = "radish_rm_ft_leeks_garden_s0", "radish_no_ft_garden_s0"
+    scores = [
+        {"run": scaled, "scaling": "none", "ece": 0.21, "brier_change": 0.0},
+        {"run": scaled, "scaling": "temperature", "ece": 0.06, "brier_change": -0.031, "temperature": 1.75},
+        {"run": scaled, "scaling": "isotonic", "ece": 0.09, "brier_change": 0.012},
+        {"run": unscaled, "scaling": "none", "ece": 0.05, "brier_change": 0.0, "n_validation": 0},
+    ]
+    for row in scores:
+        ends = {
+            f"{name}{end}": row.get(name, 0.2) + step
+            for name in ("ece", "brier", "brier_change")
+            for end, step in (("_low", -0.02), ("_high", 0.02))
+        }
+        row |= {"brier": 0.2, **ends}
+    points = [
+        {"run": run, "scaling": "none", "bin": place, "mean_probability": place / 10 - 0.05, "positive_share": 0.5}
+        for run in (scaled, unscaled)
+        for place in (1, 7)
+    ]
+    return (
+        tables.frame(schemas.CALIBRATION, scores, n_validation=97, n_test=200, ece_by_chance=0.08),
+        tables.frame(schemas.RELIABILITY, points, n=100, low=0.4, high=0.6),
+    )
+
+
 def report(**others: Any) -> StudyReport:
     """A report of ``study`` with something in every section."""
     parts: dict[str, Any] = {
@@ -156,6 +183,8 @@ def report(**others: Any) -> StudyReport:
         "results": study(),
         "comparisons": comparisons(),
         "differences": differences(),
+        "calibration": calibration()[0],
+        "reliability": calibration()[1],
         "findings": (
             Finding("demonstrations_unused", "demonstrations", "garden", True, "No demonstration is trained on."),
             Finding(

@@ -12,7 +12,18 @@ from m2v.evaluation.report import Example, ShownVersion, StudyReport, render
 from m2v.lineage.findings import Finding, LabelFlow
 from tests.m2v.evaluation import rows
 
-SECTIONS = ["summary", "scores", "comparisons", "differences", "labels", "findings", "rejects", "versions", "reading"]
+SECTIONS = [
+    "summary",
+    "scores",
+    "comparisons",
+    "differences",
+    "calibration",
+    "labels",
+    "findings",
+    "rejects",
+    "versions",
+    "reading",
+]
 
 
 class Page(HTMLParser):
@@ -102,6 +113,20 @@ def test_differences_stand_with_their_own_interval_and_what_could_be_seen():
     assert html.count("<strong>+.210</strong>") == 2
 
 
+def test_calibration_is_said_before_and_after_scaling():
+    html = render(rows.report())
+    page = Page(html)
+    text = " ".join((page.shown + page.hidden).split())
+
+    assert "1 of 2 runs gives probabilities that are further from the shares they claim than chance explains." in text
+    assert "in 1 (temperature) and 0 (isotonic)." in text
+    assert "none .050 [.03, .07] .080 .200 [.18, .22] not fitted: validation has not both labels 0" in text
+    assert "temperature .060 [.04, .08] .080 .200 [.18, .22] −.031 [−.051, −.011] 1.75 97" in text
+    assert "<strong>−.031</strong>" in html
+    assert "<strong>+.012</strong>" not in html
+    assert 'aria-label="Reliability curve: .05 is .50 of 100, .65 is .50 of 100"' in html
+
+
 def test_what_was_found_comes_before_what_is_fine():
     html = render(rows.report())
 
@@ -123,7 +148,7 @@ def test_texts_of_items_are_out_of_sight():
         assert example.text in page.hidden
         assert example.text not in page.shown
     texts = [attributes for tag, attributes in page.elements if tag == "details" and "open" not in attributes]
-    assert len(texts) == 2 + 1 + 1  # two examples, the ids of one finding, the versions
+    assert len(texts) == 2 + 1 + 1 + 1  # two examples, the ids of one finding, the versions, the curves of one panel
     assert "They may contain slurs" in page.shown
 
 
@@ -189,6 +214,8 @@ def test_equal_inputs_give_equal_bytes_whatever_their_order():
         results=report.results.reverse(),
         comparisons=report.comparisons.reverse(),
         differences=report.differences.reverse(),
+        calibration=report.calibration.reverse(),
+        reliability=report.reliability.reverse(),
         findings=report.findings[::-1],
         versions=report.versions[::-1],
     )
@@ -207,6 +234,7 @@ def test_a_study_with_one_target_and_nothing_else():
         "No two runs of this study differ in their labels alone, so it says nothing about re-annotation.",
         "This study has no two strategies to compare.",
         "This study has no two candidates that differ in one thing.",
+        "This study has no runs, so there is nothing to calibrate.",
         "This study re-annotates nothing.",
         "No checks were run.",
         "Nothing was left out.",
