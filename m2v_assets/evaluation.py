@@ -132,9 +132,12 @@ def _scored_keys(plan: StudyPlan) -> list[dg.AssetKey]:
 
 def _scored(tables: Tables, plan: StudyPlan) -> dict[str, tuple[Predicted, Predicted]]:
     """Return what each run said of validation and of test videos."""
-    read = (schemas.VALIDATION_PREDICTIONS, schemas.TEST_PREDICTIONS)
+
+    def said(run: Run, table: schemas.Table) -> Predicted:
+        return predicted(tables.read(table, run.name), run=run.name)
+
     return {
-        run.name: tuple(predicted(tables.read(table, run.name), run=run.name) for table in read) for run in plan.runs
+        run.name: (said(run, schemas.VALIDATION_PREDICTIONS), said(run, schemas.TEST_PREDICTIONS)) for run in plan.runs
     }
 
 

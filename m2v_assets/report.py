@@ -38,12 +38,18 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
     def asset(tables: Tables, reports: Reports) -> dg.MaterializeResult:
         """One self-contained page."""
         latest = [tables.version(table, name) for table, name in rests_on]
+
+        def of_runs(table: schemas.Table) -> pl.DataFrame:
+            return tables.read(table, name) if plan.runs else table.empty()
+
         page = reporting.StudyReport(
             study=plan.study.name,
             title=plan.study.title,
-            results=tables.read(schemas.RESULTS, name) if plan.runs else schemas.RESULTS.empty(),
-            comparisons=tables.read(schemas.COMPARISONS, name) if plan.runs else schemas.COMPARISONS.empty(),
-            **{table.name: tables.read(table, name) if plan.runs else table.empty() for table in WORTH},
+            results=of_runs(schemas.RESULTS),
+            comparisons=of_runs(schemas.COMPARISONS),
+            differences=of_runs(schemas.DIFFERENCES),
+            calibration=of_runs(schemas.CALIBRATION),
+            reliability=of_runs(schemas.RELIABILITY),
             findings=tuple(_findings(plan, tables)),
             label_flows=tuple(_flow(alignment, tables) for alignment in plan.alignments),
             examples=tuple(example for alignment in plan.alignments for example in _examples(alignment, tables)),
@@ -84,9 +90,7 @@ def _tables(plan: StudyPlan) -> list[tuple[schemas.Table, str]]:
     return read + ([(table, name) for table in OF_RUNS] if plan.runs else [])
 
 
-# What a score is worth; each is a field of the report.
-WORTH = (schemas.DIFFERENCES, schemas.CALIBRATION, schemas.RELIABILITY)
-OF_RUNS = (schemas.RESULTS, schemas.COMPARISONS, *WORTH)
+OF_RUNS = (schemas.RESULTS, schemas.COMPARISONS, schemas.DIFFERENCES, schemas.CALIBRATION, schemas.RELIABILITY)
 ALIGNED = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS, schemas.VOTED_LABELS)
 
 

@@ -57,14 +57,14 @@ def predicted(rows: pl.DataFrame, *, run: str, threshold: float | None = None) -
     """
     rows = rows.sort("video_id")
     label = next(column for column in LABELS if column in rows.columns)
-    if threshold is None:
-        threshold = rows["threshold"][0] if rows.height else 0.5
+    stated = rows["threshold"].to_list() if "threshold" in rows.columns else []
+    own = threshold if threshold is not None else next(iter(stated), 0.5)
     return Predicted(
         run,
         tuple(rows["video_id"]),
         rows[label].to_numpy().astype(bool),
         rows["probability"].to_numpy().astype(np.float64),
-        threshold,
+        own,
     )
 
 
