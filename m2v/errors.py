@@ -77,6 +77,10 @@ class Unusable(M2VError):
     """An input of which too much cannot be used; nothing was written."""
 
 
+class AnotherDataset(M2VError):
+    """Items of a dataset whose name stands for other items in this home; nothing was written."""
+
+
 class InvalidRows(M2VError):
     """Rows that break their table's schema; nothing was written."""
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from m2v import schemas
 from m2v.catalog.plan import StudyPlan
-from m2v.datasets import details, integrity, layouts, readers
+from m2v.datasets import details, identity, integrity, layouts, readers
 from m2v.datasets import splits as dividing
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
 from m2v.entries.variants import TargetSplit, variant
@@ -73,6 +73,7 @@ def memes(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
         gone = forgotten_ids(tables.store, dataset.name)
         read = readers.items(dataset, files=sources.find(source))
         rows = readers.table(dataset, read).filter(~pl.col("meme_id").is_in(gone))
+        refuse_another(tables, schemas.MEMES, dataset, rows)
         findings = integrity.meme_findings(rows, variant=variant(dataset.name))
         findings.append(details.rows_used(read.left_out, table=schemas.MEMES, variant=variant(dataset.name)))
         return tables.write(rows, schemas.MEMES, variant(dataset.name), findings=findings)
@@ -93,11 +94,23 @@ def videos(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition:
         """Write the target's videos in their splits."""
         read = readers.items(dataset, files=sources.find(source))
         rows = readers.table(dataset, read)
+        refuse_another(tables, schemas.VIDEOS, dataset, rows)
         findings = integrity.video_findings(rows, variant=variant(dataset.name))
         findings.append(details.rows_used(read.left_out, table=schemas.VIDEOS, variant=variant(dataset.name)))
         return tables.write(rows, schemas.VIDEOS, variant(dataset.name), findings=findings)
 
     return asset
+
+
+def refuse_another(
+    tables: Tables, table: schemas.Table, dataset: MemeDataset | VideoDataset, rows: pl.DataFrame
+) -> None:
+    """Raise where the home has another dataset of that name, as far as its rows can be read."""
+    name = variant(dataset.name)
+    latest = tables.store.latest(table.name, name)
+    if latest and tables.store.is_whole(latest):
+        before = tables.store.read(table.name, name, number=latest.number)
+        identity.refuse_another(before, rows, name=f"{table.name}/{name}", title=dataset.title)
 
 
 def splits(target: VideoDataset, split: TargetSplit, plan: StudyPlan) -> dg.AssetsDefinition:

@@ -10,7 +10,7 @@ from m2v.datasets import integrity, readers
 from m2v.entries.datasets import Source, VideoDataset
 from m2v.entries.study import Study
 from m2v.entries.variants import Alignment, variant
-from m2v.prediction import demonstrations
+from m2v.prediction import demonstrations, prompts
 from m2v_assets import vlm_requests
 from m2v_assets.describe import ACCELERATOR, code_version, file_key, key, table_asset
 from m2v_assets.texts import items_keys, read_items
@@ -104,6 +104,7 @@ def asked_predictions(alignment: Alignment, asking: Asking, study: Study) -> dg.
         n_blind = items.filter(pl.col("pictures").list.len() == 0).height if shows else 0
         outcomes = {f"n_{name}": count for name, count in manifest["outcomes"].items()}
         metadata = {**counts, **outcomes, "n_cut": manifest.get("n_cut", 0), "n_without_picture": n_blind}
+        metadata["asked"] = prompts.asked(asking.prompt, alignment.target.label)
         return tables.write(rows, schemas.PREDICTIONS, alignment.name, findings=findings, metadata=metadata)
 
     return asset

@@ -1,6 +1,7 @@
 """The study's report: what was found in the data, how labels changed, what that did to the scores."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import dagster as dg
 import polars as pl
@@ -24,6 +25,7 @@ N_EXAMPLES = 5
 def report(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
     rests_on = _tables(plan)
+    asked = [asdict(question) for question in plan.questions]
 
     @dg.asset(
         key=key("reports", name),
@@ -32,7 +34,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"html"},
         tags={"m2v/stage": "evaluation"},
-        code_version=code_version("7", plan.study.title, [target.label for target in plan.targets]),
+        code_version=code_version("8", plan.study.title, [target.label for target in plan.targets], asked),
         deps=[key(table, name) for table, name in rests_on],
     )
     def asset(tables: Tables, reports: Reports) -> dg.MaterializeResult:
@@ -54,6 +56,8 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
             label_flows=tuple(_flow(alignment, tables) for alignment in plan.alignments),
             examples=tuple(example for alignment in plan.alignments for example in _examples(alignment, tables)),
             rejects=_rejects(plan, tables),
+            questions=plan.questions,
+            recorded=_recorded(plan),
             annotated=tuple(_annotated(plan, tables)),
             policies=tuple(
                 reporting.Policy(target=target.name, **target.label.model_dump()) for target in plan.targets
@@ -114,6 +118,11 @@ def _annotated(plan: StudyPlan, tables: Tables) -> Iterator[details.Annotated]:
         found = details.annotated(dataset.name, tables.read(items, name), stored) if stored else None
         if found:
             yield found
+
+
+def _recorded(plan: StudyPlan) -> dict[str, str]:
+    """Return who labelled memes elsewhere, by alignment."""
+    return {} if plan.asking else {alignment.name: alignment.recorded.model for alignment in plan.alignments}
 
 
 def _flow(alignment: Alignment, tables: Tables) -> LabelFlow:

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import click
@@ -118,10 +119,12 @@ def run(
             plan = open_study(fallback)
             observe(plan, instance, home)
         rounds.pull_before_run(plan, instance, home)
+        console.say_asked(plan)
         outcome = materialise.run(plan, instance=instance, selection=select, force=force, listen=watch)
     lost = requirements.lost(plan, home=home)
     if as_json:
-        console.line({**outcome.summary(), "lost": lost})
+        asked = {"asked": [asdict(question) for question in plan.questions], "know_nothing": plan.know_nothing}
+        console.line({**outcome.summary(), "lost": lost, **asked})
     else:
         console.show(outcome)
         for line in lost:

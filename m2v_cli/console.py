@@ -148,6 +148,30 @@ def show(outcome: "RunOutcome") -> None:
             err.print(f"  on {escape(step)}: {escape(shown)}{more}", highlight=False, soft_wrap=True)
 
 
+def say_asked(plan: "StudyPlan") -> None:
+    """Say what models are asked and under which policy, and which of them know nothing."""
+    for target in plan.targets if plan.questions else ():
+        label = target.label
+        err.print(
+            f"policy of {escape(target.name)}: {escape(label.positive)} is “{escape(label.positive_definition)}”",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for question in plan.questions:
+        told = "" if question.is_defined else ", which does not say what the label means"
+        err.print(
+            f"asks {escape(question.model)} about {escape(question.items)}, with {escape(question.demonstrations)}, "
+            f"by the prompt {escape(question.prompt)}{told}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if plan.know_nothing:
+        warn(
+            f"{', '.join(plan.know_nothing)}: random weights, which know nothing. What rests on them shows how the "
+            "platform works, and no result of it means anything."
+        )
+
+
 def show_report(home: Path, plan: "StudyPlan", *, behind: Sequence[str]) -> None:
     """Say what the study found and where the report is, where there is one, or what it does not say yet.
 

@@ -167,6 +167,9 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
     asking = _asking(study.predictions, study, catalog) if isinstance(study.predictions, PredictionPlan) else None
     for dataset in () if asking else memes:
         _check_recorded(dataset)
+    for target in targets if asking and memes else ():
+        if asking and not asking.demonstrations(target):
+            _check_definition(study, asking.model, asking.prompt, target)
     plan = StudyPlan(
         study=study,
         sources=sources,
@@ -261,6 +264,18 @@ def _runs(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[Run]:
                 raise InvalidCatalog(study.name, f"{model.name} has an untrained head, so it has no strategy no_ft.")
             _check_features(run)
             yield run
+
+
+def _check_definition(study: Study, model: Entry, prompt: Prompt, target: VideoDataset) -> None:
+    """Refuse to ask a model that is told neither what a label means nor shown an item that has it."""
+    if not prompt.says_definition:
+        word = target.label.positive
+        raise InvalidCatalog(
+            study.name,
+            f"{model.name} would be asked whether an item is {word!r} and never told what that means: the prompt "
+            f"{prompt.name!r} does not say the definition, and no demonstrations of {target.name} are shown. Take "
+            "`prompt: defined`, or `demonstrations: train`, which draws some from the target's videos.",
+        )
 
 
 def _check_features(run: Run) -> None:

@@ -14,6 +14,7 @@ from m2v.entries.readers import FasterWhisper, Ocr
 from m2v.entries.study import PredictionPlan, Study
 from m2v.entries.variants import OWN_SPLIT, Alignment, TargetSplit, TrainingSet, variant
 from m2v.errors import UnknownName
+from m2v.prediction.prompts import Question, question
 
 NamedT = TypeVar("NamedT", "Alignment", "Run")
 
@@ -88,6 +89,15 @@ class Asking:
         is_given = self.plan.demonstrations == "target" and target.demonstrations
         return variant(target.name) if is_given else None
 
+    def shown(self, target: VideoDataset) -> str:
+        """Return what it is shown before an item, as half a sentence."""
+        plan = self.plan
+        if not self.demonstrations(target):
+            return "no demonstrations"
+        if plan.demonstrations == "target":
+            return "the target's own demonstrations"
+        return f"{plan.n_demonstrations} demonstrations drawn from {plan.demonstrations} (seed {plan.seed})"
+
 
 @dataclass(frozen=True)
 class StudyPlan:
@@ -145,6 +155,34 @@ class StudyPlan:
         ]
         frames = [(self.clip, target) for target in self.targets] if self.clip else []
         return tuple(dict.fromkeys([*needed, *frames]))
+
+    @cached_property
+    def questions(self) -> tuple[Question, ...]:
+        """What models are asked in words: about memes, and by detectors that are asked, without repeats."""
+        asked = []
+        for alignment in self.alignments if self.asking else ():
+            assert self.asking
+            shown = self.asking.shown(alignment.target)
+            items = f"{alignment.memes.name} under {alignment.target.name}"
+            about = question(
+                self.asking.model, self.asking.prompt, alignment.target.label, items=items, demonstrations=shown
+            )
+            asked.append(about)
+        for run in self.runs:
+            if run.prompt and run.base:
+                how = "adapted" if run.is_trained else "as it is"
+                shown = "the target's own demonstrations" if run.demonstrations else "no demonstrations"
+                items = f"videos of {run.target.name}, {how}"
+                asked.append(question(run.base, run.prompt, run.target.label, items=items, demonstrations=shown))
+        return tuple(dict.fromkeys(asked))
+
+    @cached_property
+    def know_nothing(self) -> tuple[str, ...]:
+        """Names of the study's models whose weights are random."""
+        models = [self.asking and self.asking.model, self.clip, self.whisper, self.ocr]
+        models += [run.base for run in self.runs]
+        models += [extractor for extractor, _ in self.extractions]
+        return tuple(dict.fromkeys(model.name for model in models if model and model.knows_nothing))
 
     def alignment(self, name: str) -> Alignment:
         """Return the alignment of that name.

@@ -51,6 +51,11 @@ class Entry(BaseModel):
         """Where relative paths of this entry start: the checkout for our own entries, else the study's folder."""
         return self._folder
 
+    @property
+    def knows_nothing(self) -> bool:
+        """Whether it is a model of random weights, so that whatever it says is noise."""
+        return False
+
 
 class EntryPart(BaseModel):
     """A part of an entry."""

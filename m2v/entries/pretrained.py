@@ -50,6 +50,11 @@ class Pretrained(Entry):
         raise NotImplementedError
 
     @property
+    def knows_nothing(self) -> bool:
+        """Whether its weights are random: it is built on the spot."""
+        return self.built is not None
+
+    @property
     def weights(self) -> dict[str, Any]:
         """Which weights it has, in plain data; an adapter fits no others."""
         return self.model_dump(mode="json", include={"hub", "revision", "built", "seed", "width"})

@@ -38,6 +38,11 @@ class Prompt(Entry):
                 raise ValueError(f"{name} must have the placeholder {{text}}")
         return self
 
+    @property
+    def says_definition(self) -> bool:
+        """Whether it tells the model what the label means, and not only what it is called."""
+        return any(field == "positive_definition" for _, field, _, _ in Formatter().parse(self.instruction))
+
 
 class Server(EntryPart):
     """A server that speaks OpenAI's chat API: vLLM, SGLang, `transformers serve`, or a company's.

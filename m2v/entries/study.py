@@ -49,6 +49,7 @@ class PredictionPlan(EntryPart):
     """How a vision-language model labels memes under each target's definition.
 
     Attributes:
+        prompt: Default: the one that says the label's definition. One that does not say it needs demonstrations.
         demonstrations: ``target``: those that the target's file names; ``train`` or ``validation``: drawn there, as
             many of either label; ``none``.
         n_demonstrations, seed: Of those drawn.
@@ -58,7 +59,7 @@ class PredictionPlan(EntryPart):
     """
 
     model: Name
-    prompt: Name = "paper"
+    prompt: Name = "defined"
     demonstrations: Literal["target", "train", "validation", "none"] = "target"
     n_demonstrations: int = Field(default=8, ge=2, multiple_of=2)
     seed: int = 0

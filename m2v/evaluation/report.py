@@ -1,6 +1,6 @@
 """A study in one HTML file: nothing to load, item texts behind a click, equal bytes for equal rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from m2v.evaluation.differences import SCORES
 from m2v.evaluation.marks import ORDER, marks, otherwise_divided, panelled
 from m2v.evaluation.wording import decimal, difference, figure, interval, p_value, percent
 from m2v.lineage.findings import Finding, LabelFlow
+from m2v.prediction.prompts import Question
 
 REJECTS = {"dataset": pl.String, "reason": pl.String, "n_items": pl.UInt32}
 
@@ -79,6 +80,8 @@ class StudyReport:
         calibration, reliability: Rows of these tables.
         findings: Of every check, fine or not.
         rejects: Columns ``dataset``, ``reason``, ``n_items``: what policies kept out of training.
+        questions: What models were asked in words.
+        recorded: Who labelled memes elsewhere, by memes and target.
         annotated: What the datasets' authors say of their items besides labels.
         policies: What the label of each target means.
         as_of: Date of the newest of the versions, as in 2026-11-28.
@@ -97,6 +100,8 @@ class StudyReport:
     examples: tuple[Example, ...] = ()
     rejects: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=REJECTS))
     annotated: tuple[Annotated, ...] = ()
+    questions: tuple[Question, ...] = ()
+    recorded: Mapping[str, str] = field(default_factory=dict)
     versions: tuple[ShownVersion, ...] = ()
     policies: tuple[Policy, ...] = ()
     as_of: str = ""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from m2v.entries.base import Entry
 from m2v.entries.datasets import LabelDefinition
 from m2v.entries.prompts import Prompt
 from m2v.files.digests import data_sha256, text_sha256
@@ -97,6 +98,50 @@ def ask(
     return Asked([*messages, _turn(item, prompt, label, cut)], pictures, len(messages))
 
 
+@dataclass(frozen=True)
+class Question:
+    """What a model is asked about each item, in words for people.
+
+    Attributes:
+        items: What it is asked about, for example ``veggie under garden``.
+        knows_nothing: Its weights are random.
+        words: The prompt, with ``[text]`` where an item's text stands.
+        is_defined: Whether these words say what the label means.
+        demonstrations: What it is shown first, as half a sentence.
+    """
+
+    model: str
+    items: str
+    prompt: str
+    words: str
+    is_defined: bool
+    demonstrations: str
+    knows_nothing: bool
+
+
+def question(model: Entry, prompt: Prompt, label: LabelDefinition, *, items: str, demonstrations: str) -> Question:
+    """Return what a model is asked about items under a definition.
+
+    Args:
+        items: What they are called.
+        demonstrations: What it is shown first, as half a sentence.
+    """
+    return Question(
+        model=model.name,
+        items=items,
+        prompt=prompt.name,
+        words=asked(prompt, label),
+        is_defined=prompt.says_definition,
+        demonstrations=demonstrations,
+        knows_nothing=model.knows_nothing,
+    )
+
+
+def asked(prompt: Prompt, label: LabelDefinition) -> str:
+    """Return the prompt under a definition, with ``[text]`` where an item's text stands."""
+    return _filled(prompt, label, text="[text]")
+
+
 def answer(word: str) -> dict[str, Any]:
     """Return the message in which the model says the word."""
     return {"role": "assistant", "content": [{"type": "text", "text": word}]}
@@ -138,5 +183,9 @@ def _turn(shown: Shown, prompt: Prompt, label: LabelDefinition, cut: Cut) -> dic
 
 
 def _instruction(shown: Shown, prompt: Prompt, label: LabelDefinition, cut: Cut) -> dict[str, str]:
+    return {"type": "text", "text": _filled(prompt, label, text=cut(shown.text))}
+
+
+def _filled(prompt: Prompt, label: LabelDefinition, *, text: str) -> str:
     words = {name: value.strip() for name, value in label.model_dump().items()}
-    return {"type": "text", "text": prompt.instruction.format(text=cut(shown.text), **words)}
+    return prompt.instruction.format(text=text, **words)

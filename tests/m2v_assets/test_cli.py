@@ -193,6 +193,19 @@ def test_all_that_rests_on_no_failure_is_made_and_the_rest_is_said(sample: Run, 
     assert as_json(sample("report", "--study", study, "--json"))["is_current"] is True
 
 
+def test_a_second_study_that_calls_another_dataset_the_same_is_stopped(sample: Run, home: Path, tmp_path: Path) -> None:
+    study = as_json(sample("study", "copy", "sample-recorded", str(tmp_path / "mine"), "--json"))["study"]
+    path = tmp_path / "mine" / "tables" / "sample" / "garden.csv"
+    header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text(header + "".join(f"bed-{row}" for row in rows), encoding="utf-8")
+    done = as_json(sample("run", "--study", study, "--select", "videos", "--json", code=1))
+    assert "videos/garden in this home holds another dataset" in done["errors"]["videos/garden"]
+    assert TableStore(home / "tables").numbers("videos", "garden") == [1]
+    # In a home of its own, the way out that the message names, it is the first.
+    done = as_json(sample("run", "--study", study, "--select", "videos", "--json", M2V_HOME=str(tmp_path / "own")))
+    assert done["assets"] == ["videos/garden"]
+
+
 def test_a_damaged_table_is_named_and_made_anew_by_force(sample: Run, home: Path) -> None:
     store = TableStore(home / "tables")
     path = store.path(store.version("memes", "veggie"))

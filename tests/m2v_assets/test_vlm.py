@@ -246,3 +246,22 @@ def test_a_models_share_of_memory_follows_its_quantisation() -> None:
     (llama,) = (text for text in said if text.startswith("llama-3.2-11b-vision's weights alone"))
     assert "8 GB" in llama
     assert schemas.CHECKPOINTS.nullable == {"weights_sha256"}
+
+
+def test_a_run_says_what_it_asks_under_which_policy_and_who_knows_nothing(copied: Run) -> None:
+    done = copied("run", "--study", "sample", "--json")
+    made = as_json(done)
+    assert made["materialised"] == 0
+    first = made["asked"][0]
+    assert (first["model"], first["items"], first["prompt"]) == ("tiny-mllama", "veggie under garden", "defined")
+    assert "This video attacks a kind of vegetable for what it is" in first["words"]
+    assert "tiny-mllama" in made["know_nothing"]
+    told = " ".join(done.stderr.split())
+    assert "policy of garden: insulting is “This video attacks a kind of vegetable for what it is" in told
+    assert (
+        "asks tiny-mllama about veggie under garden, with the target's own demonstrations, by the prompt defined"
+        in told
+    )
+    assert "random weights, which know nothing" in told
+    page = Path(as_json(copied("report", "--study", "sample", "--json"))["report"]).read_text(encoding="utf-8")
+    assert "tiny-mllama knows nothing: its weights are random" in page

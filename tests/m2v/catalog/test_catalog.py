@@ -157,6 +157,30 @@ def test_unknown_studies_offer_the_nearest_and_missing_files_say_so(tmp_path: Pa
         catalog.open_study(str(tmp_path / "study.yaml"))
 
 
+def test_a_model_is_told_what_the_label_means_in_words_or_by_demonstrations(study: Path) -> None:
+    write(study, {**STUDY, "predictions": {"model": "tiny-mllama"}})
+    plan = catalog.open_study(str(study))
+    [question] = plan.questions
+    assert question.prompt == "defined"
+    assert LABEL["positive_definition"] in question.words
+    assert (question.items, question.demonstrations) == ("pods under rows", "no demonstrations")
+    assert plan.know_nothing == ("tiny-mllama",)
+    write(study, {**STUDY, "predictions": {"model": "tiny-mllama", "prompt": "paper"}})
+    with pytest.raises(InvalidCatalog, match=r"'mushy' and never told what that means.*`prompt: defined`"):
+        catalog.open_study(str(study))
+    drawn = {"model": "tiny-mllama", "prompt": "paper", "demonstrations": "train"}
+    write(study, {**STUDY, "predictions": drawn})
+    [question] = catalog.open_study(str(study)).questions
+    assert (question.is_defined, question.demonstrations) == (False, "8 demonstrations drawn from train (seed 0)")
+
+
+def test_only_models_of_random_weights_know_nothing() -> None:
+    assert catalog.open_study("paper").know_nothing == ()
+    assert set(catalog.open_study("sample").know_nothing) == {
+        *("tiny-mllama", "tiny-clip", "tiny-whisper", "tiny-llava-video"),
+    }
+
+
 def test_names_that_would_collide_in_the_graph_are_refused(study: Path) -> None:
     # "pods" under "rows-a" and "pods-rows" under "a" would both be the variant pods_rows_a.
     write(study.parent / "videos" / "rows-a.yaml", VIDEOS)

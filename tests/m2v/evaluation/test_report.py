@@ -5,11 +5,14 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
-from m2v import schemas
+from m2v import catalog, schemas
 from m2v.datasets.details import Annotated
+from m2v.entries.datasets import LabelDefinition
+from m2v.entries.prompts import Prompt
 from m2v.evaluation.forest import paper_results
 from m2v.evaluation.report import Example, ShownVersion, StudyReport, render
 from m2v.lineage.findings import Finding, LabelFlow
+from m2v.prediction.prompts import question
 from tests.m2v.evaluation import rows
 
 SECTIONS = [
@@ -18,6 +21,7 @@ SECTIONS = [
     "comparisons",
     "differences",
     "calibration",
+    "asked",
     "labels",
     "findings",
     "rejects",
@@ -71,6 +75,28 @@ def test_every_section_stands_in_the_report_in_order():
 
     assert [attributes["id"] for tag, attributes in page.elements if tag == "section"] == SECTIONS
     assert [link["href"] for tag, link in page.elements if tag == "a"] == [f"#{name}" for name in SECTIONS]
+
+
+def test_what_the_model_was_asked_stands_in_the_report():
+    label = LabelDefinition(
+        positive="mushy", negative="firm", positive_definition="It gives way.", negative_definition="It does not."
+    )
+    prompt = Prompt(name="short", title="Short", instruction="{text}: {positive}? {positive_definition}")
+    bare = Prompt(name="bare", title="Bare", instruction="{text}: {positive}?")
+    tiny, real = catalog.load().models["tiny-mllama"], catalog.load().models["qwen3-vl-8b"]
+    questions = (
+        question(tiny, prompt, label, items="pods under rows", demonstrations="no demonstrations"),
+        question(real, bare, label, items="leeks under rows", demonstrations="4 demonstrations"),
+    )
+    told = Page(render(empty(questions=questions))).shown
+    text = " ".join(told.split())
+
+    assert "tiny-mllama was asked about pods under rows, with no demonstrations, by the prompt short:" in text
+    assert "[text]: mushy? It gives way." in text
+    assert text.count("knows nothing: its weights are random") == 1
+    assert "by the prompt bare, which does not say what the label means:" in text
+    recorded = " ".join(Page(render(empty(recorded={"pods_rows": "simulated"}))).shown.split())
+    assert "The labels of pods_rows were recorded elsewhere, by simulated; what was asked there" in recorded
 
 
 def test_the_figures_stand_in_the_report():
