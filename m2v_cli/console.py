@@ -23,6 +23,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from m2v_cli import cells
+
 if TYPE_CHECKING:
     from m2v.catalog.plan import StudyPlan
     from m2v_assets.materialise import RunOutcome
@@ -52,6 +54,9 @@ class Plain(Console):
         """Make what is printed of a text; control characters become what Python calls them."""
         return super().render_str(text.translate(CONTROLS), **settings)
 
+
+# So few rows that do not fit stand upright.
+N_UPRIGHT = 3
 
 out = Plain()
 err = Plain(stderr=True)
@@ -237,18 +242,49 @@ def table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
         numeric = rows and all(isinstance(row[columns.index(column)], int | float) for row in rows)
         shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(escape(_text(value)) for value in row))
+        # What is a text already is shown whole: a command that wants its hashes short says so itself.
+        shown.add_row(*(escape(value if isinstance(value, str) else cells.text(value)) for value in row))
     out.print(shown)
+
+
+def upright(title: str, row: Mapping[str, Any]) -> None:
+    """Print one row with a line for each column."""
+    table(title, ["column", "value"], [[name, cells.text(value)] for name, value in row.items()])
+
+
+def rows(title: str, shown: Sequence[Mapping[str, Any]], *, key: Sequence[str], how_to_see_all: str) -> None:
+    """Print rows side by side with as many columns as the terminal has room for, or upright where they are few.
+
+    Args:
+        title: What they are.
+        shown: The rows; each has the same columns.
+        key: Columns that are never left out.
+        how_to_see_all: What to write to see the columns that were.
+    """
+    if not shown:
+        out.print(f"{escape(title)}: none to show.")
+        return
+    columns = list(shown[0])
+    written = [[cells.text(value) for value in row.values()] for row in shown]
+    fit, left_out = cells.fitting(columns, written, width=out.width, first=key)
+    if left_out and len(shown) <= N_UPRIGHT:
+        for number, row in enumerate(shown, 1):
+            upright(title if len(shown) == 1 else f"{title}, row {number}", row)
+        return
+    table(
+        title,
+        fit,
+        [[cells.text(row[name]) if isinstance(row[name], str) else row[name] for name in fit] for row in shown],
+    )
+    if left_out:
+        out.print(
+            f"Left out at {out.width} characters: {', '.join(left_out)}. {how_to_see_all}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def line(data: Mapping[str, Any] | list[Any]) -> None:
     """One line of JSON on standard output, for programs."""
     sys.stdout.write(json.dumps(data, default=str) + "\n")
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else str(value)

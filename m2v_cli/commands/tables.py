@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from m2v.errors import M2VError
+from m2v.errors import M2VError, UnknownName
 from m2v_cli.commands.options import Json
 
 if TYPE_CHECKING:
@@ -30,11 +30,16 @@ def list_tables(as_json: Json = False) -> None:
     console.table("Stored tables", ["version", "rows", "rows hash", "written (UTC)"], rows)
 
 
-@app.command(epilog="Examples: m2v tables show voted_labels/fhm_hatemm · m2v tables show memes/fhm@1 --text")
+@app.command(
+    epilog="Examples: m2v tables show memes/fhm@1 --text · m2v tables show results/published --columns run,macro_f1"
+)
 def show(
     name: Name,
     n_rows: Annotated[int, typer.Option("--rows", min=0, help="How many rows.")] = 20,
     text: Annotated[bool, typer.Option("--text", help="Show item texts too; they may be hateful.")] = False,
+    columns: Annotated[
+        str | None, typer.Option("--columns", help="Which columns, with commas between.", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show a version's first rows, without item texts unless asked for."""
@@ -43,11 +48,24 @@ def show(
 
     store, version = _version(name)
     frame = store.read(version.table, version.variant, number=version.number)
-    shown = frame.head(n_rows).drop([] if text else schemas.table(version.table).hidden)
+    table = schemas.table(version.table)
+    shown = frame.head(n_rows).drop([] if text else table.hidden, strict=False)
+    wanted = list(dict.fromkeys(part.strip() for part in columns.split(","))) if columns else shown.columns
+    for column in wanted:
+        if column in table.hidden and not text:
+            raise M2VError(f"{column} of {version.table} holds item texts, which may be hateful; see it with --text.")
+        if column not in shown.columns:
+            raise UnknownName(f"column of {version.table}", column, shown.columns)
+    shown = shown.select(wanted)
     if as_json:
         console.line({"name": version.name, "n_rows": frame.height, "rows": shown.to_dicts()})
         return
-    console.table(f"{version.name}: {frame.height:,} rows", shown.columns, [list(row) for row in shown.iter_rows()])
+    console.rows(
+        f"{version.name}: {frame.height:,} row{'s' * (frame.height != 1)}",
+        shown.to_dicts(),
+        key=[column for column in table.key if column in wanted],
+        how_to_see_all=f"Choose with --columns, or see all: --json, or `m2v tables export {version.name} -o rows.csv`.",
+    )
 
 
 @app.command(epilog="Example: m2v tables export voted_labels/fhm_hatemm -o votes.csv")

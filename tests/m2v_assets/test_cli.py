@@ -26,6 +26,16 @@ def test_help_lists_the_commands_with_examples(m2v: Run) -> None:
     assert "m2v run --study sample" in m2v("run", "--help").stdout
 
 
+def test_columns_are_chosen_by_name(sample: Run) -> None:
+    shown = as_json(sample("tables", "show", "results/sample_recorded", "--columns", "run, macro_f1", "--json"))
+    assert all(list(row) == ["run", "macro_f1"] for row in shown["rows"])
+    assert "Did you mean macro_f1" in sample(
+        "tables", "show", "results/sample_recorded", "--columns", "macrof1", code=1
+    ).stderr.replace("\n", " ")
+    refused = sample("tables", "show", "memes/veggie", "--columns", "meme_id,text", code=1).stderr
+    assert "see it with --text" in refused.replace("\n", " ")
+
+
 def test_tables_are_listed_shown_and_exported(sample: Run, tmp_path: Path) -> None:
     listed = as_json(sample("tables", "list", "--json"))
     assert {"memes/veggie@1", "voted_labels/veggie_garden@1", "results/sample_recorded@1"} <= {
