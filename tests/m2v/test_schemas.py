@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from m2v import schemas
 from m2v.errors import InvalidRows, UnknownName
+from m2v.schemas.columns import DESCRIPTIONS, described
 from m2v.schemas.table import SLICE_ROWS
 from tests import tables
 
@@ -129,3 +130,13 @@ def test_an_unknown_table_offers_the_nearest() -> None:
 def test_every_table_can_be_empty_and_names_its_own_columns(table: schemas.Table) -> None:
     assert table.validate(table.empty()).is_empty()
     assert {*table.key, *table.nullable, *table.hidden} <= table.columns.keys()
+
+
+def test_every_column_is_described_and_nothing_else_is() -> None:
+    named = {f"{table.name}.{column}" for table in schemas.TABLES.values() for column in table.columns}
+    assert all(described(*name.split(".")) for name in named)
+    assert set(DESCRIPTIONS) <= named | {name.partition(".")[2] for name in named}
+
+
+def test_a_word_that_tables_use_otherwise_is_described_for_each() -> None:
+    assert described("memes", "label") != described("voted_labels", "label") != described("source_votes", "label")

@@ -9,7 +9,8 @@ from markdown_it import MarkdownIt
 
 from m2v import schemas
 from m2v.errors import StoreError
-from m2v_resources.store.tables import Tables, preview
+from m2v.lineage.findings import Finding
+from m2v_resources.store.tables import Tables, check_result, preview
 from m2v_resources.store.versions import open_store
 from tests import tables
 
@@ -56,3 +57,22 @@ def test_a_table_with_an_earlier_m2vs_columns_is_refused_with_the_way_out(tmp_pa
         dg.materialize([reader], resources={"tables": Tables(home=str(tmp_path))})
     # Who only looks still reads it: it is not taken for a newer M2V's.
     assert open_store(tmp_path).read("test_predictions", "radish").equals(rows)
+
+
+@pytest.mark.parametrize(
+    ("finding", "passes"),
+    [
+        (Finding("texts_unique", "memes", "fhm", False, "2 texts."), False),
+        (Finding("texts_unique", "memes", "fhm", True, "None."), True),
+        (Finding("undecided", "voted_labels", "leeks", False, "10 memes have no final label."), True),
+        (
+            Finding("agreed_error", "voted_labels", "leeks", False, "Nobody looked.", figures={"error_share": None}),
+            True,
+        ),
+        (Finding("agreed_error", "voted_labels", "leeks", False, "4 of 13.", figures={"error_share": 0.31}), False),
+    ],
+)
+def test_a_normal_state_is_no_failed_check_but_says_the_same(finding: Finding, passes: bool) -> None:
+    result = check_result(finding)
+    assert (result.passed, result.description) == (passes, finding.summary)
+    assert result.severity == dg.AssetCheckSeverity.WARN
