@@ -25,7 +25,7 @@ from m2v_assets.definitions import assets, build
 
 N_ASSETS = 10_000
 M2V = str(Path(sys.executable).with_name("m2v"))
-RUN = [M2V, "run", "--study", "sample-recorded", "--select", '+group:"voted_labels"', "--json"]
+RUN = [M2V, "run", "--study", "sample-recorded", "--select", '+tag:"m2v/table"="voted_labels"', "--json"]
 
 
 def planned(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,18 @@ from m2v.datasets import readers
 from m2v.entries.datasets import Source
 from m2v.entries.study import Study
 from m2v.entries.variants import Alignment, variant
-from m2v_assets.describe import OWNERS, code_version, file_key, key, observed, outages_waited_for, spec, table_asset
+from m2v_assets.describe import (
+    OWNERS,
+    code_version,
+    file_key,
+    key,
+    named,
+    observed,
+    outages_waited_for,
+    spec,
+    table_asset,
+    tags_of,
+)
 from m2v_resources.annotators.annotators import Annotators
 from m2v_resources.store.sources import Sources
 from m2v_resources.store.tables import Tables
@@ -21,6 +32,7 @@ def conflicts(alignment: Alignment, study: Study) -> dg.AssetsDefinition:
         schemas.CONFLICTS,
         alignment.name,
         stage="annotation",
+        of=named(alignment),
         code=code_version("1", study.audit_share, study.audit_seed),
         deps=[key(schemas.PREDICTIONS, alignment.name)],
     )
@@ -42,6 +54,7 @@ def human_labels(alignment: Alignment, source: Source) -> dg.AssetsDefinition:
         schemas.HUMAN_LABELS,
         alignment.name,
         stage="annotation",
+        of=named(alignment),
         code=code_version("2", recorded.answers),
         checks=("humans_side_with_model", "annotator_agreement"),
         deps=[key(schemas.CONFLICTS, alignment.name), *answers_file],
@@ -61,11 +74,11 @@ def answers(alignment: Alignment) -> dg.AssetsDefinition:
     """Yield what people have answered so far, in Label Studio; pulling records its hash as its data version."""
     about = dg.AssetSpec(
         key("answers", alignment.name),
-        group_name="answers",
-        description="Answers pulled from Label Studio: `m2v rounds pull`, or the sensor poll_rounds.",
+        group_name="annotation",
+        description=f"{named(alignment)}. Answers in Label Studio: `m2v rounds pull`, or the sensor poll_rounds.",
         owners=OWNERS,
         kinds={"labelstudio"},
-        tags={"m2v/stage": "annotation"},
+        tags=tags_of("annotation", "answers"),
     )
 
     @observed(f"answers__{alignment.name}", [about])
@@ -84,6 +97,7 @@ def rounds(alignment: Alignment, study: Study, source: Source) -> dg.AssetsDefin
         schemas.ROUNDS,
         alignment.name,
         stage="annotation",
+        of=named(alignment),
         code=code_version("1", study.rounds, label, gold),
         checks=("annotators_on_gold", "annotators_follow_original", "annotators_too_fast"),
         kinds=frozenset({"labelstudio", "polars"}),
@@ -120,7 +134,9 @@ def live_labels(alignment: Alignment) -> dg.AssetsDefinition:
     """Answers, skips and quarantine of people who are asked in rounds."""
     made = (schemas.HUMAN_LABELS, schemas.SKIPS, schemas.QUARANTINED_ANSWERS)
     deps = [key(schemas.CONFLICTS, alignment.name), key("answers", alignment.name)]
-    specs = [spec(table, alignment.name, stage="annotation", code="1", deps=deps) for table in made]
+    specs = [
+        spec(table, alignment.name, stage="annotation", of=named(alignment), code="1", deps=deps) for table in made
+    ]
     checks = ("humans_side_with_model", "annotator_agreement")
 
     @dg.multi_asset(
@@ -149,6 +165,7 @@ def voted_labels(alignment: Alignment, study: Study, source: Source) -> dg.Asset
         schemas.VOTED_LABELS,
         alignment.name,
         stage="annotation",
+        of=named(alignment),
         code=code_version("1", study.min_answers),
         checks=(
             "humans_decide_alone",

@@ -11,7 +11,7 @@ from m2v.datasets import details, identity, integrity, layouts, readers
 from m2v.datasets import splits as dividing
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
 from m2v.entries.variants import TargetSplit, variant
-from m2v_assets.describe import OWNERS, code_version, file_key, key, observed, spec, table_asset
+from m2v_assets.describe import OWNERS, code_version, file_key, key, observed, policy, spec, table_asset, tags_of
 from m2v_resources.audit.forgetting import forgotten_ids
 from m2v_resources.store.sources import Sources
 from m2v_resources.store.tables import Tables
@@ -22,11 +22,11 @@ def files(source: Source) -> dg.AssetsDefinition:
     specs = [
         dg.AssetSpec(
             file_key(source, file),
-            group_name="files",
+            group_name="datasets",
             description=f"{file} of {source.title}. Licence: {source.licence.name}.",
             owners=OWNERS,
             kinds={"csv" if file.endswith((".csv", ".tsv")) else "file"},
-            tags={"m2v/stage": "datasets"},
+            tags=tags_of("datasets", "files"),
         )
         for file in source.files
     ]
@@ -43,11 +43,11 @@ def forgotten(dataset: MemeDataset) -> dg.AssetsDefinition:
     """Memes that were taken out by `m2v forget`, which writes the table; observing it records its version."""
     about = dg.AssetSpec(
         key(schemas.FORGOTTEN, variant(dataset.name)),
-        group_name="forgotten",
-        description=f"One row is {schemas.FORGOTTEN.row}: `m2v forget meme {dataset.name}/ID`.",
+        group_name="datasets",
+        description=f"{dataset.title}. One row is {schemas.FORGOTTEN.row}: `m2v forget meme {dataset.name}/ID`.",
         owners=OWNERS,
         kinds={"parquet"},
-        tags={"m2v/stage": "datasets"},
+        tags=tags_of("datasets", schemas.FORGOTTEN.name),
     )
 
     @observed(f"forgotten__{variant(dataset.name)}", [about])
@@ -64,6 +64,7 @@ def memes(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
         schemas.MEMES,
         variant(dataset.name),
         stage="datasets",
+        of=dataset.title,
         code=code_version("2", layouts.of(dataset).identity, dataset.files, dataset.split_shares),
         checks=("texts_unique", "texts_present", "rows_used"),
         deps=[*(file_key(source, file) for file in dataset.files), key(schemas.FORGOTTEN, variant(dataset.name))],
@@ -86,6 +87,7 @@ def videos(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition:
         schemas.VIDEOS,
         variant(dataset.name),
         stage="datasets",
+        of=dataset.title,
         code=code_version("2", layouts.of(dataset).identity, dataset.files, dataset.split_shares),
         checks=("ids_in_one_split", "texts_in_one_split", "texts_present", "audio_present", "rows_used"),
         deps=[file_key(source, file) for file in dataset.files],
@@ -124,6 +126,7 @@ def splits(target: VideoDataset, split: TargetSplit, plan: StudyPlan) -> dg.Asse
         schemas.ITEM_SPLITS,
         name,
         stage="datasets",
+        of=f"{target.title}, split {' '.join(split.names)}",
         code=code_version("1", how, split.fold),
         checks=("ids_divided",),
         deps=[
@@ -156,6 +159,7 @@ def demonstrations(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition
         schemas.DEMONSTRATIONS,
         name,
         stage="datasets",
+        of=f"{dataset.title}. {policy(dataset.label)}",
         code=code_version("1", dataset.label),
         checks=("demonstrations_held_out",),
         deps=[file_key(source, dataset.demonstrations or ""), key(schemas.VIDEOS, name)],
@@ -186,7 +190,7 @@ def annotations(dataset: MemeDataset | VideoDataset, source: Source) -> dg.Asset
 
     @dg.multi_asset(
         name=f"annotations__{name}",
-        specs=[spec(table, name, stage="datasets", code=code, deps=deps) for table in made],
+        specs=[spec(table, name, stage="datasets", of=dataset.title, code=code, deps=deps) for table in made],
         check_specs=[
             dg.AssetCheckSpec(check, asset=key(table, name))
             for table in made

@@ -10,8 +10,11 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel
 
-from m2v.entries.datasets import Source
+from m2v.catalog.plan import Run
+from m2v.entries.datasets import LabelDefinition, Source
+from m2v.entries.variants import Alignment, TrainingSet
 from m2v.errors import Unreachable
+from m2v.evaluation import wording
 from m2v.files.digests import text_sha256
 from m2v.schemas import Table
 
@@ -53,6 +56,7 @@ def table_asset(
     variant: str,
     *,
     stage: str,
+    of: str,
     code: str,
     deps: Sequence[dg.AssetKey],
     checks: Sequence[str] = (),
@@ -60,8 +64,16 @@ def table_asset(
     tags: Mapping[str, str] | None = None,
     pool: str | None = None,
 ) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
-    """Return the decorator ``@dg.asset`` for one version of a table."""
-    about = spec(table, variant, stage=stage, code=code, deps=deps, kinds=kinds, tags=tags)
+    """Return the decorator ``@dg.asset`` for one version of a table.
+
+    Args:
+        stage: Its group in the UI.
+        of: Of which dataset, model and policy it is, in words.
+        code: What decides its content besides its parents.
+        checks: Names of its checks.
+        pool: Of runs that wait for each other.
+    """
+    about = spec(table, variant, stage=stage, of=of, code=code, deps=deps, kinds=kinds, tags=tags)
     return dg.asset(
         key=about.key,
         deps=list(deps),
@@ -69,7 +81,7 @@ def table_asset(
         description=about.description,
         owners=about.owners,
         kinds=set(kinds),
-        tags={"m2v/stage": stage, **(tags or {})},
+        tags=about.tags,
         code_version=about.code_version,
         check_specs=[dg.AssetCheckSpec(check, asset=about.key) for check in checks],
         pool=pool,
@@ -81,6 +93,7 @@ def spec(
     variant: str,
     *,
     stage: str,
+    of: str,
     code: str,
     deps: Sequence[dg.AssetKey],
     kinds: frozenset[str] = TABLE_KINDS,
@@ -90,13 +103,42 @@ def spec(
     return dg.AssetSpec(
         key(table, variant),
         deps=deps,
-        group_name=table.name,
-        description=f"One row is {table.row}.",
+        group_name=stage,
+        description=f"{of}. One row is {table.row}.",
         owners=OWNERS,
         kinds=set(kinds),
-        tags={"m2v/stage": stage, **(tags or {})},
+        tags=tags_of(stage, table.name) | dict(tags or {}),
         code_version=f"{code}+checks{CHECKS}" if table.is_checked else code,
     )
+
+
+def tags_of(stage: str, table: str) -> dict[str, str]:
+    """Return the tags by which assets are selected: ``tag:m2v/table=metrics``."""
+    return {"m2v/stage": stage, "m2v/table": table}
+
+
+def policy(label: LabelDefinition) -> str:
+    """Return a definition in a few words, as descriptions name it."""
+    return f"“{label.positive}” means: {label.positive_definition.rstrip('.')}"
+
+
+def named(alignment: Alignment) -> str:
+    """Return whose memes, under whose definition."""
+    target = alignment.target
+    return f"{alignment.memes.title}, under the definition of {target.title}: {policy(target.label)}"
+
+
+def told(training_set: TrainingSet) -> str:
+    """Return what a strategy trains on, for which target."""
+    memes = f" of {training_set.memes.title}" if training_set.memes else ""
+    words = f"{wording.STRATEGIES[training_set.strategy]}{memes}, for {training_set.target.title}"
+    return f"{words}: {policy(training_set.target.label)}"
+
+
+def described(run: Run) -> str:
+    """Return which model, trained on what, for which target."""
+    base = f" on {run.base.title}" if run.base else ""
+    return f"{run.model.title}{base}, seed {run.seed}. {told(run.training_set)}"
 
 
 @contextlib.contextmanager

@@ -20,7 +20,17 @@ from m2v.entries.study import Study
 from m2v.entries.variants import TrainingSet, variant
 from m2v.evaluation import scores
 from m2v_assets import vlm_requests
-from m2v_assets.describe import ACCELERATOR, TABLE_KINDS, code_version, fingerprint, key, spec, table_asset
+from m2v_assets.describe import (
+    ACCELERATOR,
+    TABLE_KINDS,
+    code_version,
+    described,
+    fingerprint,
+    key,
+    spec,
+    table_asset,
+    told,
+)
 from m2v_assets.texts import items_keys, read_items, read_videos
 from m2v_resources.launching.programs import Programs
 from m2v_resources.store.tables import Tables
@@ -40,6 +50,7 @@ def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefin
     drops_leaks = study.leaks == "drop_from_train" and not training_set.paper_mode
     about = {
         "stage": "detectors",
+        "of": told(training_set),
         "code": code_version("1", training_set.strategy, training_set.paper_mode, drops_leaks),
         "tags": {"m2v/strategy": training_set.strategy},
     }
@@ -346,6 +357,7 @@ def _run_asset(
         table,
         run.name,
         stage=stage,
+        of=described(run),
         code=code,
         deps=deps,
         kinds=kinds,

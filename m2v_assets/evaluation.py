@@ -13,7 +13,7 @@ from m2v.evaluation import comparisons as comparing
 from m2v.evaluation import differences as pairing
 from m2v.evaluation import forest, scores
 from m2v.evaluation.predicted import Predicted, predicted
-from m2v_assets.describe import code_version, key, spec, table_asset
+from m2v_assets.describe import code_version, described, key, spec, table_asset
 from m2v_assets.texts import read_videos, videos_keys
 from m2v_resources.store.tables import Tables
 
@@ -51,6 +51,7 @@ def results(plan: StudyPlan) -> dg.AssetsDefinition:
         schemas.RESULTS,
         name,
         stage="evaluation",
+        of=plan.study.title,
         code="4",
         deps=[
             *(key(schemas.METRICS, run.name) for run in plan.runs),
@@ -77,6 +78,7 @@ def comparisons(plan: StudyPlan) -> dg.AssetsDefinition:
         schemas.COMPARISONS,
         name,
         stage="evaluation",
+        of=plan.study.title,
         code="2",
         deps=[key(schemas.RESULTS, name), *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs)],
     )
@@ -96,6 +98,7 @@ def differences(plan: StudyPlan) -> dg.AssetsDefinition:
         schemas.DIFFERENCES,
         name,
         stage="evaluation",
+        of=plan.study.title,
         code="1",
         deps=[key(schemas.RESULTS, name), *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs)],
     )
@@ -147,6 +150,7 @@ def _run_asset(table: schemas.Table, run: Run, *, deps: list[dg.AssetKey], pool:
         table,
         run.name,
         stage="evaluation",
+        of=described(run),
         code=code_version("4", run.model, run.base, run.prompt),
         deps=deps,
         tags={"m2v/model": run.model.name, "m2v/strategy": run.training_set.strategy, "m2v/target": run.target.name},

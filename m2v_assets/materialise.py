@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -86,7 +87,8 @@ def select(graph: staleness.AssetGraph, made: Sequence[dg.AssetsDefinition], sel
     asset = dg.AssetKey.from_user_string(selection)
     if asset in graph.specs:
         return {asset}
-    with suppress(dg.DagsterError, ValueError):
+    # Dagster's own parser of selections uses what it calls beta, for tags.
+    with suppress(dg.DagsterError, ValueError), warnings.catch_warnings(action="ignore", category=dg.BetaWarning):
         chosen = dg.AssetSelection.from_string(selection).resolve(made) & graph.specs.keys()
         if chosen:
             return set(chosen)

@@ -15,7 +15,7 @@ from m2v.entries.datasets import MemeDataset, Source, VideoDataset
 from m2v.entries.variants import variant
 from m2v.files import storage
 from m2v.files.digests import data_sha256
-from m2v_assets.describe import ACCELERATOR, OWNERS, code_version, fingerprint, key, observed, table_asset
+from m2v_assets.describe import ACCELERATOR, OWNERS, code_version, fingerprint, key, observed, table_asset, tags_of
 from m2v_resources.launching.programs import Programs
 from m2v_resources.store.sources import Sources
 from m2v_resources.store.tables import Tables
@@ -30,11 +30,11 @@ def files(dataset: MemeDataset | VideoDataset, source: Source) -> dg.AssetsDefin
     """Return the dataset's pictures or videos, which nobody here makes; a version is names, sizes and times."""
     about = dg.AssetSpec(
         media_key(dataset),
-        group_name="files",
+        group_name="media",
         description=f"Pictures or videos of {dataset.title}. Licence: {source.licence.name}.",
         owners=OWNERS,
         kinds={"file"},
-        tags={"m2v/stage": "media"},
+        tags=tags_of("media", "files"),
     )
 
     @observed(f"files__{variant(dataset.name)}_media", [about])
@@ -73,6 +73,7 @@ def meme_images(dataset: MemeDataset, plan: StudyPlan) -> dg.AssetsDefinition:
         schemas.MEME_IMAGES,
         name,
         stage="media",
+        of=dataset.title,
         code=code_version(PICTURES, layouts.places(dataset), mediapaths.VERSION, share),
         checks=("pictures_usable", "pictures_whole", "pictures_unique"),
         deps=[key(schemas.MEMES, name), media_key(dataset)],
@@ -119,6 +120,7 @@ def video_features(dataset: VideoDataset, plan: StudyPlan) -> dg.AssetsDefinitio
         schemas.VIDEO_FEATURES,
         name,
         stage="media",
+        of=f"{dataset.title}{f', heard by {whisper.title}' if whisper else ''}",
         code=code_version(VIDEOS_TABLE, frames, identity, layouts.places(dataset), mediapaths.VERSION, share),
         checks=("videos_usable",),
         pool=ACCELERATOR if whisper else None,

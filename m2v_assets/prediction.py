@@ -12,7 +12,7 @@ from m2v.entries.study import Study
 from m2v.entries.variants import Alignment, variant
 from m2v.prediction import demonstrations, prompts
 from m2v_assets import vlm_requests
-from m2v_assets.describe import ACCELERATOR, code_version, file_key, key, table_asset
+from m2v_assets.describe import ACCELERATOR, code_version, file_key, key, named, table_asset
 from m2v_assets.texts import items_keys, read_items
 from m2v_resources.launching.programs import Programs
 from m2v_resources.store.sources import Sources
@@ -37,6 +37,7 @@ def recorded_predictions(alignment: Alignment, source: Source) -> dg.AssetsDefin
         schemas.PREDICTIONS,
         alignment.name,
         stage="prediction",
+        of=f"Labelled elsewhere by {recorded.model}. {named(alignment)}",
         code=code_version("1", recorded.predictions, recorded.model, recorded.revision),
         checks=("agreement_with_original",),
         tags={"m2v/model": recorded.model},
@@ -62,6 +63,7 @@ def asked_predictions(alignment: Alignment, asking: Asking, study: Study) -> dg.
         schemas.PREDICTIONS,
         alignment.name,
         stage="prediction",
+        of=f"Labelled by {asking.model.title} with the prompt {asking.prompt.name}. {named(alignment)}",
         code=code_version("1", asking.model, asking.prompt, alignment.target.label, settings),
         checks=("agreement_with_original",),
         kinds=frozenset({"pytorch", "huggingface"}),
@@ -119,6 +121,7 @@ def drawn_demonstrations(target: VideoDataset, asking: Asking, study: Study) -> 
         schemas.DEMONSTRATIONS,
         name,
         stage="prediction",
+        of=f"{target.title}, drawn from its {plan.demonstrations} videos",
         code=code_version("1", plan.demonstrations, plan.n_demonstrations, plan.seed),
         checks=("demonstrations_held_out",),
         deps=items_keys(target, study),

@@ -20,7 +20,7 @@ from m2v.publishing import adapter
 from m2v.publishing.adapter import AdapterRelease
 from m2v.publishing.release import DatasetRelease, Part, allowed, describe, labels, licence_of
 from m2v.schemas import Table
-from m2v_assets.describe import code_version, key, table_asset
+from m2v_assets.describe import code_version, described, key, named, table_asset
 from m2v_resources.hub.releases import Releases, recorded
 from m2v_resources.store import findings
 from m2v_resources.store.tables import Tables
@@ -45,6 +45,7 @@ def dataset_releases(alignment: Alignment, plan: StudyPlan, settings: PublishPla
         schemas.DATASET_RELEASES,
         alignment.name,
         stage="publishing",
+        of=named(alignment),
         code=code_version("1", settings, licence_of(alignment, plan), alignment.target.label),
         deps=[
             key(schemas.MEMES, variant(alignment.memes.name)),
@@ -69,6 +70,7 @@ def adapter_releases(run: Run, plan: StudyPlan, settings: PublishPlan) -> dg.Ass
         schemas.ADAPTER_RELEASES,
         run.name,
         stage="publishing",
+        of=described(run),
         code=code_version("1", settings, licence_trained_on(run, plan), run.target.label),
         deps=[
             key(schemas.TRAINING_EXAMPLES, run.training_set.name),

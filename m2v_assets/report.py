@@ -14,7 +14,7 @@ from m2v.entries.datasets import VideoDataset
 from m2v.entries.variants import Alignment, variant
 from m2v.evaluation import report as reporting
 from m2v.lineage.findings import Finding, LabelFlow
-from m2v_assets.describe import OWNERS, code_version, key
+from m2v_assets.describe import OWNERS, code_version, key, tags_of
 from m2v_resources.store import findings
 from m2v_resources.store.reports import Reports
 from m2v_resources.store.tables import Tables
@@ -29,11 +29,11 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key("reports", name),
-        group_name="reports",
-        description="The study in one HTML file.",
+        group_name="evaluation",
+        description=f"{plan.study.title}. The study in one HTML file.",
         owners=OWNERS,
         kinds={"html"},
-        tags={"m2v/stage": "evaluation"},
+        tags=tags_of("evaluation", "reports"),
         code_version=code_version("8", plan.study.title, [target.label for target in plan.targets], asked),
         deps=[key(table, name) for table, name in rests_on],
     )

@@ -1,5 +1,7 @@
 """For Dagster's daemon: files are observed by themselves, and what is stale is made where that is switched on."""
 
+import functools
+import operator
 from pathlib import Path
 
 import dagster as dg
@@ -33,7 +35,7 @@ def poll_rounds(plan: StudyPlan) -> dg.SensorDefinition:
             "Pulls new and changed answers from Label Studio, so that the vote and what rests on it becomes stale. "
             "Together with materialise_stale, rounds open, are answered and end without a hand."
         ),
-        asset_selection=dg.AssetSelection.groups("rounds", "human_labels"),
+        asset_selection=_tables("rounds", "human_labels"),
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         people = Annotators(home=str(home()))
@@ -51,7 +53,7 @@ def observe_files(plan: StudyPlan) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Records the sha256 of the study's files, so that what rests on a changed file becomes stale.",
         # A sensor needs a target to be listed beside; it never launches anything.
-        asset_selection=dg.AssetSelection.groups("memes", "videos"),
+        asset_selection=_tables("memes", "videos"),
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         versions, problems = external.versions(plan, home=Path(home()))
@@ -131,3 +133,9 @@ def under_way(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     active = instance.get_runs(dg.RunsFilter(statuses=statuses))
     failed = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=N_LAST_RUNS)
     return [*active, *(run for run in failed if run.is_complete_and_waiting_to_retry)]
+
+
+def _tables(*names: str) -> dg.AssetSelection:
+    """Return the assets of these tables."""
+    first, *others = (dg.AssetSelection.tag("m2v/table", name) for name in names)
+    return functools.reduce(operator.or_, others, first)

@@ -100,12 +100,41 @@ def test_every_asset_and_every_edge(plan: StudyPlan) -> None:
 
 def test_every_asset_says_what_it_is(plan: StudyPlan) -> None:
     for spec in build(plan).resolve_all_asset_specs():
-        assert spec.group_name == spec.key.path[0], spec.key
+        assert spec.group_name == spec.tags["m2v/stage"], spec.key
+        assert spec.tags["m2v/table"] == spec.key.path[0], spec.key
         assert spec.owners, spec.key
         assert spec.kinds, spec.key
         assert spec.tags["m2v/stage"], spec.key
         assert len(spec.description or "") > 20, spec.key
         assert spec.code_version or spec.key.path[0] in {"files", "forgotten"}, spec.key
+
+
+STAGES = {"datasets", "media", "features", "prediction", "annotation", "detectors", "evaluation", "publishing"}
+
+
+def test_groups_are_the_stages(plan: StudyPlan) -> None:
+    assert {spec.group_name for spec in build(plan).resolve_all_asset_specs()} == STAGES - {"media", "publishing"}
+    shown = build(catalog.open_study("sample"))
+    assert {spec.group_name for spec in shown.resolve_all_asset_specs()} == STAGES - {"publishing"}
+
+
+def test_descriptions_name_dataset_model_and_policy(plan: StudyPlan) -> None:
+    told = {spec.key.to_user_string(): spec.description or "" for spec in build(plan).resolve_all_asset_specs()}
+    memes, target = plan.memes[0], plan.targets[0]
+    policy = f"“{target.label.positive}” means: {target.label.positive_definition.rstrip('.')}"
+    for table in ("predictions", "conflicts", "human_labels", "voted_labels"):
+        description = told[f"{table}/veggie_garden"]
+        assert memes.title in description
+        assert target.title in description
+        assert policy in description
+    for run in plan.runs:
+        for table in ("checkpoints", "test_predictions", "metrics"):
+            description = told[f"{table}/{run.name}"]
+            assert run.model.title in description
+            assert policy in description
+            assert f"seed {run.seed}" in description
+    assert memes.title in told["memes/veggie"]
+    assert all(".." not in description for description in told.values())
 
 
 def test_tables_have_the_checks_that_integrity_needs(plan: StudyPlan) -> None:

@@ -56,11 +56,11 @@ def wait_for(address: str, server: "subprocess.Popen[bytes]", log: str) -> None:
     pytest.fail(f"The UI did not answer within {START_S} s: {Path(log).read_text(encoding='utf-8')}")
 
 
-def test_the_collapsed_graph_shows_the_tables_as_the_pipeline(page: Page, address: str) -> None:
+def test_the_collapsed_graph_shows_the_stages_as_the_pipeline(page: Page, address: str) -> None:
     outside: list[str] = []
     page.on("request", lambda request: outside.append(request.url) if address not in request.url else None)
     page.goto(f"{address}/asset-groups")
-    for group in ("memes", "videos", "predictions", "conflicts", "human_labels", "voted_labels", "results", "reports"):
+    for group in ("datasets", "features", "prediction", "annotation", "detectors", "evaluation"):
         expect(page.get_by_text(group, exact=True).first).to_be_visible(timeout=60_000)
     expect(page.get_by_text("Welcome to Dagster")).to_have_count(0)
     if os.environ.get("M2V_SCREENSHOTS"):
