@@ -17,12 +17,13 @@ from m2v.errors import Unreachable
 from m2v.evaluation import wording
 from m2v.files.digests import text_sha256
 from m2v.schemas import Table
+from m2v_resources.store.tables import column_schema
 
 OWNERS = ["team:m2v"]
 # The pool of runs whose programs use an accelerator where there is one.
 ACCELERATOR = "accelerator"
 # Raised when checks find something else in the same rows, or say it otherwise.
-CHECKS = "1"
+CHECKS = "2"
 # The tag of runs that a sensor launched, and nobody waits for; its value is what they would do.
 PLAN = "m2v/plan"
 # So often, and so many seconds apart, such a run asks a server again that does not answer.
@@ -80,7 +81,8 @@ def table_asset(
         group_name=about.group_name,
         description=about.description,
         owners=about.owners,
-        kinds=set(kinds),
+        kinds=about.kinds,
+        metadata=about.metadata,
         tags=about.tags,
         code_version=about.code_version,
         check_specs=[dg.AssetCheckSpec(check, asset=about.key) for check in checks],
@@ -106,7 +108,9 @@ def spec(
         group_name=stage,
         description=f"{of}. One row is {table.row}.",
         owners=OWNERS,
-        kinds=set(kinds),
+        # The UI calls an asset by its variant; the kind says of which table it is.
+        kinds={*kinds, table.name},
+        metadata={"dagster/column_schema": column_schema(table), "dagster/table_name": f"{table.name}.{variant}"},
         tags=tags_of(stage, table.name) | dict(tags or {}),
         code_version=f"{code}+checks{CHECKS}" if table.is_checked else code,
     )

@@ -92,7 +92,8 @@ class Tables(dg.ConfigurableResource):
             data_version=dg.DataVersion(version.rows_hash),
             metadata={
                 "dagster/row_count": frame.height,
-                "dagster/column_schema": _column_schema(table),
+                "dagster/column_schema": column_schema(table),
+                "dagster/uri": self.store.place(version),
                 "version": version.name,
                 "path": dg.MetadataValue.path(self.store.place(version)),
                 "preview": dg.MetadataValue.md(preview(frame, table)),
@@ -166,7 +167,8 @@ def _cell(value: object) -> str:
     return inert.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _column_schema(table: Table) -> dg.TableSchema:
+def column_schema(table: Table) -> dg.TableSchema:
+    """Return the table's columns as Dagster shows them, with what each of them holds."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(

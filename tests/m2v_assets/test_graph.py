@@ -106,6 +106,10 @@ def test_every_asset_says_what_it_is(plan: StudyPlan) -> None:
         assert spec.kinds, spec.key
         assert spec.tags["m2v/stage"], spec.key
         assert len(spec.description or "") > 20, spec.key
+        if spec.code_version and spec.key.path[0] != "reports":
+            assert spec.key.path[0] in spec.kinds, spec.key
+            columns = spec.metadata["dagster/column_schema"].columns
+            assert all(column.description for column in columns), spec.key
         assert spec.code_version or spec.key.path[0] in {"files", "forgotten"}, spec.key
 
 

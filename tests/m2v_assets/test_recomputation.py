@@ -149,9 +149,9 @@ def test_a_selection_is_made_with_what_it_rests_on(m2v: Run) -> None:
         "videos/garden",
         "voted_labels/veggie_garden",
     ]
-    selected = as_json(m2v("status", "--study", "sample-recorded", "--select", "tag:m2v/table=metrics", "--json"))[
-        "stale"
-    ]
+    told = m2v("status", "--study", "sample-recorded", "--select", "tag:m2v/table=metrics", "--json")
+    assert "Warning" not in told.stderr
+    selected = as_json(told)["stale"]
     assert {each["asset"].split("/")[0] for each in selected} == {
         "features",
         "training_examples",
