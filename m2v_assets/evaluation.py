@@ -113,7 +113,7 @@ def differences(plan: StudyPlan) -> dg.AssetsDefinition:
 
 def calibration(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
-    about = {"stage": "evaluation", "code": "1", "deps": _scored_keys(plan)}
+    about = {"stage": "evaluation", "of": plan.study.title, "code": "1", "deps": _scored_keys(plan)}
 
     @dg.multi_asset(
         name=f"calibration__{name}",

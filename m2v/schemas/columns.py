@@ -132,6 +132,24 @@ DESCRIPTIONS: dict[str, str] = {
     "low": "lower end of the 95 % interval",
     "high": "upper end of the 95 % interval",
     "smallest": "the smallest difference that this many items could show",
+    "scaling": "how probabilities were scaled, fitted on the validation split",
+    "temperature": "what logits were divided by; null: not scaled by temperature",
+    "n_validation": "validation videos that the scaling was fitted on",
+    "n_test": "test videos that it was measured on",
+    "brier": "Brier score, the mean squared error of the probabilities",
+    "brier_low": "lower end of the 95 % interval of the Brier score",
+    "brier_high": "upper end of the 95 % interval of the Brier score",
+    "brier_change": "what scaling changed of the Brier score; below zero is better",
+    "brier_change_low": "lower end of the 95 % interval of the change",
+    "brier_change_high": "upper end of the 95 % interval of the change",
+    "ece": "expected calibration error over ten bins of equal width",
+    "ece_low": "lower end of the 95 % interval of that error",
+    "ece_high": "upper end of the 95 % interval of that error",
+    "ece_by_chance": "perfectly calibrated probabilities stay below it in 95 of 100 test sets",
+    "bin": "which tenth of the probabilities, from 1",
+    "n": "how many there are",
+    "mean_probability": "mean of the probabilities in the bin",
+    "positive_share": "share of positive videos in the bin, 0-1",
     "kind": "dataset or adapter",
     "name": "what was published, as the study calls it",
     "repo": "the repository on the Hub",
@@ -158,6 +176,6 @@ DESCRIPTIONS: dict[str, str] = {
 }
 
 
-def described(table: str, column: str) -> str:
-    """Return what a column of a table holds; raise KeyError where nobody wrote it down."""
-    return DESCRIPTIONS.get(f"{table}.{column}") or DESCRIPTIONS[column]
+def described(table: str, column: str) -> str | None:
+    """Return what a column of a table holds, if it is written down above."""
+    return DESCRIPTIONS.get(f"{table}.{column}") or DESCRIPTIONS.get(column)
