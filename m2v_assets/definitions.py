@@ -87,6 +87,8 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         yield detectors.checkpoint(run, plan.study)
         yield detectors.validation_predictions(run, plan.study)
         yield detectors.test_predictions(run, plan.study)
+        if run.model.explains:
+            yield detectors.explanations(run, plan.study)
         yield evaluation.metrics(run)
     if plan.runs:
         yield evaluation.results(plan)

@@ -184,29 +184,60 @@ def _predictions(
         videos = part(read_items(tables, run.target, study, run.split)).sort("video_id")
         if videos.is_empty() and table is schemas.VALIDATION_PREDICTIONS:
             return tables.write(table.empty(), table, run.name)  # nothing was held back
-        checkpoint = tables.read(schemas.CHECKPOINTS, run.name).row(0, named=True)
-        items = _shown(tables, _items(videos, run.target), run)
-        read = _read(tables, run, [run.target])
-        out = programs.folder(
-            "infer", run.name, fingerprint(_entries(run), checkpoint["folder"], _identity(items), read)
-        )
-        _run(
-            context,
-            programs,
-            run,
-            out=out,
-            spec={
-                **_task(tables, programs, run, [run.target], out=out).model_dump(mode="json"),
-                "items": _written(programs, items, out / "items.parquet"),
-                "checkpoint": str(Path(programs.home) / checkpoint["folder"]),
-            },
-            spreads=run.model.spreads,
-        )
+        out = _scored(context, tables, programs, run, videos=videos)
         probabilities = pl.read_parquet(out / program.PROBABILITIES).rename({"item_id": "video_id"})
-        rows = scores.thresholded(videos, probabilities=probabilities, threshold=checkpoint["threshold"])
+        threshold = tables.read(schemas.CHECKPOINTS, run.name)["threshold"].item()
+        rows = scores.thresholded(videos, probabilities=probabilities, threshold=threshold)
         return tables.write(rows, table, run.name)
 
     return asset
+
+
+def explanations(run: Run, study: Study) -> dg.AssetsDefinition:
+    """Return what decided each of the target's test videos, as the run's detector says."""
+
+    @_run_asset(
+        schemas.EXPLANATIONS,
+        run,
+        stage="evaluation",
+        code=code_version("1", run.model, run.base, run.prompt),
+        deps=[
+            *items_keys(run.target, study, run.split),
+            *_seen(run, [run.target]),
+            key(schemas.CHECKPOINTS, run.name),
+        ],
+    )
+    def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
+        """How much each modality weighed in a test video, or which training examples are like it."""
+        videos = read_items(tables, run.target, study, run.split).filter(split="test").sort("video_id")
+        out = _scored(context, tables, programs, run, videos=videos)
+        rows = pl.read_parquet(out / program.EXPLANATIONS).sort(schemas.EXPLANATIONS.key)
+        return tables.write(rows, schemas.EXPLANATIONS, run.name)
+
+    return asset
+
+
+def _scored(
+    context: dg.AssetExecutionContext, tables: Tables, programs: Programs, run: Run, *, videos: pl.DataFrame
+) -> Path:
+    """Return the folder with what the run's detector says of videos; scored once, whichever table asks first."""
+    checkpoint = tables.read(schemas.CHECKPOINTS, run.name).row(0, named=True)
+    items = _shown(tables, _items(videos, run.target), run)
+    read = _read(tables, run, [run.target])
+    out = programs.folder("infer", run.name, fingerprint(_entries(run), checkpoint["folder"], _identity(items), read))
+    _run(
+        context,
+        programs,
+        run,
+        out=out,
+        spec={
+            **_task(tables, programs, run, [run.target], out=out).model_dump(mode="json"),
+            "items": _written(programs, items, out / "items.parquet"),
+            "checkpoint": str(Path(programs.home) / checkpoint["folder"]),
+        },
+        spreads=run.model.spreads,
+    )
+    return out
 
 
 def validation(run: Run, study: Study, *, videos: pl.DataFrame) -> pl.DataFrame | None:

@@ -77,6 +77,11 @@ class Detector(Entry):
         return ()
 
     @property
+    def explains(self) -> bool:
+        """Whether its program has ``explain``, by which it says of each item what decided."""
+        return False
+
+    @property
     def shows_demonstrations(self) -> bool:
         """Whether it is shown the target's demonstrations where it was not trained."""
         return False
@@ -150,7 +155,7 @@ class Trained:
 
 
 class FamilyProgram(Protocol):
-    """The two functions of a family's ``program.py``."""
+    """The functions of a family's ``program.py``; ``explain`` only where the entry says that it ``explains``."""
 
     def train(self, task: Task, *, out: Path, report: Report) -> Trained | None:
         """Train into a folder, or go on where a killed training stopped.
@@ -168,4 +173,8 @@ class FamilyProgram(Protocol):
             items: Columns ``dataset``, ``item_id``, ``split``, ``text``, ``text_sha256``; where media are shown
                 ``pictures``, ``pictures_sha256``, ``media``, ``description`` too.
         """
+        ...
+
+    def explain(self, task: Task, *, checkpoint: Path, items: pl.DataFrame, report: Report) -> pl.DataFrame:
+        """Return what decided each item, as rows of ``explanations``; arguments as of ``score``."""
         ...

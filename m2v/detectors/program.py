@@ -2,7 +2,8 @@
 
 The spec is a ``Task`` (``m2v/detectors/family.py``) whose ``model`` says which family's program is meant. With
 ``items`` (parquet) and ``checkpoint`` (a folder that this program completed) they are scored: the folder gets
-``probabilities.parquet`` with ``item_id`` and ``probability``. Else the model is trained: the folder gets what the
+``probabilities.parquet`` with ``item_id`` and ``probability``, and where the model explains itself
+``explanations.parquet``, rows of that table. Else the model is trained: the folder gets what the
 family leaves there. Started plainly, or by torchrun with as many processes as the model says.
 """
 
@@ -14,13 +15,14 @@ from typing import Any, cast
 
 import polars as pl
 
+from m2v import schemas
 from m2v.detectors import DETECTORS
 from m2v.detectors.family import Detector, FamilyProgram, Task
 from m2v.errors import UnknownName
 from m2v.programs import contract, progress
 from m2v.programs.progress import Report
 
-PROBABILITIES = "probabilities.parquet"
+PROBABILITIES, EXPLANATIONS = "probabilities.parquet", "explanations.parquet"
 
 
 def main() -> None:
@@ -71,9 +73,14 @@ def _score(task: Task, *, checkpoint: Path, items: Path, out: Path, report: Repo
     probabilities = _program(task.model).score(task, checkpoint=checkpoint, items=rows, report=report)
     scored = rows.select("item_id", probability=pl.Series(probabilities, dtype=pl.Float64))
     scored.write_parquet(out / PROBABILITIES)
+    files = [PROBABILITIES]
+    if task.model.explains:
+        reasons = _program(task.model).explain(task, checkpoint=checkpoint, items=rows, report=report)
+        schemas.EXPLANATIONS.validate(reasons).write_parquet(out / EXPLANATIONS)
+        files.append(EXPLANATIONS)
     contract.finish(
         out,
-        files=[PROBABILITIES],
+        files=files,
         packages=["numpy"],
         program=__spec__.name,
         model=task.model.model_dump(mode="json"),

@@ -23,6 +23,24 @@ def auroc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
     return float((ranks[labels].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
+def average_precision(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
+    """Return the mean of precision over what recall gains from threshold to threshold; None where one class is there.
+
+    As scikit-learn has it (Zhu 2004): equal probabilities are one threshold, nothing is interpolated.
+
+    Args:
+        labels: (items,), bool.
+        probabilities: (items,), float.
+    """
+    if labels.all() or not labels.any():
+        return None
+    order = np.argsort(-probabilities, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(probabilities[order]) != 0, True))  # of each run of equals
+    n_right = np.cumsum(labels[order])[ends]
+    precision, gained = n_right / (ends + 1), np.diff(n_right, prepend=0) / n_right[-1]
+    return float((precision * gained).sum())
+
+
 def threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the threshold with the best macro-F1 among midpoints of neighbouring probabilities; ties: nearest to 0.5.
 

@@ -193,33 +193,22 @@ def definitions(features: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def pooled(items: pl.DataFrame, *, features: pl.DataFrame, modality: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return each item's vectors of a modality as one, their mean, and whether it has any.
+def of_items(items: pl.DataFrame, *, features: pl.DataFrame, modality: str) -> pl.DataFrame:
+    """Return every vector that items have of a modality.
 
     Args:
-        items: Columns ``item_id`` and ``split``.
+        items: Columns ``place`` (u32), ``item_id`` and ``split``.
         features: Rows of ``features`` of the items' dataset.
 
     Returns:
-        (items, dimensions), float32, NaN where an item has none; (items,), bool. In the order of ``items``.
+        Columns ``place``, ``item_id``, ``vector``: by place, an item's parts and their tokens in order; no row for an
+        item that has none.
     """
     seen = features.filter((pl.col("role") == "item") & (pl.col("modality") == modality))
     seen = seen.filter(pl.col("vector").is_not_null())
-    n_dimensions = seen["vector"].list.len().max() if seen.height else None
-    assert isinstance(n_dimensions, int | None)
-    means = np.full((items.height, n_dimensions or 0), np.nan, dtype=np.float32)
-    place = _found_as(items.select("item_id", "split").with_row_index("place"), seen)
-    rows = place.join(seen.select("item_id", "split", "vector"), on=["item_id", "split"]).sort("place")
-    has_any = np.zeros(items.height, dtype=bool)
-    if rows.height:
-        places = rows["place"].to_numpy()
-        values = rows["vector"].explode().to_numpy().reshape(rows.height, -1).astype(np.float64)
-        starts = np.flatnonzero(np.diff(places, prepend=-1))
-        counts = np.diff(np.append(starts, len(places)))
-        kept = places[starts]
-        means[kept] = np.add.reduceat(values, starts) / counts[:, None]
-        has_any[kept] = True
-    return means, has_any
+    place = _found_as(items.select("place", "item_id", "split"), seen)
+    joined = place.join(seen.select("item_id", "split", "part", "token", "vector"), on=["item_id", "split"])
+    return joined.sort("place", "part", "token").select("place", "item_id", "vector")
 
 
 def _found_as(items: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:

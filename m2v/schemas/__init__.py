@@ -3,7 +3,14 @@
 from m2v.errors import UnknownName
 from m2v.schemas.annotation import CONFLICTS, HUMAN_LABELS, QUARANTINED_ANSWERS, ROUNDS, SKIPS, VOTED_LABELS
 from m2v.schemas.datasets import DEMONSTRATIONS, FACETS, ITEM_SPLITS, MEMES, SEGMENTS, SOURCE_VOTES, VIDEOS, id_column
-from m2v.schemas.detectors import CHECKPOINTS, REJECTS, TEST_PREDICTIONS, TRAINING_EXAMPLES, VALIDATION_PREDICTIONS
+from m2v.schemas.detectors import (
+    CHECKPOINTS,
+    EXPLANATIONS,
+    REJECTS,
+    TEST_PREDICTIONS,
+    TRAINING_EXAMPLES,
+    VALIDATION_PREDICTIONS,
+)
 from m2v.schemas.evaluation import CALIBRATION, COMPARISONS, DIFFERENCES, METRICS, RELIABILITY, RESULTS, SCORES
 from m2v.schemas.features import FEATURES
 from m2v.schemas.lineage import FINDINGS, FORGOTTEN
@@ -38,6 +45,7 @@ TABLES: dict[str, Table] = {
         CHECKPOINTS,
         TEST_PREDICTIONS,
         VALIDATION_PREDICTIONS,
+        EXPLANATIONS,
         METRICS,
         RESULTS,
         COMPARISONS,
@@ -72,6 +80,7 @@ __all__ = [
     "DATASET_RELEASES",
     "DEMONSTRATIONS",
     "DIFFERENCES",
+    "EXPLANATIONS",
     "FACETS",
     "FEATURES",
     "FINDINGS",

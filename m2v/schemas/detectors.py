@@ -69,3 +69,19 @@ VALIDATION_PREDICTIONS = Table(
     columns=TEST_PREDICTIONS.columns,
     key=TEST_PREDICTIONS.key,
 )
+
+EXPLANATIONS = Table(
+    name="explanations",
+    row="what decided a test video: how much a modality weighed, or a training example that is like it",
+    columns={
+        "item_id": pl.String,
+        "kind": pl.Enum(["modality", "neighbour"]),
+        "rank": pl.UInt32,  # from 1 on, the weightiest first
+        "name": pl.String,  # of a modality `extractor:modality`, of a neighbour its id
+        "dataset": pl.String,  # of a neighbour
+        "label": pl.Boolean,  # of a neighbour, as it was trained on
+        "weight": pl.Float64,  # of a modality its share, 0-1; of a neighbour its cosine
+    },
+    key=("item_id", "kind", "rank"),
+    nullable=frozenset({"dataset", "label"}),
+)

@@ -1,50 +1,29 @@
-"""A head on features of several modalities is trained and scores, within the asset."""
+"""A head on features of several modalities is trained, scores, and says which of them weighed how much."""
 
-import json
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 
 from m2v.detectors.family import Task, Trained
-from m2v.detectors.fusion import concat
-from m2v.detectors.fusion.concat import Concat
+from m2v.detectors.fitting import inputs, training
+from m2v.detectors.fitting.batches import Batch, Standardised
+from m2v.detectors.fitting.loop import Scored
+from m2v.detectors.fusion import heads
 from m2v.detectors.fusion.entry import Fusion
-from m2v.detectors.fusion.inputs import dimensions, read
-from m2v.errors import PartialWeights
-from m2v.files import whole
-from m2v.programs import checkpoints
 from m2v.programs.progress import Report
-
-WEIGHTS, SIZES = "head.safetensors", "inputs.json"
-LAYERS = {"w1", "b1", "w2", "b2"}
 
 
 def train(task: Task, *, out: Path, report: Report) -> Trained:
-    """Train the head on every item, those too that lack modalities."""
-    from safetensors.numpy import save
-
+    """Train the head on every item that has a feature, those too that lack modalities."""
     assert isinstance(task.model, Fusion)
-    assert task.train
-    items = pl.read_parquet(task.train)
-    held_out = pl.read_parquet(task.validation) if task.validation else None
-    sizes = dimensions(task, items)
-    inputs = read(task, items, sizes=sizes)
-    selected = None
-    if held_out is not None:
-        selected = read(task, held_out, sizes=sizes), held_out["label"].to_numpy()
-    labels = items["label"].to_numpy()
-    head = concat.fit(task.model, inputs, labels, validation=selected, seed=task.seed, report=report)
-    whole.write(out / WEIGHTS, save(dict(head.tensors)))
-    whole.write(out / SIZES, json.dumps(sizes).encode())
-    lacking = dict(zip(sizes, (~inputs.present).sum(axis=0).tolist(), strict=True))
-    return Trained(
-        files=[WEIGHTS, SIZES],
-        packages=["scikit-learn", "numpy"],
-        threshold=head.threshold,
-        selection=head.selection,
-        facts={"n_train": items.height, "n_lacking": lacking},
-    )
+    given = training.prepared(task)
+    known = inputs.definitions(task) if task.model.head == "product" else {}
+    build = partial(_built, task.model, given.sizes, known)
+    return training.train(task, given, build=build, out=out, report=report)[1]
 
 
 def score(task: Task, *, checkpoint: Path, items: pl.DataFrame, report: Report) -> np.ndarray:
@@ -54,13 +33,35 @@ def score(task: Task, *, checkpoint: Path, items: pl.DataFrame, report: Report) 
         StoreError: The checkpoint is missing or damaged.
         PartialWeights: Its file does not hold this head.
     """
-    from safetensors.numpy import load
+    return _scored(task, checkpoint, items)[0].probabilities
 
-    manifest = checkpoints.verified(checkpoint, weights=WEIGHTS)
-    sizes = json.loads((checkpoint / SIZES).read_text(encoding="utf-8"))
-    tensors = load((checkpoint / WEIGHTS).read_bytes())
-    wanted = {*LAYERS, *(f"{what}:{name}" for what in ("mean", "deviation") for name in sizes)}
-    if tensors.keys() != wanted:
-        raise PartialWeights(checkpoint / WEIGHTS, missing=wanted - tensors.keys(), unused=tensors.keys() - wanted)
-    head = Concat(tensors, manifest["threshold"], manifest["selection"])
-    return head.probabilities(read(task, items, sizes=sizes))
+
+def explain(task: Task, *, checkpoint: Path, items: pl.DataFrame, report: Report) -> pl.DataFrame:
+    """Return each modality's share in each item, as rows of ``explanations``."""
+    scored, names = _scored(task, checkpoint, items)
+    assert scored.shares is not None
+    return training.shares(items, names, scored.shares)
+
+
+def _scored(task: Task, checkpoint: Path, items: pl.DataFrame) -> tuple[Scored, list[str]]:
+    assert isinstance(task.model, Fusion)
+    classifier, sizes = training.restored(task, checkpoint, build=partial(heads.build, task.model))
+    return training.scored(task, classifier, items, sizes), list(sizes)
+
+
+def _built(
+    entry: Fusion,
+    sizes: Mapping[str, int],
+    definitions: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    standardised: Standardised,
+) -> torch.nn.Module:
+    """Return the head; one that starts from texts is shown the definitions as it will be shown items."""
+    shown = {}
+    for number, name in enumerate(sizes):
+        if name in definitions and len(definitions[name][0]) == sizes[name]:
+            both = torch.from_numpy(np.stack(definitions[name])).float()[:, None]
+            there = torch.ones(2, 1, dtype=torch.bool)
+            nothing = [torch.zeros(2, 1, size) for size in sizes.values()]
+            nothing[number] = both
+            shown[name] = standardised(Batch(tuple(nothing), (there,) * len(sizes))).vectors[number][:, 0].numpy()
+    return heads.build(entry, sizes, definitions=shown)

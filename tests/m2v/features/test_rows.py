@@ -107,29 +107,25 @@ def test_pictures_of_memes_are_known_by_their_pixels() -> None:
     assert made(parts)["vector"].to_list() == [[5.0, 0.0], [5.0, 0.0], None]
 
 
-def test_pooled_is_the_mean_of_an_items_parts_and_nan_where_it_has_none() -> None:
+def test_of_items_has_every_vector_of_an_item_and_no_row_where_it_has_none() -> None:
     features = made(rows.of_frames(VIDEOS, DECODED))
     items = pl.DataFrame(
-        {"item_id": ["b", "a"], "split": ["train", "test"]}, schema={"item_id": pl.String, "split": schemas.SPLITS}
+        {"place": [0, 1], "item_id": ["b", "a"], "split": ["train", "test"]},
+        schema={"place": pl.UInt32, "item_id": pl.String, "split": schemas.SPLITS},
     )
-    means, has_any = rows.pooled(items, features=features, modality="frames")
-    assert has_any.tolist() == [False, True]
-    assert np.isnan(means[0]).all()
-    assert means[1].tolist() == [5.0, 0.0]
-    none, has_none = rows.pooled(items, features=features, modality="sound")
-    assert none.shape == (2, 0)
-    assert not has_none.any()
+    found = rows.of_items(items, features=features, modality="frames")
+    assert set(found["item_id"]) == {"a"}
+    assert found["vector"].to_list() == features.filter(item_id="a", split="test")["vector"].to_list()
+    assert rows.of_items(items, features=features, modality="sound").is_empty()
 
 
-def test_pooled_finds_an_item_that_a_run_has_in_another_split_than_its_files() -> None:
+def test_of_items_finds_an_item_that_a_run_has_in_another_split_than_its_files() -> None:
     features = made(rows.of_frames(VIDEOS, DECODED))
-    own = VIDEOS.select("split", item_id="video_id")
+    own = VIDEOS.select("split", item_id="video_id").with_row_index("place")
     moved = own.with_columns(split=pl.lit("validation").cast(schemas.SPLITS))
-    expected, has_any = rows.pooled(own, features=features, modality="frames")
-    means, has_all = rows.pooled(moved, features=features, modality="frames")
-    assert has_any.any()
-    assert has_all.tolist() == has_any.tolist()
-    assert np.array_equal(means, expected, equal_nan=True)
+    expected = rows.of_items(own, features=features, modality="frames")
+    assert expected.height
+    assert rows.of_items(moved, features=features, modality="frames").equals(expected)
 
 
 def test_token_by_token_a_part_has_a_row_for_each() -> None:

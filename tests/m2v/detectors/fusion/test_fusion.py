@@ -17,7 +17,7 @@ from m2v.files.digests import file_sha256
 from m2v.programs.progress import quiet
 from tests import tables
 
-SMALL = {"hidden": 8, "epochs": 60, "alpha": 0.01, "learning_rate": 0.01, "batch_size": 16}
+SMALL = {"width": 8, "epochs": 60, "weight_decay": 0.01, "learning_rate": 0.01, "batch_size": 16}
 ENTRY = Fusion.model_validate(
     {"name": "fusion", "title": "Fusion", "kind": "fusion", "features": ["eye", "ear"], **SMALL}
 )
@@ -110,13 +110,13 @@ def test_an_item_without_a_modality_is_scored_by_the_others(tmp_path: Path) -> N
     assert manifest(checkpoint)["n_lacking"] == {"eye:frames": 0, "ear:sound": 20}
     # By one half alone it would be 0.75, by chance 0.5.
     assert plot.accuracy(checkpoint) > 0.77
-    # What stands for it are the means, and an input that says that it is none.
+    # Vectors are standardised by the training items that have them, and the head is told which are there.
     tensors = load_file(checkpoint / "head.safetensors")
-    assert tensors["w1"].shape == (3 + 3 + 2, 8)
+    assert tensors["head.layers.0.weight"].shape == (8, 3 + 3 + 2)
     heard = pl.read_parquet(plot.folder / "ear.parquet").filter(split="train")["vector"].drop_nulls()
-    np.testing.assert_allclose(tensors["mean:ear:sound"], np.mean(heard.to_list(), axis=0), rtol=1e-5)
+    np.testing.assert_allclose(tensors["standardised.mean_1"], np.mean(heard.to_list(), axis=0), rtol=1e-5)
     # A dimension that never varies divides by nothing.
-    assert tensors["deviation:ear:sound"][1] == 1
+    assert tensors["standardised.deviation_1"][1] == 1
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(tmp_path: Path) -> None:
@@ -150,6 +150,79 @@ def test_vectors_of_another_model_are_refused(tmp_path: Path) -> None:
         plot.accuracy(checkpoint)
 
 
+def test_features_of_two_extractors_in_one_table_are_refused(tmp_path: Path) -> None:
+    plot = Plot(tmp_path / "plot")
+    path = plot.folder / "ear.parquet"
+    pl.read_parquet(path).with_columns(
+        pl.when(pl.col("item_id") == "i007")
+        .then(pl.lit([0.0]))
+        .otherwise("vector")
+        .alias("vector")
+        .cast(pl.List(pl.Float32))
+    ).write_parquet(path)
+    with pytest.raises(
+        InvalidRows, match=r"two extractors are mixed. By ear the sound of garden have 1 and 3 dimensions"
+    ):
+        plot.made("mixed")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_feature_that_is_not_finite_is_an_error_that_names_the_item(tmp_path: Path, number: float) -> None:
+    plot = Plot(tmp_path / "plot")
+    path = plot.folder / "ear.parquet"
+    broken = pl.lit([0.0, number, 0.0], pl.List(pl.Float32))
+    pl.read_parquet(path).with_columns(
+        pl.when(pl.col("item_id") == "i007").then(broken).otherwise("vector").alias("vector")
+    ).write_parquet(path)
+    with pytest.raises(InvalidRows, match=r"ear gives sound of 1 of 60 items \(i007\) of garden a number that is not"):
+        plot.made("broken")
+
+
+def test_an_item_without_any_feature_is_refused_unless_the_entry_keeps_it(tmp_path: Path) -> None:
+    plot = Plot(tmp_path / "plot", lacking="ear")
+    alone = {"features": {"ear": {"garden": str(plot.folder / "ear.parquet")}}}
+    model = ENTRY.model_copy(update={"features": ("ear",)}).model_dump(mode="json")
+    with pytest.raises(
+        InvalidRows, match=r"20 of 60 items \(i000, i003.*…\) have no feature by ear.*without_features: keep"
+    ):
+        plot.made("refused", model=model, **alone)
+    keeping = {**alone, "model": {**model, "without_features": "keep"}}
+    checkpoint = plot.made("kept", **keeping)
+    assert (manifest(checkpoint)["n_train"], manifest(checkpoint)["n_left_out"]) == (40, 20)
+    assert plot.accuracy(checkpoint, **keeping) > 0.5
+
+
+@pytest.mark.parametrize(("label", "lacking"), [(True, "negative"), (False, "positive")])
+def test_a_class_without_an_example_is_an_error(tmp_path: Path, label: bool, lacking: str) -> None:
+    plot = Plot(tmp_path / "plot")
+    plot.of("train").with_columns(label=pl.lit(label)).write_parquet(plot.folder / "train.parquet")
+    with pytest.raises(InvalidRows, match=f"none of the 60 items to train on is {lacking}"):
+        plot.made("one-sided")
+
+
+def test_gated_takes_two_modalities_and_no_other_number(tmp_path: Path) -> None:
+    plot = Plot(tmp_path / "plot")
+    model = {**ENTRY.model_dump(mode="json"), "head": "gated", "features": ["eye"]}
+    with pytest.raises(InvalidRows, match="two modalities against each other, and its features are eye:frames"):
+        plot.made("one", model=model, features={"eye": {"garden": str(plot.folder / "eye.parquet")}})
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (
+            {"head": "gated", "adapter_share": 0.5},
+            "adapter_share is a switch of head product; those of gated are alignment",
+        ),
+        ({"head": "mixture", "width": 0}, "width 0 is logistic regression"),
+        ({"head": "tokens", "width": 6, "n_attention_heads": 4}, "width 6 cannot be shared by 4 heads of attention"),
+    ],
+)
+def test_switches_that_fit_no_head_are_refused(given: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        Fusion.model_validate({"name": "x", "title": "X", "kind": "fusion", "features": ["eye"], **given})
+
+
 def test_a_head_with_other_tensors_is_refused(tmp_path: Path) -> None:
     plot = Plot(tmp_path / "plot")
     folder = plot.made("head")
@@ -159,5 +232,5 @@ def test_a_head_with_other_tensors_is_refused(tmp_path: Path) -> None:
     found = manifest(folder)
     found["files"]["head.safetensors"] = file_sha256(folder / "head.safetensors")
     (folder / "manifest.json").write_text(json.dumps(found))
-    with pytest.raises(StoreError, match="lacks b1, b2"):
+    with pytest.raises(StoreError, match=r"lacks head\.layers.0.bias"):
         plot.accuracy(folder)
