@@ -2,6 +2,7 @@
 
 from m2v.detectors.fusion.entry import Fusion
 from m2v.detectors.probe.entry import Probe
+from m2v.detectors.retrieval.entry import Retrieval
 from m2v.detectors.text_lora.entry import Lora
 from m2v.detectors.vlm_lora.entry import VlmLora
 
@@ -10,4 +11,5 @@ DETECTORS = (
     Lora,
     VlmLora,
     Fusion,
+    Retrieval,
 )

@@ -165,11 +165,10 @@ def score_all(classifier: Classifier, inputs: HeadInputs) -> Scored:
     classifier.eval()
     parts = []
     with torch.inference_mode(), one_thread():
-        for start in range(0, inputs.n_items, BATCH):
+        # Of no items at all one batch of none, which has the right shapes.
+        for start in range(0, max(inputs.n_items, 1), BATCH):
             places = np.arange(start, min(start + BATCH, inputs.n_items))
             parts.append(classifier(batches.collate(inputs, places, device=device)))
-    if not parts:
-        return Scored(np.zeros(0))
     probabilities = torch.cat([part.logits for part in parts]).double().softmax(dim=1)[:, 1]
     shares, embeddings = (
         None if rows[0] is None else torch.cat(rows).cpu().numpy()
