@@ -173,11 +173,7 @@ def _predictions(
         run,
         stage="evaluation",
         code=code,
-        deps=[
-            *items_keys(run.target, study, run.split),
-            *_seen(run, [run.target]),
-            key(schemas.CHECKPOINTS, run.name),
-        ],
+        deps=_scored_from(run, study),
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
         """One probability per video."""
@@ -201,11 +197,7 @@ def explanations(run: Run, study: Study) -> dg.AssetsDefinition:
         run,
         stage="evaluation",
         code=code_version("1", run.model, run.base, run.prompt),
-        deps=[
-            *items_keys(run.target, study, run.split),
-            *_seen(run, [run.target]),
-            key(schemas.CHECKPOINTS, run.name),
-        ],
+        deps=_scored_from(run, study),
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
         """How much each modality weighed in a test video, or which training examples are like it."""
@@ -215,6 +207,11 @@ def explanations(run: Run, study: Study) -> dg.AssetsDefinition:
         return tables.write(rows, schemas.EXPLANATIONS, run.name)
 
     return asset
+
+
+def _scored_from(run: Run, study: Study) -> list[dg.AssetKey]:
+    items = items_keys(run.target, study, run.split)
+    return [*items, *_seen(run, [run.target]), key(schemas.CHECKPOINTS, run.name)]
 
 
 def _scored(

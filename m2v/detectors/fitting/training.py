@@ -147,7 +147,7 @@ def shares(items: pl.DataFrame, names: list[str], weighed: np.ndarray) -> pl.Dat
         weighed: (items, modalities), float.
     """
     columns = schemas.EXPLANATIONS.columns
-    weights = pl.Series(weighed.astype(np.float64).tolist(), dtype=pl.List(pl.Float64))
+    weights = pl.Series("weight", list(weighed.astype(np.float64)), dtype=pl.List(pl.Float64))
     rows = items.select("item_id", weight=weights)
     named = rows.with_columns(name=pl.lit(names, pl.List(pl.String))).explode("weight", "name")
     ranked = named.sort("item_id", "weight", "name", descending=[False, True, False])
