@@ -7,7 +7,11 @@ from typing import Any
 from m2v import schemas
 from m2v.lineage.graph import Node
 
-BOX_WIDTH_PX, BOX_HEIGHT_PX, GAP_PX = 300, 34, 40
+BOX_WIDTH_PX, BOX_HEIGHT_PX, GAP_PX = 210, 42, 26
+# So many characters of a variant fit into a box; its title has the rest.
+N_NAME = 30
+# A longer list of numbers is a vector, which nobody reads.
+N_NUMBERS = 6
 
 
 def page(story: Mapping[str, Any], nodes: list[Node]) -> str:
@@ -16,6 +20,7 @@ def page(story: Mapping[str, Any], nodes: list[Node]) -> str:
 
     template = files("m2v.lineage").joinpath("audit.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["value"] = value
     hidden = sorted({column for table in schemas.TABLES.values() for column in table.hidden})
     release = story.get("release", {})
     title = story.get("run") or ("{repo}@{tag}".format(**release) if release else story["item"])
@@ -23,6 +28,12 @@ def page(story: Mapping[str, Any], nodes: list[Node]) -> str:
     return environment.from_string(template).render(
         title=title, story=story, rows=story.get("rows", []), hidden=hidden, drawing=drawing
     )
+
+
+def value(entry: object) -> object:
+    """Return what a row holds as people read it: of a vector how many numbers."""
+    is_vector = isinstance(entry, list) and len(entry) > N_NUMBERS and all(isinstance(x, int | float) for x in entry)
+    return f"{len(entry):,} numbers" if isinstance(entry, list) and is_vector else entry
 
 
 def layout(nodes: list[Node]) -> dict[str, Any]:
@@ -35,6 +46,8 @@ def layout(nodes: list[Node]) -> dict[str, Any]:
         taken[depths[name]] = row + 1
         boxes[name] = {
             "name": name,
+            "table": name.partition("/")[0],
+            "variant": _shortened(name.partition("/")[2]),
             "x": GAP_PX + depths[name] * (BOX_WIDTH_PX + GAP_PX),
             "y": GAP_PX + row * (BOX_HEIGHT_PX + GAP_PX),
         }
@@ -57,6 +70,10 @@ def layout(nodes: list[Node]) -> dict[str, Any]:
         "box_width": BOX_WIDTH_PX,
         "box_height": BOX_HEIGHT_PX,
     }
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= N_NAME else f"{name[: N_NAME // 2 - 1]}…{name[-N_NAME // 2 :]}"
 
 
 def _depths(nodes: list[Node]) -> dict[str, int]:

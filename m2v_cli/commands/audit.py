@@ -146,15 +146,19 @@ def _stories(with_text: bool) -> "Stories":
 
 
 def _tell(stories: "Stories", story: dict[str, Any], output: list[Path] | None, as_json: bool) -> None:
-    from m2v_cli import console
+    from m2v.lineage import in_words
+    from m2v_cli import cells, console
     from m2v_resources.audit.stories import graph_of
 
+    story = {**story, "in_words": in_words.sentences(story)}
     nodes = graph_of(story, stories.whole)
     for path in output or []:
         _write(story, nodes, path)
     if as_json:
         console.line(story)
         return
+    for sentence in story["in_words"]:
+        console.out.print(sentence, markup=False, highlight=False, soft_wrap=True)
     if "forgotten" in story:
         rows_of = [[name, value] for name, value in story["forgotten"].items()]
         console.table(f"{story['item']} was forgotten", ["", ""], rows_of)
@@ -164,8 +168,9 @@ def _tell(stories: "Stories", story: dict[str, Any], output: list[Path] | None, 
         console.table(f"{told['repo']}@{told['tag']}", ["", ""], [[name, value] for name, value in rows_of.items()])
         console.table("Its files", ["file", "sha256"], [list(file) for file in sorted(told["files"].items())])
     for told in story.get("rows", []):
-        rows = [[name, value] for name, value in told["row"].items()]
-        console.table(f"{told['version']} (written {told['written_at']}, code {told['code_version']})", ["", ""], rows)
+        rows = [[name, cells.text(value)] for name, value in told["row"].items()]
+        rows += [["written (UTC)", told["written_at"]], ["code", told["code_version"]]]
+        console.table(told["version"], ["column", "value"], rows)
     shown = story.get("demonstrations", [])
     for version in dict.fromkeys(row["version"] for row in shown):
         rows = [row["row"] for row in shown if row["version"] == version]

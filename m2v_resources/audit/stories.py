@@ -14,6 +14,7 @@ from m2v.files.parquet import DAMAGED
 from m2v.lineage.cause import causes
 from m2v.lineage.changes import changes
 from m2v.lineage.graph import Graph, Node
+from m2v.lineage.in_words import causal
 from m2v.programs.contract import MANIFEST, complete
 from m2v_resources.store.record import Record
 
@@ -222,7 +223,7 @@ class Stories:
     def _told(self, head: dict[str, Any], pairs: list[tuple[Node, pl.DataFrame]]) -> dict[str, Any]:
         rows = [
             {"version": node.name, "written_at": node.created_at, "code_version": node.code_version, "row": row}
-            for node, frame in pairs
+            for node, frame in sorted(pairs, key=lambda pair: causal(pair[0]))
             for row in self._shown(node, frame).to_dicts()
         ]
         upstream = {node.name: node for below, _ in pairs for node in self.graph.upstream(below.name)}
@@ -232,7 +233,7 @@ class Stories:
             if node.table == "demonstrations"
             for row in self._shown(node, self.record.rows(node)).to_dicts()
         ]
-        versions = self._versions([upstream[name] for name in sorted(upstream)])
+        versions = self._versions(list(upstream.values()))
         return {**head, "rows": rows, "demonstrations": demonstrations, **versions}
 
     def _asked(self, predictions: Node) -> dict[str, Any] | None:
@@ -261,7 +262,7 @@ class Stories:
         files = {name: digest for node in nodes for name, digest in (node.files or {}).items()}
         return {
             "asked": [how for how in asked.values() if how],
-            "versions": [asdict(node) for node in nodes],
+            "versions": [asdict(node) for node in sorted(nodes, key=causal)],
             "files": files,
             "gaps": sorted(gaps),
         }

@@ -39,6 +39,13 @@ def test_a_meme_is_followed_from_its_label_to_the_figures_that_rest_on_it(sample
     answers = store(home).read("human_labels", "veggie_garden").filter(pl.col("meme_id") == meme)
     assert sorted(row["annotator"] for row in told["human_labels"]) == sorted(answers["annotator"])
     assert {"memes", "predictions", "conflicts", "voted_labels", "training_examples"} <= told.keys()
+    order = [table for table in told if table in {"memes", "predictions", "human_labels", "voted_labels"}]
+    assert order == ["memes", "predictions", "human_labels", "voted_labels"]
+    first, *_ = story["in_words"]
+    assert first.startswith("The dataset veggie calls it ")
+    shown = sample("audit", "meme", f"veggie/{meme}").stdout
+    assert shown.startswith(first)
+    assert "384 numbers" in shown
     assert not any(schemas.table(table).hidden & row.keys() for table, rows in told.items() for row in rows)
     assert f"checkpoints/{RUN}@1" in story["checkpoints"]
     assert f"metrics/{RUN}@1" in story["metrics"]
@@ -57,7 +64,7 @@ def test_texts_are_shown_only_when_asked_for(sample: Run, home: Path, tmp_path: 
     assert text not in quiet.read_text()
     sample("audit", "meme", f"veggie/{meme}", "-o", str(told), "--text")
     assert f"<summary>hidden</summary>{text}" in told.read_text()
-    assert ">memes/veggie@1</text>" in quiet.read_text()
+    assert "<title>memes/veggie@1</title>" in quiet.read_text()
     assert "http" not in quiet.read_text()
 
 
