@@ -137,9 +137,10 @@ def test_the_page_is_one_file_with_the_graph_drawn_and_texts_folded(
     page.goto(path.as_uri())
     assert asked_for == [path.as_uri()]
     assert page.title() == f"Audit of veggie/{meme}"
-    names = page.locator("svg text").all_text_contents()
+    names = page.locator("svg title").all_text_contents()
     assert {"memes/veggie@2", "voted_labels/veggie_garden@1"} <= set(names)
     assert page.locator("svg line").count() >= len(names) - 2
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the graph fits the window"
     folded = page.locator("details", has_text=text).first
     assert text not in page.inner_text("body")
     folded.locator("summary").click()
