@@ -95,6 +95,8 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         yield evaluation.comparisons(plan)
         yield evaluation.differences(plan)
         yield evaluation.calibration(plan)
+        yield evaluation.operating_points(plan)
+        yield evaluation.slices(plan)
     yield report.report(plan)
     yield from publishing.releases(plan)
 

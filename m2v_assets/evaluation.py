@@ -7,11 +7,14 @@ import polars as pl
 
 from m2v import schemas
 from m2v.catalog.plan import Run, StudyPlan
+from m2v.datasets import details
 from m2v.entries.variants import OWN_SPLIT, variant
 from m2v.evaluation import calibration as calibrating
 from m2v.evaluation import comparisons as comparing
 from m2v.evaluation import differences as pairing
 from m2v.evaluation import forest, scores
+from m2v.evaluation import operating_points as choosing
+from m2v.evaluation import slices as slicing
 from m2v.evaluation.predicted import Predicted, predicted
 from m2v_assets.describe import code_version, described, key, spec, table_asset
 from m2v_assets.texts import read_videos, videos_keys
@@ -124,6 +127,53 @@ def calibration(plan: StudyPlan) -> dg.AssetsDefinition:
         scores, curves = calibrating.calibration(_scored(tables, plan))
         yield tables.write(scores, schemas.CALIBRATION, name)
         yield tables.write(curves, schemas.RELIABILITY, name)
+
+    return asset
+
+
+def operating_points(plan: StudyPlan) -> dg.AssetsDefinition:
+    name = variant(plan.study.name)
+    about = {"stage": "evaluation", "code": code_version("1", plan.study.prevalence), "deps": _scored_keys(plan)}
+
+    @dg.multi_asset(
+        name=f"operating_points__{name}",
+        specs=[spec(table, name, **about) for table in (schemas.OPERATING_POINTS, schemas.REVIEW_BANDS)],
+    )
+    def asset(tables: Tables):
+        """Thresholds for common wishes, and what is left, reviewed and acted on."""
+        runs, prevalence = _scored(tables, plan), plan.study.prevalence
+        points = choosing.operating_points(runs, prevalence=prevalence)
+        yield tables.write(points, schemas.OPERATING_POINTS, name)
+        yield tables.write(choosing.review_bands(runs, prevalence=prevalence), schemas.REVIEW_BANDS, name)
+
+    return asset
+
+
+def slices(plan: StudyPlan) -> dg.AssetsDefinition:
+    name = variant(plan.study.name)
+    faceted = [target for target in plan.targets if schemas.FACETS in details.of(target)]
+
+    @table_asset(
+        schemas.SLICES,
+        name,
+        stage="evaluation",
+        code="1",
+        deps=[
+            *(key(schemas.VIDEOS, variant(target.name)) for target in plan.targets),
+            *(key(schemas.FACETS, variant(target.name)) for target in faceted),
+            *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs),
+        ],
+    )
+    def asset(tables: Tables) -> dg.MaterializeResult:
+        """Every run's scores by facet."""
+        facets = {}
+        for target in plan.targets:
+            videos = tables.read(schemas.VIDEOS, variant(target.name)).unique("video_id", keep="first")
+            said = [tables.read(schemas.FACETS, variant(target.name))] if target in faceted else []
+            facets[target.name] = pl.concat([*said, slicing.by_length(videos)])
+        runs = {run.name: predicted(tables.read(schemas.TEST_PREDICTIONS, run.name), run=run.name) for run in plan.runs}
+        rows = slicing.slices(runs, facets={run.name: facets[run.target.name] for run in plan.runs})
+        return tables.write(rows, schemas.SLICES, name)
 
     return asset
 

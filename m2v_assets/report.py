@@ -12,6 +12,7 @@ from m2v.catalog.plan import StudyPlan
 from m2v.datasets import details, integrity
 from m2v.entries.datasets import VideoDataset
 from m2v.entries.variants import Alignment, variant
+from m2v.evaluation import figures
 from m2v.evaluation import report as reporting
 from m2v.lineage.findings import Finding, LabelFlow
 from m2v_assets.describe import OWNERS, code_version, key, tags_of
@@ -34,7 +35,9 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"html"},
         tags=tags_of("evaluation", "reports"),
-        code_version=code_version("8", plan.study.title, [target.label for target in plan.targets], asked),
+        code_version=code_version(
+            "9", plan.study.title, plan.study.prevalence, [target.label for target in plan.targets], asked
+        ),
         deps=[key(table, name) for table, name in rests_on],
     )
     def asset(tables: Tables, reports: Reports) -> dg.MaterializeResult:
@@ -52,6 +55,10 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
             differences=of_runs(schemas.DIFFERENCES),
             calibration=of_runs(schemas.CALIBRATION),
             reliability=of_runs(schemas.RELIABILITY),
+            operating_points=of_runs(schemas.OPERATING_POINTS),
+            review_bands=of_runs(schemas.REVIEW_BANDS),
+            slices=of_runs(schemas.SLICES),
+            prevalence=plan.study.prevalence,
             findings=tuple(_findings(plan, tables)),
             label_flows=tuple(_flow(alignment, tables) for alignment in plan.alignments),
             examples=tuple(example for alignment in plan.alignments for example in _examples(alignment, tables)),
@@ -68,7 +75,8 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
                 for version in latest
             ),
         )
-        return reports.write(reporting.render(page), plan.study.name, summary=page.summary.lines)
+        saved = figures.document(page)
+        return reports.write(reporting.render(page), plan.study.name, summary=page.summary.lines, figures=saved)
 
     return asset
 
@@ -94,7 +102,16 @@ def _tables(plan: StudyPlan) -> list[tuple[schemas.Table, str]]:
     return read + ([(table, name) for table in OF_RUNS] if plan.runs else [])
 
 
-OF_RUNS = (schemas.RESULTS, schemas.COMPARISONS, schemas.DIFFERENCES, schemas.CALIBRATION, schemas.RELIABILITY)
+OF_RUNS = (
+    schemas.RESULTS,
+    schemas.COMPARISONS,
+    schemas.DIFFERENCES,
+    schemas.CALIBRATION,
+    schemas.RELIABILITY,
+    schemas.OPERATING_POINTS,
+    schemas.REVIEW_BANDS,
+    schemas.SLICES,
+)
 ALIGNED = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS, schemas.VOTED_LABELS)
 
 

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from m2v.errors import M2VError, MissingSource
-from m2v_cli.commands import audit, datasets, forgetting, host, publish, rounds, runs, studies, tables
+from m2v_cli.commands import audit, datasets, forgetting, host, policies, publish, rounds, runs, studies, tables
 from m2v_cli.commands.options import Json, Select, Study, observe, opened
 from m2v_resources.team import services
 
@@ -59,6 +59,10 @@ app.command(
     rich_help_panel=WORTH,
     epilog="Example: m2v compare minilm_probe_om_ft_veggie_garden_s0 minilm_probe_rm_ft_veggie_garden_s0",
 )(runs.compare)
+app.command(
+    rich_help_panel=WORTH,
+    epilog="Example: m2v policy minilm_probe_rm_ft_veggie_garden_s0 --precision .9 --prevalence .02",
+)(policies.policy)
 
 
 @app.callback()
@@ -175,7 +179,7 @@ def report(
 
     from m2v_assets import materialise
     from m2v_cli import console
-    from m2v_resources.store.reports import latest
+    from m2v_resources.store.reports import figures, latest
 
     plan, instance, home = opened(study)
     path = latest(home, plan.study.name)
@@ -185,7 +189,8 @@ def report(
     if behind:
         console.warn(console.not_current(behind, study=plan.study.name))
     if as_json:
-        console.line({"report": str(path), "is_current": not behind})
+        saved = figures(home, plan.study.name)
+        console.line({"report": str(path), "json": str(saved) if saved else None, "is_current": not behind})
     else:
         console.out.print(str(path), soft_wrap=True)
     if show:

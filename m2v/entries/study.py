@@ -129,6 +129,8 @@ class Study(Entry):
         audit_share: Share of agreed rows that people look at all the same.
         min_answers: A conflict with fewer answers stays undecided.
         answers: What was recorded elsewhere, or ``live``: rounds in Label Studio, as ``rounds`` says.
+        prevalence: Share of positives where the detectors are to work, at which the report says what a threshold flags;
+            absent: as among the test videos.
         usable_media_share: A dataset of whose pictures or videos fewer can be used stops. Labels are all needed.
     """
 
@@ -148,3 +150,4 @@ class Study(Entry):
     audit_seed: int = 0
     min_answers: int = Field(default=1, ge=1)
     usable_media_share: float = Field(default=0.95, ge=0, le=1)
+    prevalence: float | None = Field(default=None, gt=0, lt=1)

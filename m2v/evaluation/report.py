@@ -77,7 +77,8 @@ class StudyReport:
         results: Rows of ``results``.
         comparisons: Rows of ``comparisons``.
         differences: Rows of ``differences``.
-        calibration, reliability: Rows of these tables.
+        calibration, reliability, operating_points, review_bands, slices: Rows of these tables.
+        prevalence: Share of positives where detectors are to work; None: as among the test videos.
         findings: Of every check, fine or not.
         rejects: Columns ``dataset``, ``reason``, ``n_items``: what policies kept out of training.
         questions: What models were asked in words.
@@ -95,6 +96,9 @@ class StudyReport:
     differences: pl.DataFrame = field(default_factory=schemas.DIFFERENCES.empty)
     calibration: pl.DataFrame = field(default_factory=schemas.CALIBRATION.empty)
     reliability: pl.DataFrame = field(default_factory=schemas.RELIABILITY.empty)
+    operating_points: pl.DataFrame = field(default_factory=schemas.OPERATING_POINTS.empty)
+    review_bands: pl.DataFrame = field(default_factory=schemas.REVIEW_BANDS.empty)
+    slices: pl.DataFrame = field(default_factory=schemas.SLICES.empty)
     findings: tuple[Finding, ...] = ()
     label_flows: tuple[LabelFlow, ...] = ()
     examples: tuple[Example, ...] = ()
@@ -106,6 +110,7 @@ class StudyReport:
     policies: tuple[Policy, ...] = ()
     as_of: str = ""
     notes: tuple[str, ...] = ()
+    prevalence: float | None = None
 
     @cached_property
     def effects(self) -> pl.DataFrame:
@@ -147,6 +152,14 @@ def render(report: StudyReport) -> str:
         difference_scores={score: wording.SCORES[score] for score in SCORES},
         differences=sections.differences(report.differences, results=report.results),
         calibration=sections.calibration(report.calibration, curves=report.reliability, results=report.results),
+        operating_points=sections.operating_points(
+            report.operating_points, bands=report.review_bands, results=report.results
+        ),
+        goals=sections.GOALS,
+        promises=sections.PROMISES,
+        prevalence=report.prevalence,
+        slices=sections.slices(report.slices, results=report.results),
+        slice_scores={**wording.SCORES, "false_positive_rate": "False-positive rate"},
         findings=sorted(
             report.findings, key=lambda finding: (finding.is_fine, finding.table, finding.variant, finding.check)
         ),

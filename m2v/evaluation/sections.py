@@ -6,6 +6,7 @@ import polars as pl
 
 from m2v.evaluation import wording
 from m2v.evaluation.differences import candidate
+from m2v.evaluation.headline import SIGNIFICANCE
 from m2v.evaluation.marks import ORDER, panelled
 from m2v.evaluation.wording import decimal
 
@@ -129,3 +130,79 @@ def _name(row: dict[str, Any]) -> dict[str, Any]:
         "memes": row["memes"] or "",
         "model": row["model"] + wording.PAPER_MODE * row["paper_mode"],
     }
+
+
+PROMISES = {
+    "promised": "promised",
+    "not_promised": "not promised",
+    "out_of_reach": "out of reach",
+    "not_asked": "cheapest",
+}
+GOALS = {
+    "precision": "precision at least",
+    "recall": "recall at least",
+    "false_positive_rate": "false-positive rate at most",
+    "cost_ratio": "a miss costs false alarms:",
+}
+
+
+def operating_points(rows: pl.DataFrame, *, bands: pl.DataFrame, results: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return each panel's runs with their thresholds and their three bands.
+
+    Args:
+        rows: Rows of ``operating_points``.
+        bands: Rows of ``review_bands``.
+        results: Rows of ``results``.
+    """
+    of_run = {str(run): found.sort("band").to_dicts() for (run,), found in bands.group_by("run")}
+    listed = []
+    for panel, of_panel in _run_panels(rows, results):
+        runs = [
+            {"name": name, "points": found.sort("goal", "wish").to_dicts(), "bands": of_run[run]}
+            for run, name, found in of_panel
+        ]
+        asked = [point for run in runs for point in run["points"] if point["goal"] != "cost_ratio"]
+        kept = sum(point["promise"] == "promised" for point in asked)
+        held = sorted({(point["n_validation"], point["n_validation_positive"]) for point in asked})
+        videos = " or ".join(f"{n} validation videos ({n_positive} positive)" for n, n_positive in held)
+        sentence = f"{kept} of {len(asked)} wishes can be promised with {videos}."
+        listed.append({"panel": panel, "sentence": sentence, "runs": runs})
+    return listed
+
+
+def slices(rows: pl.DataFrame, *, results: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return each panel's worst slice in a sentence, and its runs with all slices that have enough videos.
+
+    Args:
+        rows: Rows of ``slices``.
+        results: Rows of ``results``.
+    """
+    listed = []
+    for panel, of_panel in _run_panels(rows, results):
+        runs = []
+        for _, name, found in of_panel:
+            shown = found.drop_nulls("accuracy").sort("facet", "value")
+            runs.append({"name": name, "slices": shown.to_dicts(), "n_small": found.height - shown.height})
+        listed.append({"panel": panel, "sentence": worst(runs), "runs": runs})
+    return listed
+
+
+def worst(runs: list[dict[str, Any]]) -> str:
+    """Return the slice with the largest shortfall that is more than chance, in one sentence, or that there is none."""
+    below = [
+        (row["n_right_expected"] - row["n_right"], row, run["name"])
+        for run in runs
+        for row in run["slices"]
+        if row["p_holm"] is not None and row["p_holm"] < SIGNIFICANCE and row["n_right"] < row["n_right_expected"]
+    ]
+    n = len({(row["facet"], row["value"]) for run in runs for row in run["slices"]})
+    if not below:
+        return f"Of {n} slices with ten videos or more none does worse than others with its labels by more than chance."
+    _, row, name = max(below, key=lambda found: found[0] / found[1]["n_items"])
+    n_runs = sum((other["facet"], other["value"]) == (row["facet"], row["value"]) for _, other, _ in below)
+    memes = f", {name['memes']}" if name["memes"] else ""
+    return (
+        f"Worst slice: {row['facet']} {row['value']}, where {name['model']} ({name['strategy']}{memes}) calls "
+        f"{row['n_right']} of {row['n_items']} videos rightly and {row['n_right_expected']:.1f} would be expected of "
+        f"their labels ({wording.p_value(row['p_holm'])}, Holm-adjusted); so in {n_runs} of {len(runs)} runs."
+    )

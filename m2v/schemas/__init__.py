@@ -11,7 +11,19 @@ from m2v.schemas.detectors import (
     TRAINING_EXAMPLES,
     VALIDATION_PREDICTIONS,
 )
-from m2v.schemas.evaluation import CALIBRATION, COMPARISONS, DIFFERENCES, METRICS, RELIABILITY, RESULTS, SCORES
+from m2v.schemas.evaluation import (
+    CALIBRATION,
+    COMPARISONS,
+    DIFFERENCES,
+    METRICS,
+    OPERATING_POINTS,
+    RELIABILITY,
+    RESULTS,
+    REVIEW_BANDS,
+    SCORES,
+    SLICE_SCORES,
+    SLICES,
+)
 from m2v.schemas.features import FEATURES
 from m2v.schemas.lineage import FINDINGS, FORGOTTEN
 from m2v.schemas.media import ITEM_TEXTS, MEME_IMAGES, VIDEO_FEATURES
@@ -52,6 +64,9 @@ TABLES: dict[str, Table] = {
         DIFFERENCES,
         CALIBRATION,
         RELIABILITY,
+        OPERATING_POINTS,
+        REVIEW_BANDS,
+        SLICES,
         DATASET_RELEASES,
         ADAPTER_RELEASES,
         FORGOTTEN,
@@ -91,16 +106,20 @@ __all__ = [
     "MEMES",
     "MEME_IMAGES",
     "METRICS",
+    "OPERATING_POINTS",
     "PREDICTIONS",
     "QUARANTINED_ANSWERS",
     "REJECTS",
     "RELEASED_LABELS",
     "RELIABILITY",
     "RESULTS",
+    "REVIEW_BANDS",
     "ROUNDS",
     "SCORES",
     "SEGMENTS",
     "SKIPS",
+    "SLICES",
+    "SLICE_SCORES",
     "SOURCE_VOTES",
     "SPLITS",
     "TABLES",

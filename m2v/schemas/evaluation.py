@@ -129,3 +129,80 @@ RELIABILITY = Table(
     },
     key=("run", "scaling", "bin"),
 )
+
+OPERATING_POINTS = Table(
+    name="operating_points",
+    row="a threshold chosen on validation for what somebody wishes of a run, and what it does to test videos",
+    columns={
+        "run": pl.String,
+        "goal": pl.Enum(["precision", "recall", "false_positive_rate", "cost_ratio"]),
+        "wish": pl.Float64,  # a share; of a cost ratio, how many false alarms a miss costs
+        "prevalence": pl.Float64,  # null: as among the videos themselves
+        "n_validation": pl.UInt32,
+        "n_validation_positive": pl.UInt32,
+        "threshold": pl.Float64,  # null: none does what is wished on validation
+        "promise": pl.Enum(["promised", "not_promised", "out_of_reach", "not_asked"]),
+        "n_test": pl.UInt32,
+        "n_test_positive": pl.UInt32,
+        # Exact 95 % intervals; null where there is nothing to count.
+        **{
+            f"{name}{end}": pl.Float64
+            for name in ("precision", "recall", "false_positive_rate", "flagged_per_10000")
+            for end in ("", "_low", "_high")
+        },
+    },
+    key=("run", "goal", "wish"),
+    nullable=frozenset(
+        {"prevalence", "threshold"}
+        | {
+            f"{name}{end}"
+            for name in ("precision", "recall", "false_positive_rate", "flagged_per_10000")
+            for end in ("", "_low", "_high")
+        }
+    ),
+)
+
+REVIEW_BANDS = Table(
+    name="review_bands",
+    row="one of three bands of a run's probabilities: what is left alone, what people review, what is acted on",
+    columns={
+        "run": pl.String,
+        "band": pl.Enum(["leave", "review", "act"]),
+        "error": pl.Float64,  # share of positives left, and of negatives acted on, that is not exceeded on average
+        "prevalence": pl.Float64,  # null: as among the test videos
+        "leave_below": pl.Float64,  # null: nothing can be left
+        "act_from": pl.Float64,  # null: nothing can be acted on
+        "n_positive": pl.UInt32,  # test videos in the band
+        "n_negative": pl.UInt32,
+        "per_10000": pl.Float64,
+        "per_10000_low": pl.Float64,
+        "per_10000_high": pl.Float64,
+    },
+    key=("run", "band"),
+    nullable=frozenset({"prevalence", "leave_below", "act_from", "per_10000", "per_10000_low", "per_10000_high"}),
+)
+
+SLICE_SCORES = ("accuracy", "macro_f1", "f1", "recall", "precision", "false_positive_rate", "auroc")
+
+SLICES = Table(
+    name="slices",
+    row="a run's scores on the test videos that share the value of a facet",
+    columns={
+        "run": pl.String,
+        "facet": pl.String,
+        "value": pl.String,
+        "n_items": pl.UInt32,
+        "n_positive": pl.UInt32,
+        **{f"{score}{end}": pl.Float64 for score in SLICE_SCORES for end in ("", "_low", "_high")},
+        "n_right": pl.UInt32,
+        "n_right_expected": pl.Float64,  # were its videos called rightly as often as others of the same label
+        "p_value": pl.Float64,
+        "p_holm": pl.Float64,  # adjusted over all slices of a run
+    },
+    key=("run", "facet", "value"),
+    # Scores of two labels need both; a slice of fewer videos than ten has none; one without others like it no test.
+    nullable=frozenset(
+        {f"{score}{end}" for score in SLICE_SCORES for end in ("", "_low", "_high")}
+        | {"n_right_expected", "p_value", "p_holm"}
+    ),
+)

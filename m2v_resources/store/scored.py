@@ -2,7 +2,7 @@
 
 from m2v.errors import M2VError, UnknownName
 from m2v.evaluation.predicted import Predicted, predicted
-from m2v.schemas import CHECKPOINTS, TEST_PREDICTIONS
+from m2v.schemas import CHECKPOINTS, TEST_PREDICTIONS, VALIDATION_PREDICTIONS
 from m2v_resources.store.versions import TableStore, Version
 
 
@@ -40,6 +40,28 @@ def scored(store: TableStore, version: Version) -> Predicted:
     return predicted(
         rows, run=version.name, threshold=None if "threshold" in rows.columns else _threshold(store, version)
     )
+
+
+def validated(store: TableStore, version: Version) -> Predicted:
+    """Return what the checkpoint behind a version of a run's test predictions said of validation videos.
+
+    Raises:
+        M2VError: No version of them was made by that checkpoint.
+    """
+    made_by = _checkpoint(version)
+    for number in reversed(store.numbers(VALIDATION_PREDICTIONS.name, version.variant)):
+        found = store.version(VALIDATION_PREDICTIONS.name, version.variant, number=number)
+        if made_by is not None and _checkpoint(found) == made_by:
+            return predicted(store.read(found.table, found.variant, number=number), run=found.name)
+    raise M2VError(
+        f"No validation video was scored by the checkpoint that made {version.name}, so no threshold can be chosen. "
+        f"Score them: `m2v run --select {VALIDATION_PREDICTIONS.name}/{version.variant}`."
+    )
+
+
+def _checkpoint(version: Version) -> str | None:
+    parent = version.provenance.get("parents", {}).get(f"{CHECKPOINTS.name}/{version.variant}")
+    return parent["rows_hash"] if parent else None
 
 
 def _threshold(store: TableStore, version: Version) -> float:

@@ -77,8 +77,9 @@ for run in RUNS:
 GRAPH["results/sample_recorded"] = {"videos/garden", *(f"metrics/{run}" for run in RUNS)}
 GRAPH["comparisons/sample_recorded"] = {"results/sample_recorded", *(f"test_predictions/{run}" for run in RUNS)}
 GRAPH["differences/sample_recorded"] = GRAPH["comparisons/sample_recorded"]
-for table in ("calibration", "reliability"):
+for table in ("calibration", "reliability", "operating_points", "review_bands"):
     GRAPH[f"{table}/sample_recorded"] = {f"{part}_predictions/{run}" for run in RUNS for part in ("validation", "test")}
+GRAPH["slices/sample_recorded"] = {"videos/garden", *(f"test_predictions/{run}" for run in RUNS)}
 OF_RUNS = {"checkpoints", "validation_predictions", "test_predictions", "metrics"}
 GRAPH["reports/sample_recorded"] = {*(each for each in GRAPH if each.split("/")[0] not in OF_RUNS)}
 
@@ -184,6 +185,7 @@ def test_settings_that_decide_content_change_the_code_version(plan: StudyPlan) -
         before, after = codes(plan), codes(other)
         return {asset.split("/")[0] for asset in before if before[asset] != after[asset]}
 
+    assert changed(prevalence=0.02) == {"operating_points", "review_bands", "reports"}
     assert changed(audit_share=0.5) == {"conflicts"}
     assert changed(min_answers=1) == {"voted_labels"}
     assert changed(leaks="keep") == {"training_examples", "rejects", "checkpoints", "validation_predictions"}

@@ -64,6 +64,58 @@ def test_two_runs_are_compared_by_name_or_version_as_the_graph_compares_them(
     assert "smallest detectable" in shown
 
 
+def test_a_threshold_is_chosen_as_the_graph_chooses_it_and_at_another_prevalence(
+    finished_home: Path, store: TableStore
+) -> None:
+    m2v = command(finished_home)
+    found = as_json(m2v("policy", RM, "--precision", ".9", "--json"))
+
+    [point] = found["operating_points"]
+    assert point.pop("sentence")
+    row = store.read("operating_points", "sample_recorded").filter(run=RM, goal="precision").row(0, named=True)
+    assert point == row
+    assert found["review_bands"] == store.read("review_bands", "sample_recorded").filter(run=RM).to_dicts()
+    assert found["validation"] == f"validation_predictions/{RM}@1"
+    rare = as_json(m2v("policy", RM, "--recall", ".8", "--cost-ratio", "3", "--prevalence", ".02", "--json"))
+    assert [row["goal"] for row in rare["operating_points"]] == ["recall", "cost_ratio"]
+    assert {row["prevalence"] for row in (*rare["operating_points"], *rare["review_bands"])} == {0.02}
+    assert sum(row["per_10000"] for row in rare["review_bands"]) == pytest.approx(10_000)
+    shown = " ".join(m2v("policy", RM, "--recall", ".99").stdout.split())
+    assert "recall at least 0.99: Cannot be promised with" in shown
+    assert "Leave, review, act" in shown
+
+
+def test_slices_of_the_sample_are_its_texts_lengths(store: TableStore) -> None:
+    found = store.read("slices", "sample_recorded").filter(run=RM)
+    assert found["n_items"].sum() == store.read("test_predictions", RM).height
+    assert found["facet"].unique().to_list() == ["words"]
+
+
+def test_figures_of_the_report_are_saved_for_programs(finished_home: Path, store: TableStore) -> None:
+    said = as_json(command(finished_home)("report", "--study", "sample-recorded", "--json"))
+    saved = json.loads(Path(said["json"]).read_text(encoding="utf-8"))
+    assert Path(said["json"]).parent == Path(said["report"]).parent
+    for name in ("results", "comparisons", "differences", "slices", "calibration", "operating_points", "review_bands"):
+        assert len(saved[name]) == store.read(name, "sample_recorded").height > 0, name
+    of_run = next(row for row in saved["results"] if row["run"] == RM)
+    assert of_run["macro_f1"] == store.read("metrics", RM)["macro_f1"].item()
+    assert "NaN" not in Path(said["json"]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--precision", "90"), "The precision is 90; it must be between 0 and 1, for example 0.9."),
+        (("--cost-ratio", "0"), "The cost ratio is 0; it must be above 0."),
+        (("--prevalence", "2"), "The prevalence is 2; it must be between 0 and 1, for example 0.02."),
+        (("--review-error", "1"), "The review error is 1; it must be between 0 and 1"),
+    ],
+)
+def test_a_policy_that_means_nothing_is_refused(finished_home: Path, arguments: tuple[str, ...], message: str) -> None:
+    done = command(finished_home)("policy", RM, *arguments, code=1)
+    assert message in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

@@ -175,6 +175,44 @@ def calibration() -> tuple[pl.DataFrame, pl.DataFrame]:
     )
 
 
+def operating_points() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Made-up thresholds of a run of ``study``, one promised, one not, one out of reach, and its three bands."""
+    run, rates = "radish_rm_ft_leeks_garden_s0", ("precision", "recall", "false_positive_rate")
+    points = [
+        {"goal": "precision", "wish": 0.9, "threshold": 0.91, "promise": "not_promised"},
+        {"goal": "recall", "wish": 0.9, "threshold": 0.12, "promise": "promised"},
+        {"goal": "false_positive_rate", "wish": 0.05, "threshold": None, "promise": "out_of_reach"},
+    ]
+    for row in points[:2]:
+        row |= {f"{rate}{end}": value for rate in rates for end, value in (("", 0.8), ("_low", 0.7), ("_high", 0.9))}
+        row |= {"flagged_per_10000": 1250.0, "flagged_per_10000_low": 1000.0, "flagged_per_10000_high": 1500.0}
+    bands = [
+        {"band": band, "per_10000": load, "per_10000_low": load - 500, "per_10000_high": load + 500}
+        for band, load in (("leave", 6000.0), ("review", 3000.0), ("act", 1000.0))
+    ]
+    counts = {"n_validation": 97, "n_validation_positive": 39, "n_test": 200, "n_test_positive": 60}
+    of_bands = {"error": 0.1, "leave_below": 0.2, "n_positive": 20, "n_negative": 40}
+    return (
+        tables.frame(schemas.OPERATING_POINTS, points, run=run, prevalence=0.02, **counts),
+        tables.frame(schemas.REVIEW_BANDS, bands, run=run, prevalence=0.02, **of_bands),
+    )
+
+
+def slices() -> pl.DataFrame:
+    """Made-up slices of two runs of ``study``: one worse than others in both, one of one label, one too small."""
+    rows = []
+    for run, n_right in (("radish_om_ft_leeks_garden_s0", 11), ("radish_rm_ft_leeks_garden_s0", 14)):
+        scores = {f"{score}{end}": 0.55 for score in schemas.SLICE_SCORES for end in ("", "_low", "_high")}
+        tested = {"n_right_expected": 18.2, "p_value": 0.001, "p_holm": 0.002}
+        alone = {"accuracy": 0.6, "accuracy_low": 0.4, "accuracy_high": 0.8, "n_positive": 20, "n_right": 12}
+        rows += [
+            {"run": run, "facet": "bed", "value": "sunny", "n_positive": 8, "n_right": n_right, **scores, **tested},
+            {"run": run, "facet": "bed", "value": "shady", **alone},
+            {"run": run, "facet": "bed", "value": "tiny", "n_items": 3, "n_positive": 1, "n_right": 3},
+        ]
+    return tables.frame(schemas.SLICES, [{"n_items": 20, **row} for row in rows])
+
+
 def report(**others: Any) -> StudyReport:
     """A report of ``study`` with something in every section."""
     parts: dict[str, Any] = {
@@ -185,6 +223,10 @@ def report(**others: Any) -> StudyReport:
         "differences": differences(),
         "calibration": calibration()[0],
         "reliability": calibration()[1],
+        "operating_points": operating_points()[0],
+        "review_bands": operating_points()[1],
+        "slices": slices(),
+        "prevalence": 0.02,
         "findings": (
             Finding("demonstrations_unused", "demonstrations", "garden", True, "No demonstration is trained on."),
             Finding(

@@ -21,6 +21,8 @@ SECTIONS = [
     "comparisons",
     "differences",
     "calibration",
+    "operating_points",
+    "slices",
     "asked",
     "labels",
     "findings",
@@ -153,6 +155,38 @@ def test_calibration_is_said_before_and_after_scaling():
     assert 'aria-label="Reliability curve: .05 is .50 of 100, .65 is .50 of 100"' in html
 
 
+def test_operating_points_say_what_is_promised_and_what_is_flagged():
+    page = Page(render(rows.report()))
+    text = " ".join((page.shown + page.hidden).split())
+
+    assert "1 of 3 wishes can be promised with 97 validation videos (39 positive)." in text
+    assert "at a prevalence of 2.0 %" in text
+    share = ".800 [.70, .90]"
+    assert f"precision at least 0.9 .910 not promised {share} {share} {share} 1,250 [1,000, 1,500]" in text
+    assert "false-positive rate at most 0.05 none out of reach no threshold does it on validation" in text
+    bands = "6,000 [5,500, 6,500] 3,000 [2,500, 3,500] 1,000 [500, 1,500] 20 of 60 40 of 120"
+    assert f".200 never: too few negatives {bands}" in text
+
+
+def test_the_worst_slice_is_one_sentence():
+    page = Page(render(rows.report()))
+
+    worst = "where radish (Original memes (OM), leeks) calls 11 of 20 videos rightly and 18.2 would be expected"
+    assert f"Worst slice: bed sunny, {worst} of their labels (p = .002, Holm-adjusted)" in page.shown
+    assert "; so in 2 of 2 runs." in page.shown
+    hidden = " ".join(page.hidden.split())
+    assert "bed sunny 20 8 14 18.2 p = .002 .550 [.55, .55]" in hidden
+    assert "bed shady 20 20 12 no others like it one label .600 [.40, .80] one label" in hidden
+    assert "1 value with fewer than ten test videos is not scored." in hidden
+    assert "tiny" not in hidden
+
+
+def test_without_a_worse_slice_that_is_said():
+    page = Page(render(rows.report(slices=rows.slices().with_columns(p_holm=pl.col("p_holm") * 500))))
+
+    assert "Of 2 slices with ten videos or more none does worse than others with its labels" in page.shown
+
+
 def test_what_was_found_comes_before_what_is_fine():
     html = render(rows.report())
 
@@ -174,7 +208,8 @@ def test_texts_of_items_are_out_of_sight():
         assert example.text in page.hidden
         assert example.text not in page.shown
     texts = [attributes for tag, attributes in page.elements if tag == "details" and "open" not in attributes]
-    assert len(texts) == 2 + 1 + 1 + 1  # two examples, the ids of one finding, the versions, the curves of one panel
+    # Two examples, the ids of one finding, the versions, the curves of one panel, the slices of two runs.
+    assert len(texts) == 2 + 1 + 1 + 1 + 2
     assert "They may contain slurs" in page.shown
 
 
@@ -241,6 +276,9 @@ def test_equal_inputs_give_equal_bytes_whatever_their_order():
         comparisons=report.comparisons.reverse(),
         differences=report.differences.reverse(),
         calibration=report.calibration.reverse(),
+        operating_points=report.operating_points.reverse(),
+        review_bands=report.review_bands.reverse(),
+        slices=report.slices.reverse(),
         reliability=report.reliability.reverse(),
         findings=report.findings[::-1],
         versions=report.versions[::-1],
@@ -261,6 +299,8 @@ def test_a_study_with_one_target_and_nothing_else():
         "This study has no two strategies to compare.",
         "This study has no two candidates that differ in one thing.",
         "This study has no runs, so there is nothing to calibrate.",
+        "This study has no runs, so there is no threshold to choose.",
+        "This study has no runs to slice.",
         "This study re-annotates nothing.",
         "No checks were run.",
         "Nothing was left out.",
