@@ -138,4 +138,4 @@ def compared(labels: np.ndarray, is_right: np.ndarray, inside: np.ndarray) -> tu
 def _holm(p_values: list[float]) -> list[float]:
     from statsmodels.stats.multitest import multipletests
 
-    return [float(value) for value in multipletests(p_values, method="holm")[1]] if p_values else []
+    return np.asarray(multipletests(p_values, method="holm")[1]).tolist() if p_values else []
