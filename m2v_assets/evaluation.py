@@ -133,7 +133,8 @@ def calibration(plan: StudyPlan) -> dg.AssetsDefinition:
 
 def operating_points(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
-    about = {"stage": "evaluation", "code": code_version("1", plan.study.prevalence), "deps": _scored_keys(plan)}
+    code = code_version("1", plan.study.prevalence)
+    about = {"stage": "evaluation", "of": plan.study.title, "code": code, "deps": _scored_keys(plan)}
 
     @dg.multi_asset(
         name=f"operating_points__{name}",
@@ -157,6 +158,7 @@ def slices(plan: StudyPlan) -> dg.AssetsDefinition:
         schemas.SLICES,
         name,
         stage="evaluation",
+        of=plan.study.title,
         code="1",
         deps=[
             *(key(schemas.VIDEOS, variant(target.name)) for target in plan.targets),
