@@ -33,7 +33,7 @@ def conflicts(alignment: Alignment, study: Study) -> dg.AssetsDefinition:
         alignment.name,
         stage="annotation",
         of=named(alignment),
-        code=code_version("1", study.audit_share, study.audit_seed),
+        code=code_version("1", audit_share=study.audit_share, audit_seed=study.audit_seed),
         deps=[key(schemas.PREDICTIONS, alignment.name)],
     )
     def asset(tables: Tables) -> dg.MaterializeResult:
@@ -98,7 +98,7 @@ def rounds(alignment: Alignment, study: Study, source: Source) -> dg.AssetsDefin
         alignment.name,
         stage="annotation",
         of=named(alignment),
-        code=code_version("1", study.rounds, label, gold),
+        code=code_version("1", rounds=study.rounds, policy=label, gold=gold),
         checks=("annotators_on_gold", "annotators_follow_original", "annotators_too_fast"),
         kinds=frozenset({"labelstudio", "polars"}),
         deps=[
@@ -166,7 +166,7 @@ def voted_labels(alignment: Alignment, study: Study, source: Source) -> dg.Asset
         alignment.name,
         stage="annotation",
         of=named(alignment),
-        code=code_version("1", study.min_answers),
+        code=code_version("1", min_answers=study.min_answers),
         checks=(
             "humans_decide_alone",
             "undecided",

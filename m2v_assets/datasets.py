@@ -65,7 +65,9 @@ def memes(dataset: MemeDataset, source: Source) -> dg.AssetsDefinition:
         variant(dataset.name),
         stage="datasets",
         of=dataset.title,
-        code=code_version("2", layouts.of(dataset).identity, dataset.files, dataset.split_shares),
+        code=code_version(
+            "2", layout=layouts.of(dataset).identity, files=dataset.files, split_shares=dataset.split_shares
+        ),
         checks=("texts_unique", "texts_present", "rows_used"),
         deps=[*(file_key(source, file) for file in dataset.files), key(schemas.FORGOTTEN, variant(dataset.name))],
     )
@@ -88,7 +90,9 @@ def videos(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition:
         variant(dataset.name),
         stage="datasets",
         of=dataset.title,
-        code=code_version("2", layouts.of(dataset).identity, dataset.files, dataset.split_shares),
+        code=code_version(
+            "2", layout=layouts.of(dataset).identity, files=dataset.files, split_shares=dataset.split_shares
+        ),
         checks=("ids_in_one_split", "texts_in_one_split", "texts_present", "audio_present", "rows_used"),
         deps=[file_key(source, file) for file in dataset.files],
     )
@@ -160,7 +164,7 @@ def demonstrations(dataset: VideoDataset, source: Source) -> dg.AssetsDefinition
         name,
         stage="datasets",
         of=f"{dataset.title}. {policy(dataset.label)}",
-        code=code_version("1", dataset.label),
+        code=code_version("1", policy=dataset.label),
         checks=("demonstrations_held_out",),
         deps=[file_key(source, dataset.demonstrations or ""), key(schemas.VIDEOS, name)],
     )

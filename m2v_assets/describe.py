@@ -17,7 +17,7 @@ from m2v.errors import Unreachable
 from m2v.evaluation import wording
 from m2v.files.digests import text_sha256
 from m2v.schemas import Table
-from m2v_resources.store.tables import column_schema
+from m2v_resources.store.tables import MADE_OF, column_schema
 
 OWNERS = ["team:m2v"]
 # The pool of runs whose programs use an accelerator where there is one.
@@ -47,9 +47,26 @@ def fingerprint(*parts: Any) -> str:
     return text_sha256(text)[:16]
 
 
-def code_version(version: str, *settings: Any) -> str:
-    """Return what decides an asset's content besides its parents: our code, bumped on purpose, and settings, hashed."""
-    return f"{version}-{fingerprint(*settings)}" if settings else version
+class Code(str):
+    """A code version that knows what it is made of.
+
+    Attributes:
+        made_of: A hash of each part that has a name, by that name.
+    """
+
+    made_of: Mapping[str, str]
+
+
+def code_version(version: str, *settings: Any, **named: Any) -> Code:
+    """Return what decides an asset's content besides its parents: our code, bumped on purpose, and settings, hashed.
+
+    Args:
+        named: Settings that are called by their name when they are why an asset is stale; they are hashed last.
+    """
+    parts = [*settings, *named.values()]
+    code = Code(f"{version}-{fingerprint(*parts)}" if parts else version)
+    code.made_of = {name: fingerprint(value) for name, value in named.items()}
+    return code
 
 
 def table_asset(
@@ -110,9 +127,13 @@ def spec(
         owners=OWNERS,
         # The UI calls an asset by its variant; the kind says of which table it is.
         kinds={*kinds, table.name},
-        metadata={"dagster/column_schema": column_schema(table), "dagster/table_name": f"{table.name}.{variant}"},
+        metadata={
+            "dagster/column_schema": column_schema(table),
+            "dagster/table_name": f"{table.name}.{variant}",
+            **({MADE_OF: dict(code.made_of)} if isinstance(code, Code) and code.made_of else {}),
+        },
         tags=tags_of(stage, table.name) | dict(tags or {}),
-        code_version=f"{code}+checks{CHECKS}" if table.is_checked else code,
+        code_version=f"{code}+checks{CHECKS}" if table.is_checked else str(code),
     )
 
 

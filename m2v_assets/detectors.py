@@ -99,7 +99,14 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         run,
         stage="detectors",
         code=code_version(
-            "1", run.model, run.base, run.prompt, run.seed, run.training_set.paper_mode, study.leaks, *_words(run)
+            "1",
+            model=run.model,
+            base_model=run.base,
+            prompt=run.prompt,
+            seed=run.seed,
+            paper_mode=run.training_set.paper_mode,
+            leaks=study.leaks,
+            **_words(run),
         ),
         kinds=run.model.made_with,
         deps=[
@@ -146,7 +153,7 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
 
 def test_predictions(run: Run, study: Study) -> dg.AssetsDefinition:
     """What the run calls the target's test videos, beside their true labels."""
-    code = code_version("2", run.model, run.base, run.prompt)
+    code = code_version("2", model=run.model, base_model=run.base, prompt=run.prompt)
     return _predictions(
         schemas.TEST_PREDICTIONS, run, study, code=code, part=lambda videos: videos.filter(split="test")
     )
@@ -159,7 +166,7 @@ def validation_predictions(run: Run, study: Study) -> dg.AssetsDefinition:
         held_out = validation(run, study, videos=videos)
         return videos.clear() if held_out is None else held_out
 
-    code = code_version("1", run.model, run.base, run.prompt, study.leaks)
+    code = code_version("1", model=run.model, base_model=run.base, prompt=run.prompt, leaks=study.leaks)
     return _predictions(schemas.VALIDATION_PREDICTIONS, run, study, code=code, part=part)
 
 
@@ -326,9 +333,9 @@ def _entries(run: Run) -> dict[str, Any]:
     return {name: entry.model_dump(mode="json") if entry else None for name, entry in entries.items()} | words
 
 
-def _words(run: Run) -> list[object]:
+def _words(run: Run) -> dict[str, object]:
     """Return what else decides a training of a model that is asked: the target's words."""
-    return [run.target.label] if run.prompt else []
+    return {"policy": run.target.label} if run.prompt else {}
 
 
 def _items(videos: pl.DataFrame, target: VideoDataset) -> pl.DataFrame:

@@ -203,7 +203,7 @@ def _run_asset(table: schemas.Table, run: Run, *, deps: list[dg.AssetKey], pool:
         run.name,
         stage="evaluation",
         of=described(run),
-        code=code_version("4", run.model, run.base, run.prompt),
+        code=code_version("4", model=run.model, base_model=run.base, prompt=run.prompt),
         deps=deps,
         tags={"m2v/model": run.model.name, "m2v/strategy": run.training_set.strategy, "m2v/target": run.target.name},
         pool=pool,

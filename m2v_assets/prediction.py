@@ -38,7 +38,7 @@ def recorded_predictions(alignment: Alignment, source: Source) -> dg.AssetsDefin
         alignment.name,
         stage="prediction",
         of=f"Labelled elsewhere by {recorded.model}. {named(alignment)}",
-        code=code_version("1", recorded.predictions, recorded.model, recorded.revision),
+        code=code_version("1", columns=recorded.predictions, model=recorded.model, revision=recorded.revision),
         checks=("agreement_with_original",),
         tags={"m2v/model": recorded.model},
         deps=deps,
@@ -64,7 +64,9 @@ def asked_predictions(alignment: Alignment, asking: Asking, study: Study) -> dg.
         alignment.name,
         stage="prediction",
         of=f"Labelled by {asking.model.title} with the prompt {asking.prompt.name}. {named(alignment)}",
-        code=code_version("1", asking.model, asking.prompt, alignment.target.label, settings),
+        code=code_version(
+            "1", model=asking.model, prompt=asking.prompt, policy=alignment.target.label, settings=settings
+        ),
         checks=("agreement_with_original",),
         kinds=frozenset({"pytorch", "huggingface"}),
         tags={"m2v/model": asking.model.name},

@@ -46,7 +46,7 @@ def dataset_releases(alignment: Alignment, plan: StudyPlan, settings: PublishPla
         alignment.name,
         stage="publishing",
         of=named(alignment),
-        code=code_version("1", settings, licence_of(alignment, plan), alignment.target.label),
+        code=code_version("1", settings=settings, licence=licence_of(alignment, plan), policy=alignment.target.label),
         deps=[
             key(schemas.MEMES, variant(alignment.memes.name)),
             *(key(table, alignment.name) for table in ALIGNED),
@@ -71,7 +71,7 @@ def adapter_releases(run: Run, plan: StudyPlan, settings: PublishPlan) -> dg.Ass
         run.name,
         stage="publishing",
         of=described(run),
-        code=code_version("1", settings, licence_trained_on(run, plan), run.target.label),
+        code=code_version("1", settings=settings, licence=licence_trained_on(run, plan), policy=run.target.label),
         deps=[
             key(schemas.TRAINING_EXAMPLES, run.training_set.name),
             key(schemas.CHECKPOINTS, run.name),

@@ -12,6 +12,8 @@ from graphlib import TopologicalSorter
 import dagster as dg
 
 from m2v.files.digests import data_sha256
+from m2v.lineage import cause
+from m2v_resources.store.tables import MADE_OF
 
 CODE = "dagster/code_version"
 DATA = "dagster/data_version"
@@ -35,15 +37,19 @@ class Stale:
 
     Attributes:
         parents: Those whose data changed, or that were added or removed.
+        changed: Of a code version, what it is made of that changed: "prompt", "policy", "settings", "code" …
     """
 
     key: dg.AssetKey
     cause: StaleCause
     parents: tuple[dg.AssetKey, ...] = ()
+    changed: tuple[str, ...] = ()
 
     @property
     def reason(self) -> str:
-        """For people, for example ``data of human_labels/fhm_hatemm``."""
+        """For people, for example ``data of human_labels/fhm_hatemm`` or ``changed prompt``."""
+        if self.changed and self.changed != ("code",):
+            return f"changed {' and '.join(self.changed)}"
         names = ", ".join(parent.to_user_string() for parent in self.parents)
         return f"{self.cause} of {names}" if names else str(self.cause)
 
@@ -163,12 +169,20 @@ def _judge(asset: dg.AssetKey, graph: AssetGraph, record: VersionRecord) -> Stal
     if tags is None:
         return Stale(asset, StaleCause.MISSING)
     if tags.get(CODE) != graph.specs[asset].code_version:
-        return Stale(asset, StaleCause.CODE)
+        return Stale(asset, StaleCause.CODE, changed=_changed(tags, graph.specs[asset]))
     read = {dg.AssetKey.from_user_string(tag.removeprefix(INPUT)): tags[tag] for tag in tags if tag.startswith(INPUT)}
     if read.keys() != graph.parents[asset]:
         return Stale(asset, StaleCause.DEPENDENCIES, tuple(sorted(read.keys() ^ graph.parents[asset])))
     changed = [parent for parent, value in read.items() if value != (record.versions.get(parent) or INITIAL)]
     return Stale(asset, StaleCause.DATA, tuple(sorted(changed))) if changed else None
+
+
+def _changed(tags: Mapping[str, str], spec: dg.AssetSpec) -> tuple[str, ...]:
+    """Return what of a code version is another than when the asset was made, in words."""
+    made_of = spec.metadata.get(MADE_OF, {})
+    recorded = {name: tags.get(f"{MADE_OF}.{name}", digest) for name, digest in made_of.items()}
+    changed = tuple(name.replace("_", " ") for name, digest in made_of.items() if recorded[name] != digest)
+    return cause.changed(tags.get(CODE) or "", spec.code_version or "", parts=changed)
 
 
 def _observed(asset: dg.AssetKey, instance: dg.DagsterInstance) -> str | None:

@@ -10,7 +10,8 @@ class Cause:
     """What differs first.
 
     Attributes:
-        kind: "code", "settings", "answers", "source data", "forgotten", "none" or "not recorded".
+        kind: What of a code version changed ("prompt", "policy", "model" …; "settings", "code"), or "answers", "source
+            data", "forgotten", "none", "not recorded".
         before: The version where it differs, older; ``after`` the newer one.
     """
 
@@ -69,9 +70,24 @@ def _walk(graph: Graph, before: Node, after: Node, by_place: dict, seen: dict[tu
 def _code(before: Node, after: Node) -> list[Cause]:
     if before.code_version == after.code_version:
         return []
-    old, new = ((node.code_version or "").partition("-")[0] for node in (before, after))
-    kind = "code" if old != new else "settings"
+    names = before.made_of.keys() & after.made_of.keys()
+    parts = tuple(sorted(name.replace("_", " ") for name in names if before.made_of[name] != after.made_of[name]))
+    kind = " and ".join(changed(before.code_version or "", after.code_version or "", parts=parts))
     return [Cause(kind, before.name, after.name, f"{before.code_version} became {after.code_version}")]
+
+
+def changed(before: str, after: str, *, parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what differs between two code versions, which are ours, then hashed settings, then that of the checks.
+
+    Args:
+        parts: Names of the settings that are known to differ.
+
+    Returns:
+        "code" where our own part differs, then the names; "settings" where no name is known.
+    """
+    ours = [(version.partition("-")[0].partition("+")[0], version.partition("+")[2]) for version in (before, after)]
+    code = ("code",) if ours[0] != ours[1] else ()
+    return (*code, *parts) or ("settings",)
 
 
 def _files(before: Node, after: Node) -> set[str]:

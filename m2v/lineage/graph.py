@@ -12,6 +12,7 @@ class Node:
 
     Attributes:
         parents: Version number and rows hash of each table that was read, by ``table/variant``.
+        made_of: A hash of each named setting that its code version is made of; empty where none were recorded.
         files: The sha256 of each source file that was read; None where the code of that version recorded none.
     """
 
@@ -24,6 +25,7 @@ class Node:
     created_at: str
     run_id: str | None = None
     code_version: str | None = None
+    made_of: Mapping[str, str] = field(default_factory=dict)
     parents: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     files: Mapping[str, str] | None = None
 

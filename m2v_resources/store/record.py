@@ -78,6 +78,7 @@ def node(version: Version) -> Node:
         created_at=version.created_at,
         run_id=provenance.get("run_id"),
         code_version=provenance.get("code_version"),
+        made_of=provenance.get("made_of") or {},
         parents={place: (read["version"], read["rows_hash"]) for place, read in parents.items()},
         files=provenance.get("files"),
     )

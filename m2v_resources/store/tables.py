@@ -17,6 +17,8 @@ from m2v.schemas.columns import described
 from m2v_resources.store import findings as findings_store
 from m2v_resources.store.versions import TableStore, Version, open_store
 
+# The key under which an asset says what its code version is made of: hashes by name. A version's tags begin with it.
+MADE_OF = "m2v/made_of"
 N_PREVIEW_ROWS = 5
 # Findings name every offender; beyond this many, an event log is no place for them.
 N_SHOWN_IDS = 10_000
@@ -89,6 +91,7 @@ class Tables(dg.ConfigurableResource):
             findings_store.record(self.store, place, findings, run_id=run_id, of=version)
         return dg.MaterializeResult(
             asset_key=key,
+            tags={f"{MADE_OF}.{name}": digest for name, digest in provenance["made_of"].items()},
             data_version=dg.DataVersion(version.rows_hash),
             metadata={
                 "dagster/row_count": frame.height,
@@ -115,6 +118,7 @@ class Tables(dg.ConfigurableResource):
         return {
             "run_id": context.run.run_id,
             "code_version": context.assets_def.code_versions_by_key.get(key),
+            "made_of": context.assets_def.specs_by_key[key].metadata.get(MADE_OF, {}),
             "parents": parents,
             "files": {name: digest for name, digest in files.items() if digest},
         }

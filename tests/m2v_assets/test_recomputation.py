@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from m2v.files.checkout import CHECKOUT
 from m2v_resources.store.versions import TableStore
 from tests.m2v_assets.conftest import Run, as_json
 from tests.m2v_assets.test_graph import GRAPH
@@ -124,6 +125,31 @@ def test_one_changed_text_is_the_only_one_that_is_encoded(sample: Run, study: st
 
 def as_manifest(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_what_changed_of_a_code_version_is_named(sample: Run, study: str) -> None:
+    said = {}
+    videos, model = Path(study).parent / "videos" / "garden.yaml", Path(study).parent / "models" / "minilm-lora.yaml"
+    as_it_was = videos.read_text(encoding="utf-8")
+    # Nothing of the recorded study is asked in words; its demonstrations are known by the words of the label.
+    videos.write_text(as_it_was.replace("positive: insulting", "positive: rude"), encoding="utf-8")
+    for stale in as_json(sample("status", "--study", study, "--json"))["stale"]:
+        said[stale["asset"]] = stale["reason"]
+    assert said["demonstrations/garden"] == "changed policy"
+    videos.write_text(as_it_was, encoding="utf-8")
+    model.parent.mkdir(exist_ok=True)
+    ours = (CHECKOUT / "m2v" / "catalog" / "models" / "minilm-lora.yaml").read_text(encoding="utf-8")
+    model.write_text(ours.replace("epochs: ", "epochs: 1"), encoding="utf-8")
+    stale = {each["asset"]: each["reason"] for each in as_json(sample("status", "--study", study, "--json"))["stale"]}
+    assert stale["checkpoints/minilm_lora_rm_ft_veggie_garden_s0"] == "changed model"
+    model.unlink()
+    text = Path(study).read_text(encoding="utf-8")
+    Path(study).write_text(text.replace("min_answers: 2", "min_answers: 3"), encoding="utf-8")
+    stale = {each["asset"]: each["reason"] for each in as_json(sample("status", "--study", study, "--json"))["stale"]}
+    assert stale["voted_labels/veggie_garden"] == "changed min answers"
+    sample("run", "--study", study, "--select", "voted_labels", "--json")
+    told = as_json(sample("audit", "diff", "voted_labels/veggie_garden@1", "voted_labels/veggie_garden@2", "--json"))
+    assert [each["kind"] for each in told["causes"]] == ["min answers"]
 
 
 def test_touching_a_file_or_only_its_bytes_recomputes_what_reads_it_and_stops(sample: Run, study: str) -> None:

@@ -37,8 +37,14 @@ def test_changed_source_data_settings_and_code_are_told_apart() -> None:
         ({"files": {"memes": "b"}}, "source data"),
         ({"code_version": "1-b", "files": {"memes": "a"}}, "settings"),
         ({"code_version": "2-a", "files": {"memes": "a"}}, "code"),
+        ({"code_version": "1-a+checks1", "files": {"memes": "a"}}, "code"),
+        ({"code_version": "1-b", "files": {"memes": "a"}, "made_of": {"prompt": "b", "policy": "a"}}, "prompt"),
+        ({"code_version": "1-b", "files": {"memes": "a"}, "made_of": {"prompt": "b", "base_model": "b"}}, "prompt"),
+        ({"code_version": "2-b", "files": {"memes": "a"}, "made_of": {"policy": "b"}}, "code and policy"),
     ):
-        graph = votes_of(node("memes/x", 1, files={"memes": "a"}), node("memes/x", 2, **said))
+        graph = votes_of(
+            node("memes/x", 1, files={"memes": "a"}, made_of={"prompt": "a", "policy": "a"}), node("memes/x", 2, **said)
+        )
         assert [cause.kind for cause in causes(graph, "voted_labels/x@1", "voted_labels/x@2")] == [kind]
 
 
