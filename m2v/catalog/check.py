@@ -9,7 +9,7 @@ import polars as pl
 
 from m2v import catalog, schemas
 from m2v.catalog import proposal
-from m2v.datasets import details, folders, integrity, layouts, mediapaths, readers, releases, sources
+from m2v.datasets import details, folders, integrity, layouts, mediapaths, plain, readers, releases, sources
 from m2v.datasets.folders import Folder, Found
 from m2v.datasets.layouts import Items
 from m2v.datasets.mediapaths import Listing
@@ -101,6 +101,8 @@ def check(root: Path, *, layout: str | None = None) -> FolderReport:
     fitting: dict[str, list[Read]] = {}
     problems = {}
     for name in [layout] if layout else finders:
+        if name == plain.NAME and fitting:
+            continue  # a table that is known is not plain
         try:
             fitting[name] = [(match, *_read(folder, match, name)) for match in finders[name](folder)]
         except M2VError as error:
@@ -141,7 +143,7 @@ def counted(rows: pl.DataFrame) -> dict[str, tuple[int, int]]:
 
 
 def _read(folder: Folder, match: Found, layout: str) -> tuple[MemeDataset | VideoDataset, Items]:
-    own = layouts.named(layout, kind="videos" if match.is_video else "memes")
+    own = match.own_layout or layouts.named(layout, kind="videos" if match.is_video else "memes")
     given: dict[str, Any] = {
         "name": match.name,
         "title": match.name,
@@ -157,6 +159,8 @@ def _read(folder: Folder, match: Found, layout: str) -> tuple[MemeDataset | Vide
         given["label"] = known[like if like in known else "hatemm"].label
         given["demonstrations"] = match.demonstrations
     dataset = (VideoDataset if match.is_video else MemeDataset).model_validate(given)
+    if match.own_layout:
+        dataset._own_layouts = {layout: match.own_layout}
     return dataset, readers.items(dataset, files={name: folder.root / name for name in match.files})
 
 

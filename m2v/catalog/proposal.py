@@ -46,6 +46,8 @@ def documents(layout: str, *, datasets: Sequence[tuple[MemeDataset | VideoDatase
     entry = source(layout, files=list(dict.fromkeys([*used, *demonstrations])))
     written = {f"sources/{entry.name}.yaml": entry, "study.yaml": study}
     written |= {f"memes/{dataset.name}.yaml": dataset for dataset in memes}
+    own = [files.own_layout for _, files in datasets if files.own_layout]
+    written |= {f"layouts/{layout.name}.yaml": layout for layout in own}
     written |= {f"videos/{dataset.name}.yaml": dataset for dataset in videos}
     return {path: copy_study.text(entry) for path, entry in sorted(written.items())}
 

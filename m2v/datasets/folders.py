@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from m2v.datasets import csvfiles, jsonfiles, layouts
+from m2v.datasets import csvfiles, jsonfiles, layouts, plain
 from m2v.datasets.csvfiles import COMMAS, Dialect
 from m2v.entries.layouts import Layout, LayoutFile
 from m2v.errors import BadInput, M2VError
@@ -25,6 +25,7 @@ class Found:
         files: In the order that the layout expects.
         aligned: Tables of the same memes under the definitions of targets, by target.
         left_out: What is not used of a file and why, by file.
+        own_layout: Made for this very table; to be written beside the study.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Found:
     demonstrations: str | None = None
     aligned: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    own_layout: Layout | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,21 @@ def laid_out(layout: Layout, folder: Folder) -> list[Found]:
     return [Found(layout.name, layout.items == "videos", tuple(used), left_out=left_out)]
 
 
+def plain_table(folder: Folder) -> list[Found]:
+    """Return the one table of memes that lies there and is in no layout that has a name.
+
+    Raises:
+        M2VError: There is none, or several; or BadInput, which column it lacks.
+    """
+    tables = folder.named("*.csv", "*.tsv")
+    if not tables:
+        raise NotThere("no CSV with columns for id, text, image and label.")
+    if len(tables) > 1:
+        raise M2VError(f"several tables lie there ({', '.join(tables)}). Check a folder with one of them.")
+    own = plain.layout(folder.root / tables[0])
+    return [Found(_called(_stem(tables[0]), tables[0], set()), False, (tables[0],), own_layout=own)]
+
+
 class NotThere(M2VError):
     """Nothing in a folder is called as a layout's files are."""
 
@@ -204,7 +221,7 @@ def finders() -> dict[str, Callable[[Folder], list[Found]]]:
         for name, layout in layouts.known().items()
         if not name.startswith("published-")
     }
-    return {"published": published, **laid}
+    return {"published": published, **laid, plain.NAME: plain_table}
 
 
 def _columns(name: str) -> Sequence[str]:
