@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 NAMES = ["load", "reading", "plan", "store", "voting", "rounds", "audit", "frames", "labelling", "training", "rerun"]
-NAMES += ["hosts", "scale"]
+NAMES += ["detectors", "hosts", "scale"]
 
 
 def figures(name: str) -> list[dict]:

@@ -285,6 +285,12 @@ def _check_features(run: Run) -> None:
                 raise UnknownName(
                     f"recorded feature of {dataset.name} (named by {run.model.name})", extractor.name, dataset.features
                 )
+        named = (
+            {dataset.features[extractor.name].extractor for dataset in run.datasets} if extractor.is_recorded else ()
+        )
+        if len(named) > 1:
+            problem = f"{extractor.name} is {' and '.join(map(repr, sorted(named)))}; give them names of their own."
+            raise InvalidCatalog(run.name, f"features of two extractors would be mixed: {problem}")
 
 
 def _target_splits(plan: TrainingPlan, target: VideoDataset) -> Iterator[TargetSplit]:

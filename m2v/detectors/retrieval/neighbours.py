@@ -69,7 +69,7 @@ def nearest(
             hidden |= labels[part, None] != index.labels
         similar[hidden] = -np.inf
         # The best k in any order first: sorting whole rows would take longer than the product.
-        best = np.argpartition(-similar, k - 1, axis=1)[:, :k] if k < similar.shape[1] else _all(similar)
+        best = _best(similar, k)
         found = np.take_along_axis(similar, best, axis=1)
         order = np.lexsort((best, -found), axis=1)
         best, found = (np.take_along_axis(each, order, axis=1) for each in (best, found))
@@ -92,5 +92,10 @@ def vote(index: Index, found: Nearest) -> np.ndarray:
     return (1 + total / np.maximum(weights.sum(axis=1), 1)) / 2
 
 
-def _all(similar: np.ndarray) -> np.ndarray:
-    return np.tile(np.arange(similar.shape[1]), (len(similar), 1))
+def _best(similar: np.ndarray, k: int) -> np.ndarray:
+    """Return the places of each row's k largest, (items, k), in any order."""
+    if k == 1:
+        return similar.argmax(axis=1)[:, None]
+    if k == similar.shape[1]:
+        return np.tile(np.arange(k), (len(similar), 1))
+    return np.argpartition(similar, -k, axis=1)[:, -k:]

@@ -140,6 +140,17 @@ def test_a_wrong_entry_names_itself_and_the_way_out(
         catalog.open_study(str(study))
 
 
+def test_recorded_features_of_one_name_are_of_one_extractor(study: Path) -> None:
+    write(study.parent / "models/peeler.yaml", {"title": "Peeler", "kind": "fusion", "features": ["seen"]})
+    write(study, {**STUDY, "training": [{"model": "peeler", "strategies": ["om_ft"]}]})
+    for name, extractor in (("memes/pods.yaml", "an eye"), ("videos/rows.yaml", "a lens")):
+        path = study.parent / name
+        features = {"seen": {"recorded": "rows.csv", "modality": "text", "extractor": extractor}}
+        write(path, {**yaml.safe_load(path.read_text()), "features": features})
+    with pytest.raises(InvalidCatalog, match="two extractors would be mixed: seen is 'a lens' and 'an eye'"):
+        catalog.open_study(str(study))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"memes: [", "cannot be read as YAML"), (b"\xff\xfe", "cannot be read as YAML"), (b"- a", "must be a mapping")],
