@@ -3,7 +3,7 @@ FROM python:3.11.14-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 # A user without rights or a shell, who owns only what is written to: volumes take their owner from these folders.
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin m2v \
-    && install --directory --owner m2v --group m2v /data
+    && install --directory --owner m2v --group m2v /data /data/media
 
 FROM base AS label-studio
 COPY label_studio/constraints.txt /srv/label_studio/constraints.txt

@@ -72,7 +72,7 @@ secrets: ## passwords for the team's machine, those that are missing, into ./sec
 	done
 
 up: secrets ## M2V for a team on this machine, in containers (docs/team.md)
-	@mkdir -p data/media data/published data/studies
+	@mkdir -p data/media data/published data/studies $(if $(CLUSTER),$(M2V_SHARED_HOME)/media)
 	@echo "== Building two images (some minutes the first time) and starting the services"
 	@M2V_STUDY=$${M2V_STUDY:-$(STUDY)} $(COMPOSE) $(FILES) up --detach --build --wait
 	@echo "Dagster: http://127.0.0.1:$${M2V_UI_PORT:-3000}   Label Studio: http://127.0.0.1:$${M2V_LABEL_STUDIO_PORT:-8080}"

@@ -157,13 +157,14 @@ def two_platforms(folder: Path, *, n_people: int) -> Iterator[tuple[list[Any], l
 
     from m2v.entries.study import RoundPlan
     from m2v_resources.annotators import label_studio_server as local
+    from m2v_resources.annotators.address import address
     from m2v_resources.annotators.label_studio import AnnotationServer
-    from m2v_resources.annotators.rounds import Rounds, address
+    from m2v_resources.annotators.rounds import Rounds
     from tests.people import join
 
     home, other = folder / "home", folder / "other"
     exposure = local.Exposure(items_per_day=10**6, minutes_per_day=10**6, minutes_before_break=10**6, accounts=100)
-    process = local.start(home, port=PORT, media=None, exposure=exposure)
+    process = local.start(home, port=PORT, exposure=exposure)
     try:
         server = address(home)
         persons = [join(home) for _ in range(n_people)]

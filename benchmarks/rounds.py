@@ -19,8 +19,9 @@ from label_studio_sdk.client import LabelStudio
 from figure import report, scratch_folder
 from m2v.entries.study import RoundPlan
 from m2v_resources.annotators import label_studio_server as local
+from m2v_resources.annotators.address import address
 from m2v_resources.annotators.label_studio import AnnotationServer
-from m2v_resources.annotators.rounds import RoundQuestion, Rounds, address
+from m2v_resources.annotators.rounds import RoundQuestion, Rounds
 
 N_ITEMS, N_PEOPLE, PORT = 3000, 3, 18080
 PLAN = RoundPlan(n_annotators=N_PEOPLE, accept_imports=True)
@@ -164,7 +165,7 @@ def pulling(home: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory(dir=scratch_folder()) as folder:
         home = Path(folder)
-        process = local.start(home, port=PORT, media=None, exposure=local.Exposure())
+        process = local.start(home, port=PORT, exposure=local.Exposure())
         try:
             opening(home)
             pulling(home)

@@ -13,7 +13,7 @@ from frames import film
 from figure import peak_mib
 from m2v import catalog, schemas
 from m2v.annotation import routing, voting
-from m2v.entries.study import FramePlan
+from m2v.entries.study import FramePlan, VoteRule
 from m2v.files import row_cache
 from m2v.media import videos
 from m2v.prediction import predict, prompts
@@ -146,7 +146,7 @@ def voted_whole(folder: Path):
     def call() -> None:
         rows, given = (pl.read_parquet(folder / f"{name}.parquet") for name in ("predictions", "answers"))
         conflicts = routing.conflicts(rows, audit_share=0.02, seed=0)
-        votes = voting.majority(rows, given, min_answers=1)
+        votes = voting.final_labels(rows, given, rule=VoteRule(min_answers=1))
         voting.voting_findings(votes, rows, given, variant="carrots", published=None)
         routing.agreed_error(conflicts, given, variant="carrots")
 

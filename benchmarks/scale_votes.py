@@ -19,6 +19,7 @@ from polars.io.plugins import register_io_source
 from figure import peak_mib
 from m2v import schemas
 from m2v.annotation import voting
+from m2v.entries.study import VoteRule
 from m2v_resources.store.versions import TableStore
 
 N_PARTS, PART_ROWS = 100, 1_000_000
@@ -66,7 +67,7 @@ def scan(folder: Path) -> dict[str, Any]:
 def votes() -> Iterator[pl.DataFrame]:
     """Parts in the order of the key."""
     for number in range(N_PARTS):
-        yield voting.majority(*alignment(number), min_answers=1)
+        yield voting.final_labels(*alignment(number), rule=VoteRule(min_answers=1))
 
 
 def alignment(number: int) -> tuple[pl.DataFrame, pl.DataFrame]:

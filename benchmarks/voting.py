@@ -14,6 +14,7 @@ import polars as pl
 from figure import report
 from m2v import schemas
 from m2v.annotation import voting
+from m2v.entries.study import VoteRule
 
 N_ROWS = 5_000_000
 REPEATS = 3
@@ -66,7 +67,7 @@ def seconds(call: Callable[[], pl.DataFrame]) -> tuple[float, pl.DataFrame]:
 def main() -> None:
     predictions, answers = alignment()
     ways = {
-        "ours": lambda: voting.majority(predictions, answers, min_answers=1),
+        "ours": lambda: voting.final_labels(predictions, answers, rule=VoteRule(min_answers=1)),
         "plain": lambda: plainly(predictions, answers),
     }
     spent: dict[str, list[float]] = {name: [] for name in ways}

@@ -3,6 +3,7 @@
 import os
 from datetime import timedelta
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 from django.db import connection
 from django.utils import timezone
@@ -10,6 +11,8 @@ from django.utils import timezone
 ITEMS_PER_DAY = int(os.environ.get("M2V_ITEMS_PER_DAY", "200"))
 MINUTES_PER_DAY = float(os.environ.get("M2V_MINUTES_PER_DAY", "120"))
 MINUTES_BEFORE_BREAK = float(os.environ.get("M2V_MINUTES_BEFORE_BREAK", "25"))
+# Of the team, as in "Europe/Berlin": where its day ends.
+ZONE = ZoneInfo(os.environ.get("M2V_TIME_ZONE") or "UTC")
 BREAK_MINUTES = float(os.environ.get("M2V_BREAK_MINUTES", "5"))
 # Nobody looks at one item for longer; who leaves it open and goes away has not worked.
 MINUTES_AT_ONE = max(BREAK_MINUTES, 5.0)
@@ -56,7 +59,7 @@ def exposed(user, task_id):
     if task_id is not None and may_see(user, task_id):
         return None
     now = timezone.now()
-    events = _events(user, since=now.replace(hour=0, minute=0, second=0, microsecond=0))
+    events = _events(user, since=day_began(now, ZONE))
     if not events:
         return None
     n_items = len({task for _, task, _ in events})
@@ -67,8 +70,13 @@ def exposed(user, task_id):
     worked = (times[-1] - _since_break(times)) / 60
     if now.timestamp() - times[-1] < 60 * BREAK_MINUTES and worked >= MINUTES_BEFORE_BREAK:
         until = now + timedelta(seconds=times[-1] + 60 * BREAK_MINUTES - now.timestamp())
-        return f"Time for a break: {worked:.0f} minutes without one. Go on at {until:%H:%M} UTC."
+        return f"Time for a break: {worked:.0f} minutes without one. Go on at {until.astimezone(ZONE):%H:%M (%Z)}."
     return None
+
+
+def day_began(now, zone):
+    """Return when the day of a moment began where people work."""
+    return now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
 
 
 def _events(user, *, since):

@@ -31,8 +31,10 @@ class Guard:
 
     def __call__(self, request):
         response = self.get_response(request)
-        blind = getattr(request, "m2v_blind", None)
-        return rewritten(response, blind) if blind else with_script(response)
+        annotator = getattr(request, "m2v_annotator", None)
+        if annotator:
+            response = rewritten(response, annotator, getattr(request, "m2v_blind", None))
+        return with_script(response, is_annotators=bool(annotator))
 
     def process_view(self, request, view, _, kwargs):
         """Refuse the request, or let the view answer and remember what has to be taken out of its answer."""
@@ -46,6 +48,7 @@ class Guard:
         if len(users) > 1:
             return _no("This request is in the name of two accounts. Log out of one.")
         (user,) = users
+        request.m2v_annotator = user
         rule = RULES.get(route)
         method = "GET" if request.method == "HEAD" else request.method
         if rule is None or method not in rule.methods:
@@ -65,7 +68,7 @@ def _judged(ask, rule, view):
     if refusal is None and ask.method != "GET" and rule is RULES[ANSWER]:
         return _timed(ask, view, _time_of(ask.kwargs["pk"]))
     if refusal is None and rule.blind:
-        ask.request.m2v_blind = lambda answer: rule.blind(answer, ask.user)
+        ask.request.m2v_blind = rule.blind
     return refusal
 
 

@@ -6,24 +6,45 @@ import re
 from m2v_exposure import record
 
 ADDRESS = re.compile(r"^(/data/|s3://|gs://|azure-blob://)")
+PERSONAL = ("email", "username", "first_name", "last_name", "initials", "phone", "avatar")
 TASK_FIELDS = {
     *("id", "data", "meta", "project", "inner_id", "created_at", "annotations", "drafts", "queue", "allow_skip"),
     *("overlap", "is_in_review", "review_settings", "mode"),
 }
 
 
-def rewritten(response, blind):
-    """Return the response with its JSON blinded; what is no JSON has nothing of others."""
-    if response.status_code != 200 or "json" not in response.get("Content-Type", ""):
+def rewritten(response, user, blind):
+    """Return what an annotator is told in JSON: blinded where a rule says so, and nobody else's name or address.
+
+    What is no JSON has nothing of others.
+    """
+    if response.streaming or response.status_code != 200 or "json" not in response.get("Content-Type", ""):
         return response
-    return _changed(response, lambda content: json.dumps(blind(json.loads(content))).encode())
+
+    def change(content):
+        said = json.loads(content)
+        return json.dumps(nameless(blind(said, user) if blind else said, user)).encode()
+
+    return _changed(response, change)
 
 
-def with_script(response):
+def nameless(data, user):
+    """Return the same without the names and addresses of anybody else."""
+    if isinstance(data, list):
+        return [nameless(each, user) for each in data]
+    if not isinstance(data, dict):
+        return data
+    kept = {name: nameless(value, user) for name, value in data.items()}
+    if "email" in data and str(data.get("id", data.get("user"))) != str(user.id):
+        kept |= {name: "" for name in PERSONAL if isinstance(data.get(name), str)}
+    return kept
+
+
+def with_script(response, *, is_annotators):
     """Return a page with our script, and anything else as it is."""
     if response.streaming or not response.get("Content-Type", "").startswith("text/html"):
         return response
-    script = b'<script src="/m2v/page.js"></script></head>'
+    script = b'<script src="/m2v/page.js"%s></script></head>' % (b' data-for="annotator"' if is_annotators else b"")
     return _changed(response, lambda content: content.replace(b"</head>", script, 1))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import dagster as dg
+import polars as pl
 
 from m2v import schemas
 from m2v.annotation import agreement, alarms, routing, voting
@@ -33,13 +34,13 @@ def conflicts(alignment: Alignment, study: Study) -> dg.AssetsDefinition:
         alignment.name,
         stage="annotation",
         of=named(alignment),
-        code=code_version("1", audit_share=study.audit_share, audit_seed=study.audit_seed),
+        code=code_version("1", audit_share=study.audited_share, audit_seed=study.audit_seed),
         deps=[key(schemas.PREDICTIONS, alignment.name)],
     )
     def asset(tables: Tables) -> dg.MaterializeResult:
         """Memes that people should look at."""
         predictions = tables.read(schemas.PREDICTIONS, alignment.name)
-        rows = routing.conflicts(predictions, audit_share=study.audit_share, seed=study.audit_seed)
+        rows = routing.conflicts(predictions, audit_share=study.audited_share, seed=study.audit_seed)
         return tables.write(rows, schemas.CONFLICTS, alignment.name)
 
     return asset
@@ -98,13 +99,14 @@ def rounds(alignment: Alignment, study: Study, source: Source) -> dg.AssetsDefin
         alignment.name,
         stage="annotation",
         of=named(alignment),
-        code=code_version("1", rounds=study.rounds, policy=label, gold=gold),
+        code=code_version("2", rounds=study.rounds, policy=label, gold=gold),
         checks=("annotators_on_gold", "annotators_follow_original", "annotators_too_fast"),
         kinds=frozenset({"labelstudio", "polars"}),
         deps=[
             key(schemas.MEMES, variant(alignment.memes.name)),
             key(schemas.CONFLICTS, alignment.name),
             key("answers", alignment.name),
+            *([key(schemas.MEME_IMAGES, variant(alignment.memes.name))] if study.rounds.pictures else []),
             *([file_key(source, gold.file)] if gold else []),
         ],
     )
@@ -115,8 +117,9 @@ def rounds(alignment: Alignment, study: Study, source: Source) -> dg.AssetsDefin
         conflicts = tables.read(schemas.CONFLICTS, alignment.name)
         memes = tables.read(schemas.MEMES, variant(alignment.memes.name))
         known = readers.gold_labels(alignment, files=sources.find(source)).join(memes, on="meme_id", how="semi")
+        pictures = _pictures(alignment, study, tables)
         with outages_waited_for(context):
-            opened = annotators.open(alignment, study, conflicts=conflicts, memes=memes, gold=known)
+            opened = annotators.open(alignment, study, conflicts=conflicts, memes=memes, gold=known, pictures=pictures)
         report = alarms.per_annotator(opened.judged.answers, opened.items, conflicts, skips=opened.judged.skips)
         findings = alarms.findings(report, study.rounds, variant=alignment.name)
         return tables.write(
@@ -128,6 +131,14 @@ def rounds(alignment: Alignment, study: Study, source: Source) -> dg.AssetsDefin
         )
 
     return asset
+
+
+def _pictures(alignment: Alignment, study: Study, tables: Tables) -> dict[str, str]:
+    """Files of the memes' pictures, relative to the home, by meme id."""
+    if not study.rounds.pictures:
+        return {}
+    images = tables.read(schemas.MEME_IMAGES, variant(alignment.memes.name))
+    return dict(images.drop_nulls("path").select("meme_id", "path").iter_rows())
 
 
 def live_labels(alignment: Alignment) -> dg.AssetsDefinition:
@@ -160,13 +171,14 @@ def live_labels(alignment: Alignment) -> dg.AssetsDefinition:
 def voted_labels(alignment: Alignment, study: Study, source: Source) -> dg.AssetsDefinition:
     published = alignment.recorded.votes
     tables_read = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS)
+    rule = study.vote_rule
 
     @table_asset(
         schemas.VOTED_LABELS,
         alignment.name,
         stage="annotation",
         of=named(alignment),
-        code=code_version("1", min_answers=study.min_answers),
+        code=code_version("2", vote=rule.by, min_answers=rule.min_answers, waits=rule.waits),
         checks=(
             "humans_decide_alone",
             "undecided",
@@ -175,13 +187,16 @@ def voted_labels(alignment: Alignment, study: Study, source: Source) -> dg.Asset
         ),
         deps=[
             *(key(table, alignment.name) for table in tables_read),
+            *([key("answers", alignment.name)] if rule.waits else []),  # which rounds are open
             *([file_key(source, published.file)] if published else []),
         ],
     )
-    def asset(tables: Tables, sources: Sources) -> dg.MaterializeResult:
+    def asset(tables: Tables, sources: Sources, annotators: Annotators) -> dg.MaterializeResult:
         """One final label per meme: who decided it, and by how much."""
         predictions, conflicts, answers = (tables.read(table, alignment.name) for table in tables_read)
-        votes = voting.majority(predictions, answers, min_answers=study.min_answers)
+        if rule.waits:
+            answers = answers.filter(~pl.col("round").is_in(annotators.open_rounds(alignment.name)))
+        votes = voting.final_labels(predictions, answers, rule=rule)
         known = readers.recorded_votes(alignment, files=sources.find(source))
         findings = voting.voting_findings(
             votes,

@@ -127,10 +127,11 @@ def _data(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
 
 def _media(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
     """Yield pictures, frames and sound, and the texts that are read or heard in them."""
-    if plan.shows_pictures:
+    if plan.decodes_pictures:
         for dataset in plan.memes:
             yield media.files(dataset, plan.source(dataset))
             yield media.meme_images(dataset, plan)
+    if plan.shows_pictures:
         for dataset in plan.targets:
             yield media.files(dataset, plan.source(dataset))
             yield media.video_features(dataset, plan)

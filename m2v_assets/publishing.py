@@ -21,6 +21,7 @@ from m2v.publishing.adapter import AdapterRelease
 from m2v.publishing.release import DatasetRelease, Part, allowed, describe, labels, licence_of
 from m2v.schemas import Table
 from m2v_assets.describe import code_version, described, key, named, table_asset
+from m2v_resources.annotators.annotators import Annotators
 from m2v_resources.hub.releases import Releases, recorded
 from m2v_resources.store import findings
 from m2v_resources.store.tables import Tables
@@ -56,7 +57,7 @@ def dataset_releases(alignment: Alignment, plan: StudyPlan, settings: PublishPla
     def asset(tables: Tables, releases: Releases) -> dg.MaterializeResult:
         """One version on the Hub for each content that the alignment has had."""
         repo = repository(alignment.name, namespace=settings.namespace)
-        release = dataset_release([alignment], plan, tables.store, repo=repo)
+        release = dataset_release([alignment], plan, tables.store, repo=repo, home=Path(tables.home))
         published = releases.publish(release, private=settings.private)
         before = rows_before(tables.store, schemas.DATASET_RELEASES, alignment.name)
         rows = recorded(published, schemas.DATASET_RELEASES, name=alignment.name, before=before)
@@ -97,7 +98,7 @@ def repository(name: str, *, namespace: str) -> str:
 
 
 def dataset_release(
-    alignments: Sequence[Alignment], plan: StudyPlan, store: TableStore, *, repo: str
+    alignments: Sequence[Alignment], plan: StudyPlan, store: TableStore, *, repo: str, home: Path
 ) -> DatasetRelease:
     """Return the release of the alignments' latest tables.
 
@@ -115,7 +116,7 @@ def dataset_release(
         ]
         memes, *aligned = (store.read(version.table, version.variant, number=version.number) for version in latest)
         predictions, conflicts, answers, votes = aligned
-        _refuse_stale(alignment, plan, memes=memes, predictions=predictions, answers=answers, votes=votes)
+        _refuse_stale(alignment, plan, memes=memes, predictions=predictions, answers=answers, votes=votes, home=home)
         released = allowed(
             labels(memes, predictions, votes),
             licence=licence_of(alignment, plan),
@@ -194,10 +195,14 @@ def _refuse_stale(
     predictions: pl.DataFrame,
     answers: pl.DataFrame,
     votes: pl.DataFrame,
+    home: Path,
 ) -> None:
     # Whatever order they were made in, tables whose votes follow from the others are of one making.
     originals = memes.select("meme_id", original="label").sort("meme_id")
-    follows = voting.majority(predictions, answers, min_answers=plan.study.min_answers).equals(votes)
+    rule = plan.study.vote_rule
+    if rule.waits:
+        answers = answers.filter(~pl.col("round").is_in(Annotators(home=str(home)).open_rounds(alignment.name)))
+    follows = voting.final_labels(predictions, answers, rule=rule).equals(votes)
     if not follows or not predictions.select("meme_id", "original").sort("meme_id").equals(originals):
         raise M2VError(
             f"{alignment.name} is out of date: its votes do not follow from its memes, predictions and answers. Bring "

@@ -59,7 +59,7 @@ def migrated() -> Path:
 
 
 def migrate(home: Path) -> None:
-    server.stop(server.start(home, port=free_port(), media=None, exposure=server.Exposure()))
+    server.stop(server.start(home, port=free_port(), exposure=server.Exposure()))
 
 
 @pytest.fixture(scope="session")
@@ -72,11 +72,9 @@ def label_studio(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 class running:  # noqa: N801 (reads as a statement)
     """A copy of the migrated home with its server running; whatever happens, its whole process group ends."""
 
-    def __init__(
-        self, migrated: Path, home: Path, *, exposure: server.Exposure | None = None, media: str | None = None
-    ):
+    def __init__(self, migrated: Path, home: Path, *, exposure: server.Exposure | None = None):
         # Tests answer faster, and on a busy machine longer, than people may; limits are tried where they are named.
-        self.home, self.exposure, self.media = home, exposure or ENDLESS, media
+        self.home, self.exposure = home, exposure or ENDLESS
         shutil.copytree(migrated / "label_studio", home / "label_studio", dirs_exist_ok=True)
 
     def __enter__(self) -> "running":
@@ -89,7 +87,7 @@ class running:  # noqa: N801 (reads as a statement)
 
     def start(self) -> None:
         """Start it, or start it again where it was."""
-        self.process = server.start(self.home, port=self.port, media=self.media, exposure=self.exposure)
+        self.process = server.start(self.home, port=self.port, exposure=self.exposure)
 
     def stop(self) -> None:
         server.stop(self.process)

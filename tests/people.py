@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
+from m2v_resources.annotators.address import address
 from m2v_resources.annotators.label_studio import AnnotationServer, LabelStudioAddress
-from m2v_resources.annotators.rounds import address
 
 PASSWORD = "leek-and-potato-soup"
 

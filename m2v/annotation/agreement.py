@@ -17,6 +17,8 @@ SLIGHT_KAPPA = 0.2
 COPY_SHARE = 0.95
 # Of the maximum of Dawid and Skene's likelihood: with so little more of it per answer, nothing moves any more.
 N_ITERATIONS, TOLERANCE, TINY = 1000, 1e-9, 1e-10
+# How sure somebody was who was not asked.
+UNSAID = 0
 
 
 def cohen_kappa(one: pl.Series, other: pl.Series) -> float | None:
@@ -108,12 +110,54 @@ def posterior(answers: pl.DataFrame) -> pl.DataFrame | None:
     return pl.DataFrame({"meme_id": memes, "positive": _maximised(meme, annotator, shared["label"].to_numpy())})
 
 
-def _maximised(meme: np.ndarray, annotator: np.ndarray, label: np.ndarray) -> np.ndarray:
+def weighed(predictions: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """How probable each meme's positive label is, with the dataset and the model as two annotators among people.
+
+    Dawid and Skene's model; people were asked by what the two said, so that leaving these out would be biased. With an
+    answer goes how sure the person said to be: how often each degree comes with right and with wrong answers is
+    estimated over all people. Rates have one right and one wrong answer in advance (Beta(2, 2)), without which whoever
+    gave three answers could outweigh everybody.
+
+    Args:
+        predictions: Rows of ``predictions``.
+        answers: Rows of ``human_labels``, no adjudicator's among them; of an annotator's answers about a meme the last
+            one counts.
+
+    Returns:
+        Columns ``meme_id`` and ``positive`` (f64, 0 to 1), sorted by ``meme_id``.
+    """
+    people = last_answers(answers).select("meme_id", "annotator", "label", pl.col("confidence").fill_null(0))
+    machines = [
+        predictions.select("meme_id", annotator=pl.lit(f":{column}"), label=column, confidence=pl.lit(UNSAID, pl.UInt8))
+        for column in ("original", "predicted")
+    ]
+    votes = pl.concat([people, *machines]).drop_nulls("label").sort("meme_id", "annotator")
+    memes, annotators = (votes[name].unique().sort() for name in ("meme_id", "annotator"))
+    positive = _maximised(
+        memes.search_sorted(votes["meme_id"]).to_numpy(),
+        annotators.search_sorted(votes["annotator"]).to_numpy(),
+        votes["label"].to_numpy(),
+        sureness=votes["confidence"].to_numpy(),
+        in_advance=1.0,
+    )
+    return pl.DataFrame({"meme_id": memes, "positive": positive})
+
+
+def _maximised(
+    meme: np.ndarray,
+    annotator: np.ndarray,
+    label: np.ndarray,
+    *,
+    sureness: np.ndarray | None = None,
+    in_advance: float = 0.0,
+) -> np.ndarray:
     """Maximise the likelihood of Dawid and Skene's model by expectation and maximisation, from the share of votes.
 
     Args:
         meme, annotator: Place of each answer's meme and annotator, (answers,), int.
         label: (answers,), bool.
+        sureness: Degree that was said with each answer, (answers,), int from 0 on, if it is to count.
+        in_advance: Right answers, and wrong ones, that each rate starts with.
 
     Returns:
         How probable the positive label of each meme is, (memes,), f64.
@@ -125,20 +169,42 @@ def _maximised(meme: np.ndarray, annotator: np.ndarray, label: np.ndarray) -> np
         of_positive, of_negative = positive[meme], 1 - positive[meme]
         # How often each annotator calls a positive meme positive, and a negative one.
         hits, false_alarms = (
-            _inside(np.bincount(annotator, chance * label) / np.maximum(np.bincount(annotator, chance), TINY))
+            _inside(
+                (np.bincount(annotator, chance * label) + in_advance)
+                / np.maximum(np.bincount(annotator, chance) + 2 * in_advance, TINY)
+            )
             for chance in (of_positive, of_negative)
         )
         if_positive, if_negative = (
-            np.log(share) + np.bincount(meme, np.where(label, np.log(rate), np.log1p(-rate)))
-            for share, rate in ((prior, hits[annotator]), (1 - prior, false_alarms[annotator]))
+            np.log(share)
+            + np.bincount(meme, np.where(label, np.log(rate), np.log1p(-rate)) + _said(sureness, label, chance))
+            for share, rate, chance in (
+                (prior, hits[annotator], of_positive),
+                (1 - prior, false_alarms[annotator], of_negative),
+            )
         )
         either = np.logaddexp(if_positive, if_negative)
         positive = np.exp(if_positive - either)
-        likelihood = either.sum() / len(label)
+        known = sum(in_advance * (np.log(rate) + np.log1p(-rate)).sum() for rate in (hits, false_alarms))
+        likelihood = (either.sum() + known) / len(label)
         if likelihood - before < TOLERANCE:
             break
         before = likelihood
     return positive
+
+
+def _said(sureness: np.ndarray | None, label: np.ndarray, chance: np.ndarray) -> np.ndarray | float:
+    """Return how probable, as a logarithm, each answer's degree is, given its label and a meme of this kind."""
+    if sureness is None or not sureness.any():
+        return 0.0
+    degrees = int(sureness.max()) + 1
+    kind = label * degrees + sureness
+    # Each degree once in advance, but that of votes to which none belongs: the machines' must say nothing.
+    seen = np.bincount(kind, chance, minlength=2 * degrees).reshape(2, degrees) + 1.0
+    seen[:, UNSAID] = 1.0
+    share = seen / (seen.sum(axis=1, keepdims=True) - 1.0)
+    share[:, UNSAID] = 1.0
+    return np.log(share).ravel()[kind]
 
 
 def _inside(share: np.ndarray) -> np.ndarray:
@@ -258,10 +324,14 @@ def _annotator_agreement(answers: pl.DataFrame, variant: str) -> Finding:
 
 def latest(answers: pl.DataFrame) -> pl.DataFrame:
     """Each annotator's answer about a meme in the last round, in the order of the rounds' names; sorted."""
-    last = answers.sort("meme_id", "annotator", "round").unique(
+    return last_answers(answers).select("meme_id", "annotator", "label")
+
+
+def last_answers(answers: pl.DataFrame) -> pl.DataFrame:
+    """``latest`` with all columns of ``human_labels``."""
+    return answers.sort("meme_id", "annotator", "round").unique(
         ["meme_id", "annotator"], keep="last", maintain_order=True
     )
-    return last.select("meme_id", "annotator", "label")
 
 
 def _counts(answers: pl.DataFrame) -> pl.DataFrame:

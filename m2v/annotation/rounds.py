@@ -5,7 +5,7 @@ was asked and answered once under the same definition, about the same content, i
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,7 @@ ITEM_COLUMNS = {
     "question_sha256": pl.String,  # role, definition, meme and content: equal in every round that asks the same
     "kind": pl.Enum(["conflict", "audit", "gold"]),
     "gold": pl.Boolean,
+    "picture": pl.String,  # its file, relative to the home; null where people judge the text alone
 }
 
 
@@ -113,7 +114,9 @@ def to_ask(
     gold: pl.DataFrame,
     definition: Definition,
     role: Literal["annotator", "adjudicator"],
+    pictures: Mapping[str, str],
     asked: Collection[str],
+    open_memes: Collection[str] = (),
     earlier_configs: Collection[str] = (),
 ) -> pl.DataFrame:
     """Items that nobody was asked about yet, without keys; gold items come along only where there are others.
@@ -122,7 +125,9 @@ def to_ask(
         conflicts: Columns ``meme_id`` and ``reason`` of ``conflicts``.
         memes: Rows of ``memes``.
         gold: Columns ``meme_id`` and ``label``: memes whose label is known.
+        pictures: Files of the memes' pictures, relative to the home, by meme id.
         asked: ``question_sha256`` of what is being asked or was answered.
+        open_memes: Memes in an open round, which are not asked about in a second one at the same time.
         earlier_configs: ``config_sha256`` of earlier pages: another page, or a picture that is now shown or not, makes
             no other question.
 
@@ -149,7 +154,11 @@ def to_ask(
     rows = rows.with_columns(question_sha256=questions(definition.config_sha256))
     known = list(asked)
     pages = sorted({definition.config_sha256, *earlier_configs})
-    new = rows.filter(~pl.any_horizontal(questions(page).is_in(known) for page in pages))
+    is_known = pl.any_horizontal(questions(page).is_in(known) for page in pages)
+    new = rows.filter(~is_known & ~pl.col("meme_id").is_in(list(open_memes)))
+    new = new.with_columns(
+        picture=pl.col("meme_id").replace_strict(dict(pictures), default=None, return_dtype=pl.String)
+    )
     if not (new["kind"] != "gold").any():
         new = new.clear()
     return new.select(name for name in ITEM_COLUMNS if name != "item_key").sort("meme_id")
@@ -187,6 +196,19 @@ def coverage(items: pl.DataFrame, *, answers: pl.DataFrame, skips: pl.DataFrame,
     )
 
 
+def wanting_others(cover: pl.DataFrame, *, answers: pl.DataFrame, skips: pl.DataFrame, asked: Round) -> int:
+    """How many of a round's unfinished items only somebody can finish who said nothing in it yet.
+
+    Args:
+        cover: ``coverage`` of the round.
+        answers, skips: Rows of ``human_labels`` and ``skips``.
+    """
+    spoken = [said.filter(round=asked.name)["annotator"] for said in (answers, skips)]
+    n_people = pl.concat(spoken).n_unique()
+    heard = pl.col("n_answers") + pl.col("n_skips")
+    return cover.filter(~pl.col("is_done") & (heard >= n_people) & (n_people > 0)).height
+
+
 def lost_turns(quarantined: pl.DataFrame, *, answers: pl.DataFrame, skips: pl.DataFrame) -> pl.DataFrame:
     """How many people's turns each item lost to what is in quarantine: columns ``meme_id`` and ``n_lost`` (u32).
 
@@ -201,14 +223,15 @@ def lost_turns(quarantined: pl.DataFrame, *, answers: pl.DataFrame, skips: pl.Da
     return lost.group_by("meme_id").agg(n_lost=who.n_unique())
 
 
-def left_open(items: pl.DataFrame, answers: pl.DataFrame, *, below: int) -> pl.DataFrame:
-    """Items of a complete round whose votes are closer than ``below``: column ``meme_id``, sorted.
+def left_open(items: pl.DataFrame, answers: pl.DataFrame, *, below: int, min_answers: int = 1) -> pl.DataFrame:
+    """Items of a complete round whose votes are closer than ``below``, or too few: column ``meme_id``, sorted.
 
     Args:
         items: Columns of ``ITEM_COLUMNS``; gold items are never left open.
         answers: Rows of ``human_labels`` of annotators, not of an adjudicator.
     """
     lead = (2 * pl.col("label").cast(pl.Int32).sum() - pl.len().cast(pl.Int32)).abs()
-    margins = answers.group_by("meme_id").agg(margin=lead)
+    margins = answers.group_by("meme_id").agg(margin=lead, n=pl.len())
     asked = items.filter(pl.col("kind") != "gold").select("meme_id").join(margins, on="meme_id", how="left")
-    return asked.filter(pl.col("margin").fill_null(0) < below).select("meme_id").sort("meme_id")
+    is_open = (pl.col("margin").fill_null(0) < below) | (pl.col("n").fill_null(0) < min_answers)
+    return asked.filter(is_open).select("meme_id").sort("meme_id")

@@ -1,16 +1,20 @@
-"""The label that most votes chose: the dataset's, the model's and any number of people's."""
+"""A meme's final label, from the votes of the dataset, the model and any number of people."""
 
 import polars as pl
 
 from m2v import schemas
+from m2v.annotation import agreement
+from m2v.entries.study import VoteRule
 from m2v.errors import InvalidRows
 from m2v.lineage.findings import Finding
 
 
-def majority(predictions: pl.DataFrame, answers: pl.DataFrame, *, min_answers: int) -> pl.DataFrame:
-    """One final label per meme, by majority over original label, prediction and people's answers.
+def final_labels(predictions: pl.DataFrame, answers: pl.DataFrame, *, rule: VoteRule) -> pl.DataFrame:
+    """One final label per meme.
 
-    A model that gave no answer has no vote, and such a meme is a conflict.
+    By ``paper`` it has the majority of original label, prediction and people's answers; by ``people`` that of people's
+    answers where anybody looked; by ``dawid_skene`` it is the more probable one (``agreement.weighed``). A model that
+    gave no answer has no vote, and such a meme is a conflict.
 
     An annotator has one vote per meme: the answer of the last round, in the order of the rounds' names. An adjudicator
     has none: that answer is the label.
@@ -18,17 +22,18 @@ def majority(predictions: pl.DataFrame, answers: pl.DataFrame, *, min_answers: i
     Args:
         predictions: Rows of ``predictions``.
         answers: Rows of ``human_labels``.
-        min_answers: A conflict with fewer answers stays undecided; an agreed meme with fewer keeps its label and its
-            answers are not counted.
+        rule: A conflict with fewer answers than ``min_answers`` stays undecided; an agreed meme with fewer keeps its
+            label and its answers are not counted.
 
     Returns:
-        Rows of ``voted_labels``, sorted by ``meme_id``. ``decided_by`` is
+        Rows of ``voted_labels``, sorted by ``meme_id``; ``n_votes`` and ``margin`` are counts of votes, whatever weighs
+        them. ``decided_by`` is
 
         - ``agreement``: original and prediction agree and nobody, or too few people, looked;
         - ``humans``: the other two cancel each other out, or people outvoted them;
         - ``majority``: original and prediction agree, people looked, and the label stands;
         - ``adjudicator``: an adjudicator decided what the votes left open; that answer is no vote;
-        - ``tie``: as many votes for as against; the label is null;
+        - ``tie``: as many votes for as against, or as probable as not; the label is null;
         - ``too_few_answers``: a conflict with fewer answers than ``min_answers``; the label is null.
 
     Raises:
@@ -43,24 +48,39 @@ def majority(predictions: pl.DataFrame, answers: pl.DataFrame, *, min_answers: i
             f"human_labels: {unknown.height} answered memes have no prediction, for example "
             f"{unknown['meme_id'].min()!r}. Answers and predictions must be of the same alignment."
         )
-    votes = _counted(predictions, counts, min_answers=min_answers)
+    positive = None
+    if rule.by == "dawid_skene":
+        positive = agreement.weighed(predictions, answers.filter(~is_ruling))
+    votes = _counted(predictions, counts, rule=rule, positive=positive)
     return votes if rulings is None else _ruled(votes, rulings)
 
 
-def _counted(predictions: pl.DataFrame, counts: pl.DataFrame, *, min_answers: int) -> pl.DataFrame:
-    """Return what the votes decide, before any adjudicator; rows of ``voted_labels``."""
+def _counted(
+    predictions: pl.DataFrame, counts: pl.DataFrame, *, rule: VoteRule, positive: pl.DataFrame | None
+) -> pl.DataFrame:
+    """Return what the votes decide, before any adjudicator; rows of ``voted_labels``.
+
+    Args:
+        positive: Columns ``meme_id`` and ``positive``, where votes are weighed.
+    """
     is_conflict = pl.col("original").ne_missing(pl.col("predicted"))
-    counted = pl.col("n_humans") >= min_answers
+    counted = pl.col("n_humans") >= rule.min_answers
     n_humans = pl.when(counted).then("n_humans").otherwise(0)
     n_yes = pl.when(counted).then("n_yes").otherwise(0)
-    machine = pl.col("original").cast(pl.Int32) + pl.col("predicted").cast(pl.Int32).fill_null(0)
-    n_machine = 1 + pl.col("predicted").is_not_null().cast(pl.Int32)
+    # Where people alone decide, the machines' votes count as long as nobody looked.
+    has_vote = pl.lit(True) if rule.by != "people" else ~counted
+    machine = has_vote.cast(pl.Int32) * (
+        pl.col("original").cast(pl.Int32) + pl.col("predicted").cast(pl.Int32).fill_null(0)
+    )
+    n_machine = has_vote.cast(pl.Int32) * (1 + pl.col("predicted").is_not_null().cast(pl.Int32))
     lead = 2 * (machine + n_yes) - (n_humans + n_machine)  # votes for the positive label minus votes against
-    label = lead > 0
+    # Nobody's answer says anything about what nobody looked at.
+    evidence = lead if positive is None else pl.when(counted).then(pl.col("positive") - 0.5).otherwise(lead)
+    label = evidence > 0
     decided_by = (
         pl.when(is_conflict & ~counted)
         .then(pl.lit("too_few_answers"))
-        .when(lead == 0)
+        .when(evidence == 0)
         .then(pl.lit("tie"))
         .when(is_conflict | (label != pl.col("original")))
         .then(pl.lit("humans"))
@@ -69,17 +89,20 @@ def _counted(predictions: pl.DataFrame, counts: pl.DataFrame, *, min_answers: in
         .otherwise(pl.lit("majority"))
         .cast(schemas.VOTED_LABELS.columns["decided_by"])
     )
+    weighed = positive if positive is not None else pl.DataFrame(schema={"meme_id": pl.String, "positive": pl.Float64})
     return (
         predictions.select("meme_id", "original", "predicted")
         .join(counts, on="meme_id", how="left")
+        .join(weighed, on="meme_id", how="left")
         .with_columns(pl.col("n_humans", "n_yes").fill_null(0))
         .select(
             "meme_id",
-            label=pl.when(lead != 0).then(label),
+            label=pl.when(evidence != 0).then(label),
             decided_by=decided_by,
             n_votes=(n_humans + n_machine).cast(pl.UInt32),
             n_humans=n_humans.cast(pl.UInt32),
-            margin=lead.abs(),
+            margin=pl.when(label).then(lead).otherwise(-lead) if positive is not None else lead.abs(),
+            posterior="positive",
         )
         .sort("meme_id")
     )

@@ -148,6 +148,11 @@ class StudyPlan:
         return bool(self.asking and self.asking.plan.pictures) or any(run.inputs.shows_media for run in self.runs)
 
     @cached_property
+    def decodes_pictures(self) -> bool:
+        """Whether memes' pictures are decoded: models look at media, or people are shown them."""
+        return self.shows_pictures or (self.study.answers == "live" and self.study.rounds.pictures)
+
+    @cached_property
     def extractions(self) -> tuple[tuple[Extractor, MemeDataset | VideoDataset], ...]:
         """Extractors with the datasets whose items they see, in a stable order."""
         needed = [

@@ -121,7 +121,8 @@ def media(dataset: Dataset, source: Source, *, home: Path) -> storage.Place:
     raise MissingSource(
         f"The pictures or videos of {dataset.title!r} are not here: {wanted}, and M2V_MEDIA is not set. Get them from "
         f"{dataset.media_from or source.licence.link or 'their source'}, and set M2V_MEDIA to the folder "
-        "below which the paths in the tables lie."
+        "below which the paths in the tables lie. Where only people would look at them, `rounds: {pictures: false}` in "
+        "the study has them judge the texts alone."
     )
 
 

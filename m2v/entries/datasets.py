@@ -1,5 +1,6 @@
 """What the catalog says of sources, datasets of memes and of videos, and what was recorded about them."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -140,6 +141,10 @@ class MemeDataset(Dataset):
     recorded: dict[Name, Recorded] = Field(default_factory=dict)
 
 
+# The item at hand, not videos in general, and no video game.
+THIS_VIDEO = re.compile(r"\b(this|the|a) video\b(?! games?\b)", re.IGNORECASE)
+
+
 class LabelDefinition(EntryPart):
     """What the target's label means, in words: two for the prompt, two sentences for people and for similarity."""
 
@@ -151,6 +156,14 @@ class LabelDefinition(EntryPart):
     def word(self, label: bool) -> str:
         """Return what stands for the label in a prompt."""
         return self.positive if label else self.negative
+
+    def about_memes(self) -> "LabelDefinition":
+        """Return the definition as it reads beside a meme: "this meme" for "this video"."""
+        told = {
+            name: THIS_VIDEO.sub(r"\1 meme", getattr(self, name))
+            for name in ("positive_definition", "negative_definition")
+        }
+        return self.model_copy(update=told)
 
 
 class VideoDataset(Dataset):

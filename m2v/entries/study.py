@@ -1,5 +1,6 @@
 """What a study may say: datasets, models and choices; the graph is built from it."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
@@ -9,6 +10,10 @@ from m2v.entries.prompts import Server
 from m2v.entries.splits import OWN
 
 Strategy: TypeAlias = Literal["no_ft", "om_ft", "rm_ft", "vid_ft", "vid_rm_ft"]
+
+
+# So that somebody looks at what the dataset and the model agree on.
+AUDIT_SHARE = 0.05
 
 
 class FramePlan(EntryPart):
@@ -79,6 +84,8 @@ class RoundPlan(EntryPart):
         adjudicator: Pseudonym of who decides what the others left open, in a second round.
         adjudicate_below: Votes with a smaller margin are left open: 1 is ties and items that too few could answer.
         guideline: Text that annotators read beside the item, below the study's folder; else the label's definition.
+        pictures: Show each meme's picture; a round whose pictures cannot be had or served does not open. False has
+            people judge the texts alone.
         accept_imports: Count answers that came in with an import; the server does not record who imported them.
         gold_bar: Alarm below this accuracy on gold items.
         floor_s: Alarm below this median time per answer.
@@ -90,6 +97,7 @@ class RoundPlan(EntryPart):
     adjudicator: str | None = None
     adjudicate_below: int = Field(default=1, ge=1)
     guideline: FileName | None = None
+    pictures: bool = True
     accept_imports: bool = False
     gold_bar: float = Field(default=0.7, ge=0, le=1)
     floor_s: float = Field(default=1.0, ge=0)
@@ -116,6 +124,20 @@ class PublishPlan(EntryPart):
     contact: str | None = None
 
 
+@dataclass(frozen=True)
+class VoteRule:
+    """How votes become a meme's final label (m2v/annotation/voting.py).
+
+    Attributes:
+        min_answers: A conflict with fewer stays undecided.
+        waits: Answers count once their round is no longer open, so that the first of three decides nothing.
+    """
+
+    by: Literal["paper", "people", "dawid_skene"] = "paper"
+    min_answers: int = 1
+    waits: bool = False
+
+
 class Study(Entry):
     """Datasets, models and choices; the graph is built from it.
 
@@ -126,8 +148,13 @@ class Study(Entry):
         whisper: Model that writes down what is said in videos that come without a transcript, if any.
         ocr: Model that reads the text in pictures of memes that come without one, if any.
         leaks: Items that stand in a later split too: out of the earlier one (default), or kept.
-        audit_share: Share of agreed rows that people look at all the same.
-        min_answers: A conflict with fewer answers stays undecided.
+        audit_share: Share of agreed rows that people look at all the same. Default: .05 where people are asked, 0 where
+            answers were recorded elsewhere.
+        vote: ``paper``: the dataset's label, the model's and each person's answer have one vote each. ``people``: most
+            people's answer decides, the other two only say who is asked about what. ``dawid_skene``: the posterior of
+            Dawid and Skene's model, which weighs all of them, and how sure people said they were.
+        min_answers: A conflict with fewer answers stays undecided. Default: as many as a round asks for, counted once
+            the round is complete or closed; 1 where answers were recorded elsewhere.
         answers: What was recorded elsewhere, or ``live``: rounds in Label Studio, as ``rounds`` says.
         prevalence: Share of positives where the detectors are to work, at which the report says what a threshold flags;
             absent: as among the test videos.
@@ -146,8 +173,23 @@ class Study(Entry):
     rounds: RoundPlan = RoundPlan()
     publish: PublishPlan | None = None
     leaks: Literal["drop_from_train", "keep"] = "drop_from_train"
-    audit_share: float = Field(default=0.0, ge=0, le=1)
+    audit_share: float | None = Field(default=None, ge=0, le=1)
     audit_seed: int = 0
-    min_answers: int = Field(default=1, ge=1)
+    vote: Literal["paper", "people", "dawid_skene"] = "paper"
+    min_answers: int | None = Field(default=None, ge=1)
     usable_media_share: float = Field(default=0.95, ge=0, le=1)
     prevalence: float | None = Field(default=None, gt=0, lt=1)
+
+    @property
+    def audited_share(self) -> float:
+        """``audit_share``, or its default."""
+        if self.audit_share is not None:
+            return self.audit_share
+        return AUDIT_SHARE if self.answers == "live" else 0.0
+
+    @property
+    def vote_rule(self) -> VoteRule:
+        """``vote`` and ``min_answers``, or their defaults."""
+        is_live = self.answers == "live"
+        needed = self.min_answers or (self.rounds.n_annotators if is_live else 1)
+        return VoteRule(self.vote, needed, waits=is_live and self.min_answers is None)

@@ -18,6 +18,13 @@ from m2v.publishing.release import DatasetRelease, Part
 
 NAME = "croissant.json"
 
+# How votes became labels, by the study's `vote`.
+HOW = {
+    "paper": "majority of original label, model's label and answers",
+    "people": "majority of answers",
+    "dawid_skene": "the more probable label by Dawid and Skene's model of original label, model's label and answers",
+}
+
 
 def write(
     release: DatasetRelease, folder: Path, *, version: int, published_at: datetime, files: dict[str, str]
@@ -86,8 +93,8 @@ def _annotation(release: DatasetRelease) -> dict[str, Any]:
         "data_collection": "Memes of existing datasets, labelled again; the memes themselves are not collected here.",
         "data_annotation_protocol": [
             f"{part.name}: {part.model} labelled {part.n_memes} memes; people answered about {part.n_conflicts} whose "
-            f"label differs from the original one and about {part.n_audited} drawn as an audit; majority of original "
-            f"label, model's label and answers, at least {part.min_answers} answers per conflict. "
+            f"label differs from the original one and about {part.n_audited} drawn as an audit; {HOW[part.vote]}, "
+            f"at least {part.min_answers} answers per conflict. "
             f"{part.positive}: {part.positive_definition} {part.negative}: {part.negative_definition}"
             for part in parts
         ],

@@ -72,6 +72,7 @@ class Part(BaseModel):
     n_answers: int
     n_annotators: int
     answer_groups: tuple[AnswerGroup, ...]
+    vote: str
     min_answers: int
     audit_share: float
     n_positive: int
@@ -212,8 +213,9 @@ def describe(
         n_answers=answers.height,
         n_annotators=answers["annotator"].n_unique(),
         answer_groups=tuple(_answer_groups(answers)),
-        min_answers=plan.study.min_answers,
-        audit_share=plan.study.audit_share,
+        vote=plan.study.vote_rule.by,
+        min_answers=plan.study.vote_rule.min_answers,
+        audit_share=plan.study.audited_share,
         n_positive=votes.filter(pl.col("label")).height,
         n_negative=votes.filter(~pl.col("label")).height,
         n_undecided=votes["label"].null_count(),

@@ -53,6 +53,7 @@ ROUNDS = Table(
         "n_conflicts": pl.UInt32,
         "n_audit": pl.UInt32,
         "n_gold": pl.UInt32,
+        "n_pictures": pl.UInt32,  # items that are shown with their picture
         "config_sha256": pl.String,
         "guideline_sha256": pl.String,
         "state": pl.Enum(["open", "complete", "closed"]),  # complete: everything was answered; closed: by hand
@@ -112,8 +113,9 @@ VOTED_LABELS = Table(
         "n_votes": pl.UInt32,
         "n_humans": pl.UInt32,
         "margin": pl.Int32,  # votes for the label minus votes against
+        "posterior": pl.Float64,  # how probable the positive label is; where the study weighs votes by `dawid_skene`
     },
     key=("meme_id",),
     is_checked=True,
-    nullable=frozenset({"label"}),
+    nullable=frozenset({"label", "posterior"}),
 )

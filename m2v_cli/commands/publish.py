@@ -46,7 +46,7 @@ def dataset(
     plan = open_study(study)
     alignments = [plan.alignment(name) for name in dict.fromkeys(names)]
     repo = to or publishing.repository(alignments[0].name, namespace=_namespace(plan, dry_run=dry_run))
-    release = publishing.dataset_release(alignments, plan, open_store(home()), repo=repo)
+    release = publishing.dataset_release(alignments, plan, open_store(home()), repo=repo, home=home())
     _publish(
         release,
         plan,

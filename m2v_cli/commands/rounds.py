@@ -1,7 +1,7 @@
 """``m2v rounds``: people answer in Label Studio, where labels disagree."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -99,27 +99,39 @@ def invite(
 
 
 @app.command(epilog="Example: m2v rounds annotators")
-def annotators(as_json: Json = False) -> None:
+def annotators(
+    names: Annotated[
+        bool, typer.Option("--names", help="Say whose each is, as the server knows them: to name an adjudicator, say.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Each account's number on the server and its pseudonym, the only name it has outside."""
     from m2v_cli import console
 
     server = _server()
     us = server.check()
-    rows = [[account, server.pseudonym(account), "platform" if account == us else ""] for account in server.accounts()]
+    rows = [
+        {"account": number, "annotator": server.pseudonym(number), "is_platform": number == us}
+        | ({"address": known} if names else {})
+        for number, known in server.accounts().items()
+    ]
     if as_json:
-        console.line([{"account": number, "annotator": name, "is_platform": bool(role)} for number, name, role in rows])
-    else:
-        console.table("Annotators", ["account", "annotator", ""], rows)
+        console.line(rows)
+        return
+    shown = [[*row.values()] for row in rows]
+    console.table("Annotators", list(rows[0]), shown)
 
 
 @app.command(epilog="Example: m2v rounds serve --port 8081 --items-per-day 100")
 def serve(  # noqa: PLR0917 (options, not arguments)
     port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1.")] = 8080,
-    media: Annotated[Path | None, typer.Option("--media", envvar="LABEL_STUDIO_MEDIA", help="Memes' images.")] = None,
     items_per_day: Annotated[int, typer.Option(help="What an annotator sees in a day.")] = 200,
     minutes_per_day: Annotated[float, typer.Option(help="How long an annotator labels in a day.")] = 120,
     work_minutes: Annotated[float, typer.Option(help="How long without a break.")] = 25,
     break_minutes: Annotated[float, typer.Option(help="How long a break is.")] = 5,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Where a day ends, as in Europe/Berlin. Default: this machine's.")
+    ] = None,
     accounts: Annotated[int, typer.Option(min=1, help="How many accounts the server takes, its own among them.")] = 100,
 ) -> None:
     """Label Studio on this machine only, until Ctrl-C (``make label-studio`` installs it first)."""
@@ -128,9 +140,11 @@ def serve(  # noqa: PLR0917 (options, not arguments)
     from m2v_resources.store.home import home
 
     server.end_with_us()
-    exposure = server.Exposure(items_per_day, minutes_per_day, work_minutes, break_minutes, accounts)
+    exposure = server.Exposure(
+        items_per_day, minutes_per_day, work_minutes, break_minutes, accounts, time_zone or server.local_zone()
+    )
     console.out.print(f"Starting Label Studio (the first time takes half a minute) on port {port}")
-    process = server.start(home(), port=port, media=str(media.resolve()) if media else None, exposure=exposure)
+    process = server.start(home(), port=port, exposure=exposure)
     console.out.print(f"Label Studio runs at http://127.0.0.1:{port} (Ctrl-C stops it).")
     console.out.print(f"Its own account's password is in {home() / server.CREDENTIALS}; annotators: m2v rounds invite")
     raise typer.Exit(server.wait(process))
@@ -164,8 +178,8 @@ def _live(study: str) -> tuple["StudyPlan", "dg.DagsterInstance", Path]:
 
 
 def _server():
+    from m2v_resources.annotators.address import address
     from m2v_resources.annotators.label_studio import AnnotationServer
-    from m2v_resources.annotators.rounds import address
     from m2v_resources.store.home import home
 
     server = AnnotationServer(address(home()))
@@ -183,7 +197,7 @@ def _rounds(plan: "StudyPlan", home: Path) -> dict[str, "Rounds"]:
 def _show(plan: "StudyPlan", home: Path, *, as_json: bool) -> None:
     from m2v.annotation import alarms
     from m2v_cli import console
-    from m2v_resources.annotators.annotators import standing
+    from m2v_resources.annotators.annotators import WANTING_OTHERS, standing
     from m2v_resources.annotators.ledger import Ledger
     from m2v_resources.store.versions import open_store
 
@@ -202,9 +216,23 @@ def _show(plan: "StudyPlan", home: Path, *, as_json: bool) -> None:
         return
     for name, value in shown.items():
         columns = ["round", "role", "mode", "n_conflicts", "n_audit", "n_gold", "state"]
-        console.table(f"Rounds of {name}", columns, [[row[column] for column in columns] for row in value["rounds"]])
+        rows = [
+            [*(row[column] for column in columns[:-1]), _with_pictures(row), row["state"]] for row in value["rounds"]
+        ]
+        console.table(f"Rounds of {name}", [*columns[:-1], "with pictures", "state"], rows)
         counts = [[count, value] for count, value in value.items() if count not in {"rounds", "annotators"}]
         console.table("State", ["", "now"], counts)
+        for count, n in value.items():
+            about, _, figure = count.partition(": ")
+            if figure == WANTING_OTHERS:
+                console.warn(
+                    f"Round {about} cannot end yet: {n} items have too few answers, and everybody who spoke in it has "
+                    f"answered or skipped them. Invite others (`m2v rounds invite`), or `m2v rounds close {about}`."
+                )
         if value["annotators"]:
             columns = ["annotator", "n_answers", "n_skips", "gold_accuracy", "rest_agreement_share", "exposure_min"]
             console.table("Annotators", columns, [[row[column] for column in columns] for row in value["annotators"]])
+
+
+def _with_pictures(row: dict[str, Any]) -> str:
+    return f"{row['n_pictures']} of {row['n_conflicts'] + row['n_audit'] + row['n_gold']}"

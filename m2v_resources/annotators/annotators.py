@@ -1,5 +1,6 @@
 """People who answer in rounds, as the graph sees them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,16 +10,16 @@ import polars as pl
 from m2v import schemas
 from m2v.annotation import agreement, rounds
 from m2v.annotation.answers import Judged
-from m2v.datasets import mediapaths
-from m2v.entries.datasets import MemeDataset
 from m2v.entries.study import Study
 from m2v.entries.variants import Alignment
-from m2v.files import storage
+from m2v_resources.annotators.address import address
 from m2v_resources.annotators.label_studio import AnnotationServer
 from m2v_resources.annotators.ledger import Ledger
-from m2v_resources.annotators.pictures import media_root
-from m2v_resources.annotators.rounds import RoundQuestion, Rounds, address, guideline
+from m2v_resources.annotators.rounds import RoundQuestion, Rounds, guideline
 from m2v_resources.store.rows import rows_hash
+
+# Items that nobody who spoke so far can finish.
+WANTING_OTHERS = "wanting_others"
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,22 @@ class Annotators(dg.ConfigurableResource):
     home: str
 
     def open(
-        self, alignment: Alignment, study: Study, *, conflicts: pl.DataFrame, memes: pl.DataFrame, gold: pl.DataFrame
+        self,
+        alignment: Alignment,
+        study: Study,
+        *,
+        conflicts: pl.DataFrame,
+        memes: pl.DataFrame,
+        gold: pl.DataFrame,
+        pictures: Mapping[str, str],
     ) -> Standing:
-        """Ask what nobody was asked yet; see ``Rounds.open``."""
+        """Ask what nobody was asked yet; see ``Rounds.open`` and, for the arguments, ``RoundQuestion``."""
         home = Path(self.home)
         text = guideline(study.rounds, alignment.target, folder=study.folder)
         server = AnnotationServer(address(home))
         server.check()
-        shown = with_places(memes, alignment.memes)
-        Rounds(home, alignment.name, server).open(study.rounds, RoundQuestion(conflicts, shown, gold, text))
+        question = RoundQuestion(conflicts, memes, gold, text, pictures, min_answers=study.vote_rule.min_answers)
+        Rounds(home, alignment.name, server).open(study.rounds, question)
         return standing(Ledger(home, alignment.name))
 
     def pull(self, alignment: str, *, full: bool = False) -> int:
@@ -69,21 +77,14 @@ class Annotators(dg.ConfigurableResource):
         """Everything that was pulled."""
         return Ledger(Path(self.home), alignment).all_judged()
 
+    def open_rounds(self, alignment: str) -> list[str]:
+        """Names of the rounds that are neither complete nor closed."""
+        ledger = Ledger(Path(self.home), alignment)
+        return [asked.name for asked in ledger.rounds() if ledger.pulled(asked).state == "open"]
+
     def version(self, alignment: str) -> str:
         """Return a hash of what was pulled: answers, skips, quarantine and which rounds are done."""
         return version(Ledger(Path(self.home), alignment))
-
-
-def with_places(memes: pl.DataFrame, dataset: MemeDataset) -> pl.DataFrame:
-    """Return memes whose ``image`` is where the picture lies below ``LABEL_STUDIO_MEDIA``, as distributions put it.
-
-    As it is where that is not set, or is a folder that only the server sees.
-    """
-    place = media_root()
-    if not place or not (storage.is_remote(place) or Path(place).is_dir()):
-        return memes
-    listing = mediapaths.Listing(place if storage.is_remote(place) else Path(place))
-    return mediapaths.resolved(memes, dataset, listing, item_id="meme_id", media="image")
 
 
 def version(ledger: Ledger) -> str:
@@ -100,14 +101,9 @@ def standing(ledger: Ledger) -> Standing:
     judged = ledger.all_judged()
     opened = ledger.rounds()
     items = pl.concat([pl.DataFrame(schema=rounds.ITEM_COLUMNS), *(ledger.items(asked) for asked in opened)])
-    n_done = sum(
-        int(
-            rounds.coverage(ledger.items(asked), answers=judged.answers, skips=judged.skips, asked=asked)[
-                "is_done"
-            ].sum()
-        )
-        for asked in opened
-    )
+    spoken = {"answers": judged.answers, "skips": judged.skips}
+    covers = {asked.name: rounds.coverage(ledger.items(asked), **spoken, asked=asked) for asked in opened}
+    n_done = sum(int(cover["is_done"].sum()) for cover in covers.values())
     state: dict[str, int | float] = {
         "n_rounds": len(opened),
         "n_open": sum(ledger.pulled(asked).state == "open" for asked in opened),
@@ -118,6 +114,9 @@ def standing(ledger: Ledger) -> Standing:
         "n_quarantined": judged.quarantined.height,
     }
     for asked in opened:
+        if ledger.pulled(asked).state == "open":
+            n_wanting = rounds.wanting_others(covers[asked.name], **spoken, asked=asked)
+            state |= {f"{asked.name}: {WANTING_OTHERS}": n_wanting} if n_wanting else {}
         state |= {f"{asked.name}: {name}": value for name, value in _agreement(ledger, asked).items()}
     rows = [_row(ledger, asked) for asked in opened]
     table = pl.DataFrame(rows, schema=dict(schemas.ROUNDS.columns), orient="row").sort("round")
@@ -141,7 +140,8 @@ def _agreement(ledger: Ledger, asked: rounds.Round) -> dict[str, int | float]:
 
 
 def _row(ledger: Ledger, asked: rounds.Round) -> dict[str, object]:
-    kinds = ledger.items(asked)["kind"]
+    items = ledger.items(asked)
+    kinds = items["kind"]
     return {
         "round": asked.name,
         "role": asked.role,
@@ -150,6 +150,7 @@ def _row(ledger: Ledger, asked: rounds.Round) -> dict[str, object]:
         "n_conflicts": int((kinds == "conflict").sum()),
         "n_audit": int((kinds == "audit").sum()),
         "n_gold": int((kinds == "gold").sum()),
+        "n_pictures": items["picture"].count(),
         "config_sha256": asked.definition.config_sha256,
         "guideline_sha256": asked.definition.guideline_sha256,
         "state": ledger.pulled(asked).state,

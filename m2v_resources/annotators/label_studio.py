@@ -12,12 +12,14 @@ import html
 import json
 import os
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import polars as pl
 
@@ -110,9 +112,9 @@ class AnnotationServer:
         digest = hmac.new(self.address.salt.encode(), message, hashlib.sha256).hexdigest()
         return f"annotator-{digest[:10]}"
 
-    def accounts(self) -> list[int]:
-        """Ids of the accounts on the server."""
-        return sorted(int(user["id"]) for user in self._json("GET", "api/users/"))
+    def accounts(self) -> dict[int, str]:
+        """E-mail addresses of the accounts on the server by their ids, in the order of these."""
+        return dict(sorted((int(user["id"]), str(user["email"])) for user in self._json("GET", "api/users/")))
 
     def invitation(self, *, is_new: bool = False) -> str:
         """Return the link under which an annotator opens an account, at the address that annotators see.
@@ -195,6 +197,19 @@ class AnnotationServer:
         if not any(where.items() <= hook.items() for hook in known):
             body = {"project": project_id, "use_blob_urls": True, "title": "media", **about}
             self._json("POST", f"api/storages/{kind}", body=body)
+
+    def check_media(self, project_id: int, address: str) -> None:
+        """Check that the server gives out what an item names, as the item names it.
+
+        Raises:
+            Refused: It does not.
+        """
+        if not address.startswith("s3://"):
+            path, _, query = address.lstrip("/").partition("?d=")
+            self._answer("GET", path, query={"d": unquote(query)})
+            return
+        encoded = urlsafe_b64encode(address.encode()).decode()
+        self._answer("GET", f"projects/{project_id}/resolve/", query={"fileuri": encoded})
 
     def tasks(self, project_id: int) -> list[AnnotationTask]:
         """Every task of a project, counted against what the server says."""
@@ -281,6 +296,10 @@ class AnnotationServer:
             page += 1
 
     def _json(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None) -> Any:
+        content = self._answer(method, path, query=query, body=body)
+        return json.loads(content) if content else None
+
+    def _answer(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None) -> bytes:
         import httpx
 
         n_attempts = N_ATTEMPTS if method == "GET" else 1
@@ -296,7 +315,7 @@ class AnnotationServer:
                 raise unreachable(self.address.url, error) from None
             if response.status_code < 400:
                 self.clock = _date(response.headers.get("date"))
-                return response.json() if response.content else None
+                return response.content
             if response.status_code < 500 or attempt == n_attempts:
                 raise self._refused(method, path, response.status_code, response.content)
             time.sleep(0.2 * attempt)

@@ -11,15 +11,17 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zoneinfo
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from m2v.errors import LabelStudioError
+from m2v.errors import LabelStudioError, UnknownName
 from m2v.files import documents
 from m2v.files.checkout import CHECKOUT
 from m2v.files.whole import replacing
-from m2v_resources.annotators.rounds import CREDENTIALS
+from m2v_resources.annotators import pictures
+from m2v_resources.annotators.address import CREDENTIALS
 
 ADMIN = "platform@localhost.local"
 PROGRAM = CHECKOUT / "label_studio" / ".venv" / "bin" / "label-studio"
@@ -27,15 +29,35 @@ PROGRAM = CHECKOUT / "label_studio" / ".venv" / "bin" / "label-studio"
 START_S = 180
 
 
+def local_zone() -> str:
+    """Return the name of this machine's time zone: ``TZ``, or what its clock is set to; UTC where neither says."""
+    named = os.environ.get("TZ", "").removeprefix(":")
+    _, _, linked = os.path.realpath("/etc/localtime").partition("/zoneinfo/")
+    return next((name for name in (named, linked) if name in zoneinfo.available_timezones()), "UTC")
+
+
 @dataclass(frozen=True)
 class Exposure:
-    """What one annotator sees in a day, and how many accounts there may be; see label_studio/m2v_guard.py."""
+    """What one annotator sees in a day, and how many accounts there may be; see label_studio/m2v_guard.py.
+
+    Attributes:
+        time_zone: Where a day ends at midnight.
+
+    Raises:
+        UnknownName: There is no such time zone.
+    """
 
     items_per_day: int = 200
     minutes_per_day: float = 120
     minutes_before_break: float = 25
     break_minutes: float = 5
     accounts: int = 100
+    time_zone: str = field(default_factory=local_zone)
+
+    def __post_init__(self) -> None:
+        known = zoneinfo.available_timezones()
+        if self.time_zone not in known:
+            raise UnknownName("time zone", self.time_zone, known)
 
 
 def credentials(home: Path, *, port: int) -> dict[str, str]:
@@ -56,9 +78,7 @@ def credentials(home: Path, *, port: int) -> dict[str, str]:
     return kept
 
 
-def environment(
-    home: Path, *, port: int, secret: dict[str, str], media: str | None, exposure: Exposure
-) -> dict[str, str]:
+def environment(home: Path, *, port: int, secret: dict[str, str], exposure: Exposure) -> dict[str, str]:
     """All that the server gets to see: it also reads HOST, PORT, DEBUG and USERNAME, so nothing is passed on."""
     data = home / "label_studio" / "data"
     return {
@@ -88,22 +108,16 @@ def environment(
         "M2V_MINUTES_PER_DAY": str(exposure.minutes_per_day),
         "M2V_MINUTES_BEFORE_BREAK": str(exposure.minutes_before_break),
         "M2V_BREAK_MINUTES": str(exposure.break_minutes),
-        **(_local_files(Path(media)) if media else {}),
+        "M2V_TIME_ZONE": exposure.time_zone,
+        "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(pictures.folder(home).parent.resolve()),
         # A store of one's own stands on a private address, which Label Studio refuses to ask; who may make it ask
         # anything is the guard's business.
         **({"SSRF_PROTECTION_ENABLED": "false"} if os.environ.get("AWS_ENDPOINT_URL") else {}),
     }
 
 
-def _local_files(media: Path) -> dict[str, str]:
-    # A project may show folders below the document root, not the root itself.
-    return {
-        "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
-        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(media.resolve().parent),
-    }
-
-
-def start(home: Path, *, port: int, media: str | None, exposure: Exposure) -> subprocess.Popen[bytes]:
+def start(home: Path, *, port: int, exposure: Exposure) -> subprocess.Popen[bytes]:
     """Start the server in a process group of its own and wait until it answers.
 
     Raises:
@@ -120,7 +134,7 @@ def start(home: Path, *, port: int, media: str | None, exposure: Exposure) -> su
         with _signals_held(), os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
             process = subprocess.Popen(
                 [str(PROGRAM), "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(port)],
-                env=environment(home, port=port, secret=secret, media=media, exposure=exposure),
+                env=environment(home, port=port, secret=secret, exposure=exposure),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,

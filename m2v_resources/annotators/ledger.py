@@ -90,7 +90,10 @@ class Ledger:
 
     def items(self, asked: Round) -> pl.DataFrame:
         """Columns of ``ITEM_COLUMNS``."""
-        return self._frame(asked, "items.parquet")
+        items = self._frame(asked, "items.parquet")
+        # What an earlier version wrote lacks the columns that came later.
+        later = {name: kind for name, kind in ITEM_COLUMNS.items() if name not in items.columns}
+        return items.with_columns(pl.lit(None, dtype=kind).alias(name) for name, kind in later.items())
 
     def annotations(self, asked: Round) -> pl.DataFrame:
         """Columns of ``RAW_COLUMNS``: the newest state of each annotation that was ever pulled."""
@@ -162,6 +165,11 @@ class Ledger:
                 items = items.join(answered, on="meme_id", how="semi")
             questions |= set(items["question_sha256"])
         return questions
+
+    def open_memes(self, role: str) -> set[str]:
+        """Memes about which people in this role are asked in a round that is open."""
+        opened = [asked for asked in self.rounds() if asked.role == role and self.pulled(asked).state == "open"]
+        return {meme for asked in opened for meme in self.items(asked)["meme_id"]}
 
     def _frame(self, asked: Round, name: str) -> pl.DataFrame:
         path = self.folder / asked.name / name

@@ -1,39 +1,43 @@
-"""Where the server serves an item's picture from."""
+"""Where the server serves a meme's picture from: the study's own copies, decoded below the home."""
 
 import os
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
-from m2v.errors import LabelStudioError
+from m2v.files import storage
 
 # What an item without a picture has where others have one: a transparent pixel, which the page hides (meme.xml).
 NONE = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+# Below the home; the server's document root is the folder above, as a project may show folders below it only.
+FOLDER = PurePosixPath("media/pictures")
 
 
-def media_root() -> str | None:
-    """``LABEL_STUDIO_MEDIA``: the images, in a folder as the server sees it or ``s3://bucket/prefix``, if any."""
-    return os.environ.get("LABEL_STUDIO_MEDIA") or None
+def folder(home: Path) -> Path:
+    """Return the folder below the home whose pictures a server of our own may show; it is made where it is missing."""
+    made = home / FOLDER
+    made.mkdir(parents=True, exist_ok=True)
+    return made
 
 
-def media_url(image: str) -> str:
-    """Where the server serves an image from.
+def place(home: Path) -> str:
+    """Return where the server sees all pictures: a folder of its machine, or ``s3://bucket/prefix``.
 
-    Raises:
-        LabelStudioError: The path leads out of the media folder.
+    ``LABEL_STUDIO_DOCUMENT_ROOT`` is the home's folder ``media`` as a server that is not ours sees it.
     """
-    place = media_root() or "/"
-    path = PurePosixPath(image)
-    if place.startswith("s3://"):
-        if path.is_absolute() or ".." in path.parts:
-            raise LabelStudioError(f"The image path {image!r} leads out of {place}; mend the dataset's file.")
-        return f"{place.rstrip('/')}/{path}"
-    root = Path(place).resolve()
-    try:
-        file = (root / image).resolve()
-    except (OSError, ValueError, RuntimeError):
-        raise LabelStudioError(f"No file can be called {image[:80]!r}; mend the dataset's file.") from None
-    if path.is_absolute() or ".." in path.parts or not file.is_relative_to(root):
-        raise LabelStudioError(f"The image path {image!r} leads out of the media folder; mend the dataset's file.")
-    # Relative to the server's document root; our own server's is the folder above (label_studio_server.py).
-    document_root = Path(os.environ.get("LABEL_STUDIO_DOCUMENT_ROOT") or root.parent).resolve()
-    return f"/data/local-files/?d={quote(str(file.relative_to(document_root)))}"
+    kept = storage.place(home, str(FOLDER))
+    if storage.is_remote(kept):
+        return storage.absolute(kept).rstrip("/")
+    root = os.environ.get("LABEL_STUDIO_DOCUMENT_ROOT")
+    return str(Path(root, FOLDER.name)) if root else str(folder(home))
+
+
+def url(home: Path, path: str) -> str:
+    """Return where the server serves a picture from.
+
+    Args:
+        path: Relative to the home, as in ``meme_images``.
+    """
+    below = PurePosixPath(path).relative_to(FOLDER)
+    if place(home).startswith("s3://"):
+        return f"{place(home)}/{below}"
+    return f"/data/local-files/?d={quote(str(FOLDER.name / below))}"

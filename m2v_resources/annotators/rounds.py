@@ -3,11 +3,10 @@
 import contextlib
 import json
 import logging
-import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,21 +18,18 @@ from m2v.annotation.answers import RAW_COLUMNS, RAW_KEY, Judged, merged
 from m2v.annotation.rounds import Round
 from m2v.entries.datasets import VideoDataset
 from m2v.entries.study import RoundPlan
-from m2v.errors import BadInput, LabelStudioError, MissingSource, Refused, Unreachable
-from m2v.files import documents
+from m2v.errors import BadInput, LabelStudioError, Refused, Unreachable
 from m2v.files.checkout import CHECKOUT
 from m2v_resources.annotators import pictures
 from m2v_resources.annotators.label_studio import (
     AnnotationServer,
     AnnotationTask,
-    LabelStudioAddress,
     Project,
     batches,
     before,
 )
 from m2v_resources.annotators.ledger import SEEN_COLUMNS, Ledger, Pulled
 
-CREDENTIALS = "label_studio/credentials.json"
 # The server stamps a change before it commits it, an import of 500 items half a second before; whatever was under way
 # at the last pull is looked at again.
 OVERLAP_S = 10.0
@@ -52,41 +48,16 @@ class RoundQuestion:
         memes: Rows of ``memes``.
         gold: Columns ``meme_id`` and ``label``.
         guideline: The label's definition, as annotators read it.
+        min_answers: An item with fewer is left for the adjudicator.
+        pictures: Where a meme's picture lies below the home, by meme id; memes without one are judged by their text.
     """
 
     conflicts: pl.DataFrame
     memes: pl.DataFrame
     gold: pl.DataFrame
     guideline: str
-
-
-def address(home: Path) -> LabelStudioAddress:
-    """``LABEL_STUDIO_URL`` and ``LABEL_STUDIO_TOKEN``, or what ``make label-studio`` wrote below the home.
-
-    Raises:
-        MissingSource: Neither is there.
-    """
-    path = home / CREDENTIALS
-    kept = documents.read_json(path) if path.is_file() else {}
-    url, token = os.environ.get("LABEL_STUDIO_URL"), os.environ.get("LABEL_STUDIO_TOKEN")
-    if url and token:
-        # Pseudonyms must outlive a token, so the salt is not made of it.
-        return LabelStudioAddress(url, token, kept.get("salt") or _salt(home))
-    if not kept:
-        raise MissingSource(
-            "There is no Label Studio to ask people in. Start one with `make label-studio`, or name yours by "
-            "LABEL_STUDIO_URL and LABEL_STUDIO_TOKEN."
-        )
-    return LabelStudioAddress(url or kept["url"], token or kept["token"], kept["salt"])
-
-
-def _salt(home: Path) -> str:
-    path = home / "label_studio" / "salt"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(uuid.uuid4().hex)
-    return path.read_text(encoding="utf-8")
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    min_answers: int = 1
 
 
 def guideline(plan: RoundPlan, target: VideoDataset, *, folder: Path) -> str:
@@ -99,7 +70,7 @@ def guideline(plan: RoundPlan, target: VideoDataset, *, folder: Path) -> str:
             raise BadInput(
                 path, "the guideline cannot be read as UTF-8 text; write it, or drop `guideline`."
             ) from error
-    label = target.label
+    label = target.label.about_memes()
     return (
         f"The label is “{label.positive}”.\nIt fits: {label.positive_definition}\n"
         f"It does not fit: {label.negative_definition}"
@@ -110,6 +81,7 @@ class Rounds:
     """The rounds of one alignment, in the ledger and on the server."""
 
     def __init__(self, home: Path, alignment: str, server: AnnotationServer) -> None:
+        self.home = home
         self.ledger = Ledger(home, alignment)
         self.server = server
 
@@ -158,15 +130,18 @@ class Rounds:
             for asked in self.ledger.rounds()
             if asked.role == "annotator" and self.ledger.pulled(asked).state != "open"
         ]
-        still = [self._left_open(asked, plan) for asked in complete]
+        still = [self._left_open(asked, plan, question) for asked in complete]
         wanted = pl.concat([question.conflicts.select("meme_id").clear(), *still]).unique()
         rows = question.conflicts.join(wanted, on="meme_id", how="semi")
         nobody = replace(question, gold=question.gold.clear())
         self._new(plan, nobody, rows, role="adjudicator", n=1, people=(plan.adjudicator,))
 
-    def _left_open(self, asked: Round, plan: RoundPlan) -> pl.DataFrame:
+    def _left_open(self, asked: Round, plan: RoundPlan, question: RoundQuestion) -> pl.DataFrame:
         return rounds.left_open(
-            self.ledger.items(asked), self.ledger.judged(asked).answers, below=plan.adjudicate_below
+            self.ledger.items(asked),
+            self.ledger.judged(asked).answers,
+            below=plan.adjudicate_below,
+            min_answers=question.min_answers,
         )
 
     def _new(
@@ -179,9 +154,8 @@ class Rounds:
         n: int,
         people: tuple[str, ...],
     ) -> None:
-        has_media = bool(pictures.media_root()) and bool(question.memes["image"].is_not_null().any())
         template = (CHECKOUT / "label_studio" / "meme.xml").read_text(encoding="utf-8")
-        config = rounds.config_for(template, has_media=has_media, mode=plan.mode)
+        config = rounds.config_for(template, has_media=bool(question.pictures), mode=plan.mode)
         definition = rounds.Definition(config, question.guideline, plan.mode)
         new = rounds.to_ask(
             rows,
@@ -189,7 +163,9 @@ class Rounds:
             gold=question.gold,
             definition=definition,
             role=role,
+            pictures=question.pictures,
             asked=self.ledger.asked(),
+            open_memes=self.ledger.open_memes(role),
             earlier_configs={before.definition.config_sha256 for before in self.ledger.rounds()},
         )
         if new.is_empty():
@@ -217,6 +193,9 @@ class Rounds:
         project = self._one_project(asked)
         self._check_config(asked, project)
         data = self._data(asked, question)
+        self._serve_pictures(
+            project, [item["image"] for item in data if item.get("image") not in {None, pictures.NONE}]
+        )
         for attempt in range(1, N_ATTEMPTS + 1):
             tasks = self._one_task_each(project, self.server.tasks(project.project_id))
             known = {task.item_key for task in tasks}
@@ -256,9 +235,6 @@ class Rounds:
             )
         for double in projects[1:]:  # another platform opened the same round at the same moment; the oldest stays
             self.server.delete_empty_project(double)
-        place = pictures.media_root()
-        if place and "$image" in asked.config:
-            self.server.serve_media(projects[0].project_id, place)
         return projects[0]
 
     def _one_task_each(self, project: Project, tasks: Sequence[AnnotationTask]) -> list[AnnotationTask]:
@@ -282,14 +258,31 @@ class Rounds:
         rows = items.join(done, on="item_key", how="anti").join(question.memes, on="meme_id", how="inner")
         suggested = dict(question.conflicts.select("meme_id", "predicted").iter_rows())
         tasks = []
-        for row in rows.select("item_key", "meme_id", "text", "image").sort("item_key").iter_rows(named=True):
+        for row in rows.select("item_key", "meme_id", "text", "picture").sort("item_key").iter_rows(named=True):
             item = {"item_key": row["item_key"], "text": row["text"], "definition": asked.guideline}
             if "$image" in asked.config:
-                item["image"] = pictures.media_url(row["image"]) if row["image"] else pictures.NONE
+                # A round of an earlier version did not write down which picture it shows.
+                shown = row["picture"] or question.pictures.get(row["meme_id"])
+                item["image"] = pictures.url(self.home, shown) if shown else pictures.NONE
             if asked.mode == "assisted":
                 item["suggestion"] = "Model: it fits" if suggested.get(row["meme_id"]) else "Model: it does not fit"
             tasks.append(item)
         return tasks
+
+    def _serve_pictures(self, project: Project, addresses: Sequence[str]) -> None:
+        """Let the project show pictures, before any item that has one is on the server."""
+        if not addresses:
+            return
+        place = pictures.place(self.home)
+        try:
+            self.server.serve_media(project.project_id, place)
+            self.server.check_media(project.project_id, addresses[0])
+        except Refused as error:
+            raise LabelStudioError(
+                f"The server does not show pictures below {place}, so nobody is asked. {error} `make label-studio` "
+                "starts one that does; for one of your own, LABEL_STUDIO_DOCUMENT_ROOT is M2V_HOME's folder `media` "
+                "as that server sees it. To have texts judged alone, write `rounds: {pictures: false}` into the study."
+            ) from None
 
     def _check_config(self, asked: Round, project: Project) -> None:
         if project.config_sha256 != asked.definition.config_sha256:

@@ -298,8 +298,8 @@ class _Search:
 
 def _rounds(home: Path, search: _Search) -> list[str]:
     """Delete it from Label Studio and from the ledger; give what could not be reached."""
+    from m2v_resources.annotators.address import address
     from m2v_resources.annotators.label_studio import AnnotationServer
-    from m2v_resources.annotators.rounds import address
 
     remains = []
     for alignment in sorted(place.partition("/")[2] for place in search.places if place.startswith("conflicts/")):

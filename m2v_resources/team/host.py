@@ -28,7 +28,7 @@ PATIENCE_S = 90.0
 # Below this the next table or checkpoint would not fit.
 FREE_BYTES = 1 << 30
 LOCATION = "m2v"
-GIVEN = ("M2V_MEDIA", "LABEL_STUDIO_MEDIA", "M2V_PUBLISHED_DIR")
+GIVEN = ("M2V_MEDIA", "M2V_PUBLISHED_DIR")
 # Of object storage, each in a file of its name in small letters.
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 # One run that trains and one that people wait for; what else is asked for waits in the queue by its priority.

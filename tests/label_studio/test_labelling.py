@@ -14,8 +14,8 @@ from playwright.sync_api import Page, expect
 from m2v.annotation.answers import parsed
 from m2v.files.checkout import CHECKOUT
 from m2v_resources.annotators import pictures
+from m2v_resources.annotators.address import address
 from m2v_resources.annotators.label_studio_server import PROGRAM
-from m2v_resources.annotators.rounds import address
 from tests.m2v_resources.annotators.asking import plan, project_id, question, rounds
 from tests.people import PASSWORD, Person, join, owner
 

@@ -261,10 +261,11 @@ def shorter(store: TableStore, answers: pl.DataFrame) -> None:
     """Write the answers and the votes that follow from them."""
     from m2v import schemas
     from m2v.annotation import voting
+    from m2v.entries.study import VoteRule
 
     store.write(answers, schemas.HUMAN_LABELS, "veggie_garden")
     predictions = store.read("predictions", "veggie_garden")
-    votes = voting.majority(predictions, answers, min_answers=2)
+    votes = voting.final_labels(predictions, answers, rule=VoteRule(min_answers=2))
     store.write(votes, schemas.VOTED_LABELS, "veggie_garden")
 
 

@@ -27,6 +27,7 @@ LIVE = {
         "conflicts/veggie_garden",
         "answers/veggie_garden",
         "files/sample_veggie_gold_csv",
+        "meme_images/veggie",
     },
     **{
         f"{table}/veggie_garden": {"conflicts/veggie_garden", "answers/veggie_garden"}
@@ -36,6 +37,7 @@ LIVE = {
         "predictions/veggie_garden",
         "conflicts/veggie_garden",
         "human_labels/veggie_garden",
+        "answers/veggie_garden",
     },
 }
 
@@ -74,6 +76,16 @@ def answered(live: running) -> tuple[Path, Run, list[Person]]:
     (this,) = found.ledger.rounds()
     where = list(tasks(found, this).items())
     attacks = attacked(home)
+    n_before = TableStore(home / "tables").version("voted_labels", "veggie_garden").number
+    for person in people[:2]:
+        answer(person, where[0][1], attacks[where[0][0]])
+    run("rounds", "pull", "--study", "sample-live")
+    early = run("rounds", "status", "--study", "sample-live")
+    assert "124 of 124" in early.stdout, "with pictures"
+    assert f"Round {this.name} cannot end yet: 1 items have too few answers" in early.stderr
+    run("run", "--study", "sample-live", "--select", "voted_labels")
+    assert TableStore(home / "tables").read("human_labels", "veggie_garden").height == 2
+    assert TableStore(home / "tables").version("voted_labels", "veggie_garden").number == n_before
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda person: [answer(person, task, attacks[meme]) for meme, task in where], people))
     return home, run, people
@@ -127,6 +139,9 @@ def test_the_state_of_the_rounds_is_shown_by_pseudonym(answered: tuple[Path, Run
     assert [each["gold_accuracy"] for each in state["annotators"]] == [1.0] * 3
     shown = run("rounds", "status", "--study", "sample-live").stdout + run("rounds", "annotators").stdout
     assert not any(person.email in shown for person in people)
+    named = as_json(run("rounds", "annotators", "--names", "--json"))
+    known = {each["annotator"]: each["address"] for each in named}
+    assert all(known[server.pseudonym(each.number)] == each.email for each in people)
 
 
 def test_a_dead_server_stops_no_run(answered: tuple[Path, Run, list[Person]], live: running) -> None:
@@ -177,7 +192,8 @@ def test_the_published_answers_replayed_through_a_round_give_the_published_votes
     study = tmp_path / "replay" / "study.yaml"
     study.parent.mkdir()
     study.write_text(
-        "name: replay\ntitle: replay\nmemes: [fhm]\ntargets: [hatemm]\nanswers: live\nrounds: {n_annotators: 1}\n",
+        "name: replay\ntitle: replay\nmemes: [fhm]\ntargets: [hatemm]\nanswers: live\naudit_share: 0\n"
+        "rounds: {n_annotators: 1, pictures: false}\n",
         encoding="utf-8",
     )
     home = tmp_path / "home"

@@ -130,7 +130,10 @@ def test_a_cluster_and_object_storage_are_settings_of_the_services_that_run() ->
         assert about["environment"]["M2V_LAUNCHER"] == "ray:http://head:8265"
         assert about["environment"]["M2V_STORAGE"] == "s3://garden"
         assert {"aws_access_key_id", "dagster_database"} <= {each["source"] for each in about["secrets"]}
-        assert [each for each in about["volumes"] if each.split(":")[1] == "/data"] == ["/shared/m2v:/data:rw"]
+        mounted = {each.split(":")[1]: each for each in about["volumes"]}
+        assert mounted["/data"] == "/shared/m2v:/data:rw"
+        assert mounted["/data/media"] == "/shared/m2v/media:/data/media:rw"
+    assert "/shared/m2v/media:/shown/media:ro" in file["services"]["label-studio"]["volumes"]
     assert file["services"]["code"]["build"]["args"]["EXTRAS"] == "encoder,team,cluster"
 
 

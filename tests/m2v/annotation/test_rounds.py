@@ -19,7 +19,7 @@ def conflicts(**reasons: str) -> pl.DataFrame:
 
 
 def asked(**settings: object) -> pl.DataFrame:
-    usual = {"gold": NO_GOLD, "definition": DEFINITION, "role": "annotator", "asked": set()}
+    usual = {"gold": NO_GOLD, "definition": DEFINITION, "role": "annotator", "asked": set(), "pictures": {}}
     return rounds.to_ask(conflicts(a="disagreement", b="audit"), MEMES, **{**usual, **settings})  # pyright: ignore
 
 
@@ -118,6 +118,11 @@ def test_an_item_is_done_when_enough_answered_or_nobody_is_left() -> None:
     ]
     anybody = rounds.coverage(items("a", "b"), answers=said, skips=skips, asked=a_round())
     assert anybody["is_done"].to_list() == [True, False]
+    # Two people spoke: of b both, so that it waits for a third; of c one may still answer.
+    about = {"answers": said, "skips": skips}
+    cover = rounds.coverage(items("a", "b", "c"), **about, asked=a_round())
+    assert rounds.wanting_others(cover, **about, asked=a_round()) == 1
+    assert rounds.wanting_others(cover, answers=said.clear(), skips=skips.clear(), asked=a_round()) == 0
 
 
 def test_narrow_votes_and_items_that_nobody_could_answer_are_left_open() -> None:
@@ -125,3 +130,5 @@ def test_narrow_votes_and_items_that_nobody_could_answer_are_left_open() -> None
     said = answered(tie="yn", two="yyn", all="yyy")
     assert rounds.left_open(asked_about, said, below=1)["meme_id"].to_list() == ["none", "tie"]
     assert rounds.left_open(asked_about, said, below=2)["meme_id"].to_list() == ["none", "tie", "two"]
+    assert rounds.left_open(asked_about, said, below=1, min_answers=3)["meme_id"].to_list() == ["none", "tie"]
+    assert rounds.left_open(asked_about, said, below=1, min_answers=4)["meme_id"].len() == 4

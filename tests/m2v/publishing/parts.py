@@ -35,6 +35,7 @@ def part(name: str, **other: Any) -> Part:
         "answer_groups": (
             AnswerGroup(role="annotator", mode="blind", guideline_sha256=None, n_answers=1, n_annotators=1),
         ),
+        "vote": "paper",
         "min_answers": 1,
         "audit_share": 0.0,
         "n_positive": 1,

@@ -9,8 +9,9 @@ import polars as pl
 from m2v import schemas
 from m2v.annotation.rounds import Round
 from m2v.entries.study import RoundPlan
+from m2v_resources.annotators.address import address
 from m2v_resources.annotators.label_studio import AnnotationServer
-from m2v_resources.annotators.rounds import RoundQuestion, Rounds, address
+from m2v_resources.annotators.rounds import RoundQuestion, Rounds
 from tests import tables
 
 NO_GOLD = pl.DataFrame(schema={"meme_id": pl.String, "label": pl.Boolean})

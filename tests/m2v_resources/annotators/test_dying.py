@@ -138,7 +138,7 @@ def test_a_port_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as other:
         port = other.server_address[1]
         with pytest.raises(LabelStudioError, match=rf"Port {port} is taken"):
-            label_studio_server.start(tmp_path, port=port, media=None, exposure=label_studio_server.Exposure())
+            label_studio_server.start(tmp_path, port=port, exposure=label_studio_server.Exposure())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,25 +6,35 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Page, expect
 
+from m2v_resources.annotators.address import address
 from m2v_resources.annotators.label_studio import AnnotationServer
 from m2v_resources.annotators.label_studio_server import PROGRAM, Exposure, environment
-from m2v_resources.annotators.rounds import address
 from tests.conftest import running
 from tests.m2v_resources.annotators.asking import leeks, plan, project_id, question, rounds, tasks
-from tests.people import Person, choices, join, owner
+from tests.people import PASSWORD, Person, choices, join, owner
 
 
 @pytest.fixture(scope="module")
 def strict(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A server on which three items or twenty minutes are a day's work, and five minutes call for a break."""
-    exposure = Exposure(items_per_day=3, minutes_per_day=20, minutes_before_break=5, break_minutes=10)
+    exposure = Exposure(
+        items_per_day=3, minutes_per_day=20, minutes_before_break=5, break_minutes=10, time_zone=where_it_is_noon()
+    )
     with running(migrated, tmp_path_factory.mktemp("strict") / "home", exposure=exposure) as server:
         yield server.home
+
+
+def where_it_is_noon() -> str:
+    """A time zone in which it is between 12 and 13 o'clock now; its name has the sign turned."""
+    ahead = 12 - datetime.now(UTC).hour
+    return f"Etc/GMT{-ahead:+d}" if ahead else "Etc/GMT"
 
 
 @pytest.fixture
@@ -113,6 +123,83 @@ def shown_later(home: Path, person: Person, task_id: int, minutes: float) -> Non
         change = "UPDATE m2v_shown SET at = at + ? WHERE user_id = ? AND task_id = ?"
         assert database.execute(change, [60 * minutes, person.number, task_id]).rowcount == 1
         database.commit()
+
+
+def test_a_day_ends_at_the_teams_midnight(strict: Path) -> None:
+    found = rounds(strict, "midnight")
+    (this,) = found.open(plan(), question(leeks(5)))
+    person, where = join(strict), list(tasks(found, this).values())
+    for task_id in where[:3]:
+        assert person.http.get(f"/api/tasks/{task_id}").status_code == 200
+    for task_id in where[:3]:
+        shown_later(strict, person, task_id, -11 * 60)
+    refused = person.http.get(f"/api/tasks/{where[3]}")
+    assert refused.json()["detail"].startswith("That was enough for today: 3 items"), "it is still the same day"
+    for task_id in where[:3]:
+        shown_later(strict, person, task_id, -3 * 60)
+    assert person.http.get(f"/api/tasks/{where[3]}").status_code == 200
+
+
+def test_the_page_says_in_words_that_a_day_is_over(strict: Path, page: Page) -> None:
+    found = rounds(strict, "over")
+    (this,) = found.open(plan(), question(leeks(6)))
+    person = join(strict)
+    for task_id in list(tasks(found, this).values())[:3]:
+        person.answer(task_id, "positive").raise_for_status()
+    url = address(strict).url
+    log_in(page, url, person)
+    page.goto(f"{url}/projects/{project_id(found, this)}/data?labeling=1")
+    expect(page.get_by_role("alert").filter(has_text="That was enough for today: 3 items")).to_be_visible()
+    expect(page.get_by_text("Labelling pauses")).to_be_visible()
+    for untrue in ("Runtime error", "All tasks in the queue have been completed"):
+        expect(page.get_by_text(untrue).locator("visible=true")).to_have_count(0)
+
+
+def test_annotators_are_shown_nothing_that_they_can_do_nothing_with(label_studio: Path, page: Page) -> None:
+    found = rounds(label_studio, "theirs")
+    (this,) = found.open(plan(), question(leeks(1)))
+    url, person = address(label_studio).url, join(label_studio)
+    page.goto(AnnotationServer(address(label_studio)).invitation())
+    expect(page.locator("#allow_newsletters")).to_have_value("false")
+    for label in ("Get the latest news", "How did you hear"):
+        expect(page.get_by_text(label)).to_be_hidden()
+    log_in(page, url, person)
+    expect(page.get_by_text("Recent Projects")).to_be_visible()
+    for name in ("Create Project", "Invite Members", "API Documentation"):
+        expect(page.get_by_text(name, exact=True)).to_be_hidden()
+    page.goto(f"{url}/projects/{project_id(found, this)}/data")
+    expect(page.get_by_text("Label All Tasks")).to_be_visible()
+    for name in ("Settings", "Import", "Export", "Filters", "Columns", "Order by"):
+        expect(page.get_by_text(name, exact=True)).to_be_hidden()
+
+
+def test_annotators_learn_nobodys_address(label_studio: Path, two: list[Person]) -> None:
+    found = rounds(label_studio, "addresses")
+    (this,) = found.open(plan(), question(leeks(1)))
+    (task_id,) = tasks(found, this).values()
+    for person in two:
+        person.answer(task_id, "positive").raise_for_status()
+    project = project_id(found, this)
+    known = owner(label_studio).http.get("/api/current-user/whoami").json()["email"]
+    assert known in owner(label_studio).http.get(f"/api/projects/{project}/").text
+    for path in (
+        *("/api/projects/", f"/api/projects/{project}/", f"/api/dm/project/?project={project}", "/api/users/"),
+        *(f"/api/tasks/{task_id}/", f"/api/tasks/?project={project}&fields=all", "/api/current-user/whoami"),
+        *(f"/api/tasks/{task_id}/annotations/", f"/api/dm/views/?project={project}"),
+    ):
+        told = two[1].http.get(path)
+        assert told.status_code == 200, path
+        assert known not in told.text, path
+        assert two[0].email not in told.text, path
+    assert two[1].http.get("/api/current-user/whoami").json()["email"] == two[1].email
+
+
+def log_in(page: Page, url: str, person: Person) -> None:
+    page.goto(f"{url}/user/login/")
+    page.fill("#email", person.email)
+    page.fill("#password", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_url(lambda url: "/user/login" not in url)
 
 
 def test_a_day_has_so_many_minutes_whatever_the_browser_says(strict: Path) -> None:
@@ -299,7 +386,7 @@ def test_two_accounts_in_one_request_are_refused(label_studio: Path, two: list[P
 
 def test_every_route_of_the_server_is_allowed_or_refused_by_name(label_studio: Path) -> None:
     secret = json.loads((label_studio / "label_studio" / "credentials.json").read_text())
-    known = environment(label_studio, port=1, secret=secret, media=None, exposure=Exposure())
+    known = environment(label_studio, port=1, secret=secret, exposure=Exposure())
     here = Path(__file__).parents[2] / "label_studio"
     asked = subprocess.run(
         [PROGRAM.parent / "python", here / "routes.py"], env=known, capture_output=True, text=True, check=True

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from m2v.errors import UnknownName
 from m2v_resources.annotators import label_studio_server as server
 from tests.conftest import free_port
 
@@ -22,7 +23,7 @@ from pathlib import Path
 from m2v_resources.annotators import label_studio_server as server
 server.PROGRAM = Path(sys.argv[2])
 server.end_with_us()
-started = server.start(Path(sys.argv[1]), port=int(sys.argv[3]), media=None, exposure=server.Exposure())
+started = server.start(Path(sys.argv[1]), port=int(sys.argv[3]), exposure=server.Exposure())
 """
 
 
@@ -69,3 +70,12 @@ def test_other_accounts_of_the_machine_read_nothing_of_the_server(label_studio: 
     open_files = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
     assert [path.name for path in open_files if "sqlite" in path.name or path.suffix in {".txt", ".json"}] == []
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_day_ends_where_the_machine_says_or_somebody_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", ":Asia/Kolkata")
+    assert server.Exposure().time_zone == "Asia/Kolkata"
+    monkeypatch.setenv("TZ", "Garden/Shed")
+    assert server.local_zone() != "Garden/Shed"
+    with pytest.raises(UnknownName, match=r"No time zone is called 'Europe/Belin'\. Did you mean .*Europe/Berlin"):
+        server.Exposure(time_zone="Europe/Belin")

@@ -13,8 +13,9 @@ import pytest
 
 from m2v import schemas
 from m2v.errors import LabelStudioError
+from m2v_resources.annotators.address import address
 from m2v_resources.annotators.label_studio import AnnotationServer, LabelStudioAddress
-from m2v_resources.annotators.rounds import Rounds, address
+from m2v_resources.annotators.rounds import Rounds
 from m2v_resources.audit.forgetting import forget
 from m2v_resources.store.versions import TableStore
 from tests.m2v_resources.annotators.asking import leeks, plan, project_id, question, rounds, tasks
@@ -88,6 +89,7 @@ def test_only_what_nobody_answered_under_this_definition_is_asked(label_studio: 
     changed = {**leeks(3), "leek 0001": "a new text"}
     (second,) = found.open(plan(n_annotators=1), question(changed))
     assert set(tasks(found, second)) == {"leek 0001", "leek 0002"}  # a changed text, a new meme
+    found.close(second.name)
     third = found.open(plan(n_annotators=1), question(leeks(2), guideline="another definition"))
     assert set(tasks(found, third[-1])) == {"leek 0000", "leek 0001"}
 
@@ -102,18 +104,26 @@ def test_what_a_closed_round_left_unanswered_is_asked_in_the_next(label_studio: 
     assert set(tasks(found, second)) == {"leek 0001"}
 
 
-def test_pictures_that_can_now_be_shown_make_no_other_round(
-    label_studio: Path, people: list[Person], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pictures_that_can_now_be_shown_make_no_other_round(label_studio: Path, people: list[Person]) -> None:
     found, asked = rounds(label_studio, "shown_later"), question(leeks(2))
     asked = replace(asked, memes=asked.memes.with_columns(image=pl.lit("leek.png")))
-    monkeypatch.delenv("LABEL_STUDIO_MEDIA", raising=False)
     (this,) = found.open(plan(n_annotators=1), asked)
     people[0].answer(tasks(found, this)["leek 0000"], "positive").raise_for_status()
     found.pull()
-    monkeypatch.setenv("LABEL_STUDIO_MEDIA", str(tmp_path))
-    assert [each.name for each in found.open(plan(n_annotators=1), asked)] == [this.name]
+    shown = replace(asked, pictures={"leek 0000": "media/pictures/1/leek.png"})
+    assert [each.name for each in found.open(plan(n_annotators=1), shown)] == [this.name]
     assert len(found.ledger.rounds()) == 1
+
+
+def test_a_meme_is_in_one_open_round_and_waits_there_for_its_end(label_studio: Path) -> None:
+    found = rounds(label_studio, "one_at_a_time")
+    (first,) = found.open(plan(n_annotators=1), question(leeks(2)))
+    reworded = question(leeks(3), guideline="said in other words")
+    second = found.open(plan(n_annotators=1), reworded)[-1]
+    assert set(tasks(found, second)) == {"leek 0002"}
+    found.close(first.name)
+    third = found.open(plan(n_annotators=1), reworded)[-1]
+    assert set(tasks(found, third)) == {"leek 0000", "leek 0001"}
 
 
 def test_drafts_are_no_answers_and_skips_are_kept_with_their_reasons(label_studio: Path, people: list[Person]) -> None:
