@@ -1,8 +1,8 @@
 """A hundred million votes through the table store, in parts; each way in a process of its own.
 
-The votes are those of ``voting.final_labels`` over parts of a million synthetic memes, two fifths of them conflicts with
-one to three answers; a part holds all rows of its memes. The alternative writes the same votes by Polars' own streaming
-sink, flushes them and takes the file's sha256; it checks no row and knows no version. Run by ``scale.py``.
+The votes are those of ``voting.final_labels`` over parts of a million synthetic memes, two fifths of them conflicts
+with one to three answers; a part holds all rows of its memes. The alternative writes the same votes by Polars' own
+streaming sink, flushes them and takes the file's sha256; it checks no row and knows no version. Run by ``scale.py``.
 """
 
 import hashlib
