@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -12,14 +12,10 @@ from m2v import schemas
 from m2v.catalog.plan import Run
 from m2v.datasets import integrity
 from m2v.detectors import examples, program
-from m2v.detectors.family import Task
-from m2v.entries.datasets import MemeDataset, VideoDataset
-from m2v.entries.features import Extractor
-from m2v.entries.pretrained import Vlm
 from m2v.entries.study import Study
 from m2v.entries.variants import TrainingSet, variant
 from m2v.evaluation import scores
-from m2v_assets import vlm_requests
+from m2v_assets import tasks
 from m2v_assets.describe import (
     ACCELERATOR,
     TABLE_KINDS,
@@ -31,12 +27,11 @@ from m2v_assets.describe import (
     table_asset,
     told,
 )
-from m2v_assets.texts import items_keys, read_items, read_videos
+from m2v_assets.texts import items_keys, read_items
 from m2v_resources.launching.programs import Programs
 from m2v_resources.store.tables import Tables
 
 PROGRAM = "m2v.detectors.program"
-Dataset: TypeAlias = MemeDataset | VideoDataset
 
 
 def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefinition:
@@ -106,32 +101,32 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
             seed=run.seed,
             paper_mode=run.training_set.paper_mode,
             leaks=study.leaks,
-            **_words(run),
+            **tasks.words(run),
         ),
         kinds=run.model.made_with,
         deps=[
             *items_keys(run.target, study, run.split),
-            *_seen(run, run.datasets),
+            *tasks.seen(run, run.datasets),
             *([key(schemas.TRAINING_EXAMPLES, run.training_set.name)] if run.is_trained else []),
         ],
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
         """Write a detector, and what was selected on the validation split."""
         held_out = validation(run, study, videos=read_items(tables, run.target, study, run.split))
-        selected = _shown(tables, _items(held_out, run.target), run) if held_out is not None else None
+        selected = tasks.shown(tables, tasks.items(held_out, run.target), run) if held_out is not None else None
         train = None
         content = {
-            **_entries(run),
+            **tasks.entries(run),
             "seed": run.seed,
-            "validation": _identity(selected),
-            **_read(tables, run, run.datasets),
+            "validation": tasks.identity(selected),
+            **tasks.read(tables, run, run.datasets),
         }
         if run.is_trained:
             version = tables.version(schemas.TRAINING_EXAMPLES, run.training_set.name)
             content["training_examples"] = version.rows_hash
             if run.inputs.shows_media:
-                train = _shown(tables, tables.read(schemas.TRAINING_EXAMPLES, run.training_set.name), run)
-                content["train"] = _identity(train)
+                train = tasks.shown(tables, tables.read(schemas.TRAINING_EXAMPLES, run.training_set.name), run)
+                content["train"] = tasks.identity(train)
         folder = programs.folder("checkpoints", run.name, fingerprint(content))
         manifest = _run(
             context,
@@ -140,9 +135,9 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
             out=folder,
             n_processes=run.model.processes if run.is_trained else None,
             spec={
-                **_task(tables, programs, run, run.datasets, out=folder).model_dump(mode="json"),
-                "train": _trains_on(tables, programs, run, train, path=folder / "train_items.parquet"),
-                "validation": _written(programs, selected, folder / "validation_items.parquet"),
+                **tasks.task(tables, programs, run, run.datasets, out=folder).model_dump(mode="json"),
+                "train": tasks.trains_on(tables, programs, run, train, path=folder / "train_items.parquet"),
+                "validation": tasks.written(programs, selected, folder / "validation_items.parquet"),
                 "content": content,
             },
         )
@@ -218,7 +213,7 @@ def explanations(run: Run, study: Study) -> dg.AssetsDefinition:
 
 def _scored_from(run: Run, study: Study) -> list[dg.AssetKey]:
     items = items_keys(run.target, study, run.split)
-    return [*items, *_seen(run, [run.target]), key(schemas.CHECKPOINTS, run.name)]
+    return [*items, *tasks.seen(run, [run.target]), key(schemas.CHECKPOINTS, run.name)]
 
 
 def _scored(
@@ -226,17 +221,19 @@ def _scored(
 ) -> Path:
     """Return the folder with what the run's detector says of videos; scored once, whichever table asks first."""
     checkpoint = tables.read(schemas.CHECKPOINTS, run.name).row(0, named=True)
-    items = _shown(tables, _items(videos, run.target), run)
-    read = _read(tables, run, [run.target])
-    out = programs.folder("infer", run.name, fingerprint(_entries(run), checkpoint["folder"], _identity(items), read))
+    items = tasks.shown(tables, tasks.items(videos, run.target), run)
+    read = tasks.read(tables, run, [run.target])
+    out = programs.folder(
+        "infer", run.name, fingerprint(tasks.entries(run), checkpoint["folder"], tasks.identity(items), read)
+    )
     _run(
         context,
         programs,
         run,
         out=out,
         spec={
-            **_task(tables, programs, run, [run.target], out=out).model_dump(mode="json"),
-            "items": _written(programs, items, out / "items.parquet"),
+            **tasks.task(tables, programs, run, [run.target], out=out).model_dump(mode="json"),
+            "items": tasks.written(programs, items, out / "items.parquet"),
             "checkpoint": str(Path(programs.home) / checkpoint["folder"]),
         },
         spreads=run.model.spreads,
@@ -270,113 +267,6 @@ def _run(
     return programs.run(
         context, module=PROGRAM, spec=spec, out=out, n_processes=n_processes, gpus=gpus, spreads=spreads
     )
-
-
-def _task(tables: Tables, programs: Programs, run: Run, datasets: Sequence[Dataset], *, out: Path) -> Task:
-    """Return what every action of the run is given."""
-    return Task(
-        model=run.model,
-        base=run.base,
-        prompt=run.prompt,
-        label=run.target.label,
-        home=Path(programs.home),
-        seed=run.seed,
-        demonstrations=_demonstrated(tables, programs, run, out=out),
-        features={
-            extractor.name: {
-                dataset.name: tables.path(schemas.FEATURES, _variant(extractor, dataset)) for dataset in datasets
-            }
-            for extractor in run.inputs.extractors
-        },
-    )
-
-
-def _seen(run: Run, datasets: Sequence[Dataset]) -> list[dg.AssetKey]:
-    """Return the tables with what the run sees of the datasets' items besides their texts."""
-    media = [
-        schemas.VIDEO_FEATURES if isinstance(dataset, VideoDataset) else schemas.MEME_IMAGES for dataset in datasets
-    ]
-    return [
-        *(
-            key(schemas.FEATURES, _variant(extractor, dataset))
-            for extractor in run.inputs.extractors
-            for dataset in datasets
-        ),
-        *(
-            key(table, variant(dataset.name))
-            for table, dataset in zip(media, datasets, strict=True)
-            if run.inputs.shows_media
-        ),
-        *([key(schemas.DEMONSTRATIONS, run.demonstrations)] if run.demonstrations else []),
-    ]
-
-
-def _read(tables: Tables, run: Run, datasets: Sequence[Dataset]) -> dict[str, Any]:
-    """Return the rows hash of each table that a program reads beside the items."""
-    features = {
-        _variant(extractor, dataset): tables.version(schemas.FEATURES, _variant(extractor, dataset)).rows_hash
-        for extractor in run.inputs.extractors
-        for dataset in datasets
-    }
-    shown = tables.version(schemas.DEMONSTRATIONS, run.demonstrations).rows_hash if run.demonstrations else None
-    return {"features": features, "demonstrations": shown}
-
-
-def _variant(extractor: Extractor, dataset: Dataset) -> str:
-    return variant(extractor.name, dataset.name)
-
-
-def _entries(run: Run) -> dict[str, Any]:
-    """Return what the catalog says of the run, in plain data."""
-    entries = {"model": run.model, "base": run.base, "prompt": run.prompt}
-    words = {"label": run.target.label.model_dump(mode="json")} if run.prompt else {}
-    return {name: entry.model_dump(mode="json") if entry else None for name, entry in entries.items()} | words
-
-
-def _words(run: Run) -> dict[str, object]:
-    """Return what else decides a training of a model that is asked: the target's words."""
-    return {"policy": run.target.label} if run.prompt else {}
-
-
-def _items(videos: pl.DataFrame, target: VideoDataset) -> pl.DataFrame:
-    """Return videos as programs know items."""
-    named = [pl.lit(target.name).alias("dataset"), pl.col("video_id").alias("item_id")]
-    return videos.select(*named, "split", "text", "text_sha256", "label")
-
-
-def _shown(tables: Tables, rows: pl.DataFrame, run: Run) -> pl.DataFrame:
-    """Return items with their pictures and frames, where the run looks at them."""
-    return vlm_requests.shown(tables, rows, run) if run.inputs.shows_media else rows
-
-
-def _trains_on(tables: Tables, programs: Programs, run: Run, rows: pl.DataFrame | None, *, path: Path) -> str | None:
-    """Return the table's own file, of which no second copy is made, or where pictures are shown one with them."""
-    if run.is_trained and rows is None:
-        return str(tables.path(schemas.TRAINING_EXAMPLES, run.training_set.name))
-    return _written(programs, rows, path)
-
-
-def _identity(rows: pl.DataFrame | None) -> str | None:
-    """Return a hash of items as programs see them, wherever their pictures lie."""
-    return fingerprint(rows.drop("pictures", strict=False).rows()) if rows is not None else None
-
-
-def _written(programs: Programs, rows: pl.DataFrame | None, path: Path) -> str | None:
-    if rows is None:
-        return None
-    shown = vlm_requests.at_home(rows, Path(programs.home)) if "pictures" in rows.columns else rows
-    return str(programs.input(shown, path))
-
-
-def _demonstrated(tables: Tables, programs: Programs, run: Run, *, out: Path) -> Path | None:
-    """Return the demonstrations that an untrained model is shown, where it is."""
-    if not run.demonstrations:
-        return None
-    # Only models that are asked are shown demonstrations.
-    model = cast(Vlm, run.base)
-    videos = read_videos(tables, run.target, run.split)
-    rows = vlm_requests.demonstrated(tables, run.demonstrations, variant(run.target.name), videos=videos, model=model)
-    return programs.input(vlm_requests.at_home(rows, Path(programs.home)), out / "demonstrations.parquet")
 
 
 def _run_asset(
