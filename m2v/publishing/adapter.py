@@ -111,17 +111,14 @@ def describe(
         M2VError: The run has no adapter.
         StoreError: The checkpoint is not whole.
     """
-    base = _publishable_base(run)
     row, scored = checkpoint.row(0, named=True), metrics.row(0, named=True)
     manifest = _manifest(run, folder, weights_sha256=row["weights_sha256"])
-    recipe = {name: manifest[name] for name in ("model", "seed", "n_processes", "zero_stage", "versions")}
     return AdapterRelease(
         repo=repo,
         run=run.name,
         folder=folder,
         files={name: manifest["files"][name] for name in (WEIGHTS, CONFIG)},
-        base_model=base[0],
-        base_revision=base[1],
+        **_publishable_base(run),
         base_weights_sha256=run.base.weights_sha256 if run.base else None,
         target=run.target.name,
         target_title=run.target.title,
@@ -139,7 +136,7 @@ def describe(
         coverage_share=scored["coverage_share"],
         scores=_scores(scored),
         selection=json.loads(row["selection"]),
-        recipe=recipe,
+        recipe={name: manifest[name] for name in ("model", "seed", "n_processes", "zero_stage", "versions")},
         training_data=training_data,
         defects=defects,
         datasets=datasets,
@@ -149,8 +146,8 @@ def describe(
     )
 
 
-def _publishable_base(run: Run) -> tuple[str, str]:
-    """Return repository and revision of what the run's adapter stands on.
+def _publishable_base(run: Run) -> dict[str, str]:
+    """Return repository and revision of what the run's adapter stands on, by their names in a release.
 
     Raises:
         M2VError: It has no adapter, or one of weights that nobody else has.
@@ -164,7 +161,7 @@ def _publishable_base(run: Run) -> tuple[str, str]:
         raise M2VError(
             f"{run.name} stands on {run.base.name}, which is built on the spot; nobody else has its weights."
         )
-    return run.base.hub, run.base.revision
+    return {"base_model": run.base.hub, "base_revision": run.base.revision}
 
 
 def _manifest(run: Run, folder: Path, *, weights_sha256: str) -> dict[str, Any]:
