@@ -111,6 +111,7 @@ def describe(
         M2VError: The run has no adapter.
         StoreError: The checkpoint is not whole.
     """
+    base = _publishable_base(run)
     row, scored = checkpoint.row(0, named=True), metrics.row(0, named=True)
     manifest = _manifest(run, folder, weights_sha256=row["weights_sha256"])
     return AdapterRelease(
@@ -118,7 +119,7 @@ def describe(
         run=run.name,
         folder=folder,
         files={name: manifest["files"][name] for name in (WEIGHTS, CONFIG)},
-        **_publishable_base(run),
+        **base,
         base_weights_sha256=run.base.weights_sha256 if run.base else None,
         target=run.target.name,
         target_title=run.target.title,
