@@ -32,8 +32,14 @@ def test_its_store_and_instance_open_and_only_what_changed_is_made_anew(previous
     assert done["failed"] == 0
     assert set(done["assets"]) <= {each["asset"] for each in stale}
     # Equal rows are the versions that they were; what checks found in them is on record now.
-    latest = TableStore(previous / "tables").all_latest()
-    assert {each.name: each.rows_hash for each in latest if each.table != "findings"} == before
+    store = TableStore(previous / "tables")
+    latest = store.all_latest()
+    now = {each.name: each.rows_hash for each in latest if each.table != "findings"}
+    changed = {name.replace("@2", "@1") for name in now.keys() - before.keys()}
+    assert changed == {"voted_labels/veggie_garden@1"}
+    assert {name: before[name] for name in before.keys() - changed}.items() <= now.items()
+    old, new = (store.read("voted_labels", "veggie_garden", number=number) for number in (1, 2))
+    assert new.drop("posterior").equals(old), "a column more, and the same labels"
     checked = {f"{each.table}_{each.variant}" for each in latest if schemas.table(each.table).is_checked}
     assert {each.variant for each in latest if each.table == "findings"} == checked
     assert as_json(m2v("audit", "verify", "--json"))["problems"] == []

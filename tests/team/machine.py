@@ -135,11 +135,22 @@ class Machine:
             for path in self.mounts(name).values():
                 if not path.exists():
                     path.mkdir(parents=True)
+            self._nest(name)
             command = self.command(name, about["command"])
             if name == "postgres":
                 command = self._postgres(command)
             self.services[name] = Service(name, command, self.environment(name), folder=self.folder)
             self.wait_healthy(name)
+
+    def _nest(self, service: str) -> None:
+        """Show a volume that is mounted below another one there, as Docker does."""
+        mounts = self.mounts(service)
+        for outer, folder in mounts.items():
+            for inner, path in mounts.items():
+                link = folder / inner.removeprefix(f"{outer}/")
+                if inner.startswith(f"{outer}/") and not link.is_symlink():
+                    # Relative, so that a restored home has its own.
+                    link.symlink_to(os.path.relpath(path, folder))
 
     def order(self) -> list[str]:
         """Every service after those that it depends on."""

@@ -111,7 +111,7 @@ def test_only_the_door_is_promised_and_everything_listens_on_loopback(machine: M
 
 def test_the_ui_and_label_studio_open_in_a_browser(machine: Machine, page: Page) -> None:
     page.goto(f"{machine.ui}/asset-groups")
-    expect(page.get_by_text("voted_labels", exact=True).first).to_be_visible()
+    expect(page.get_by_role("button", name="annotation").first).to_be_visible()
     page.goto(machine.label_studio)
     expect(page.get_by_text("Log in").first).to_be_visible()
     # There is no account but the platform's, and nobody makes one without an invitation.
