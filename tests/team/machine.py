@@ -90,7 +90,9 @@ class Machine:
     def here(self, text: str, *, service: str) -> str:
         """A value of the file, as it is on this machine."""
         text = re.sub(self._address, lambda found: f"127.0.0.1:{self.ports[found[1], found[2]]}", text)
-        for inside, outside in sorted(self.mounts(service).items(), reverse=True):
+        # A path that the service does not have itself is one that it tells another of.
+        others = {inside: path for name in self.file["services"] for inside, path in self.mounts(name).items()}
+        for inside, outside in sorted((others | self.mounts(service)).items(), reverse=True):
             text = re.sub(rf"^{inside}(?=/|$)", str(outside), text)
         text = text.replace("0.0.0.0", "127.0.0.1")  # noqa: S104 (that it is not listened on is the point)
         own = {port: number for (name, port), number in self.ports.items() if name == service}

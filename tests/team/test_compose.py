@@ -133,7 +133,7 @@ def test_a_cluster_and_object_storage_are_settings_of_the_services_that_run() ->
         mounted = {each.split(":")[1]: each for each in about["volumes"]}
         assert mounted["/data"] == "/shared/m2v:/data:rw"
         assert mounted["/data/media"] == "/shared/m2v/media:/data/media:rw"
-    assert "/shared/m2v/media:/shown/media:ro" in file["services"]["label-studio"]["volumes"]
+    assert "/shared/m2v/media:/decoded:ro" in file["services"]["label-studio"]["volumes"]
     assert file["services"]["code"]["build"]["args"]["EXTRAS"] == "encoder,team,cluster"
 
 
