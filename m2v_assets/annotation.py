@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import dagster as dg
-import polars as pl
 
 from m2v import schemas
 from m2v.annotation import agreement, alarms, routing, voting
@@ -194,8 +193,7 @@ def voted_labels(alignment: Alignment, study: Study, source: Source) -> dg.Asset
     def asset(tables: Tables, sources: Sources, annotators: Annotators) -> dg.MaterializeResult:
         """One final label per meme: who decided it, and by how much."""
         predictions, conflicts, answers = (tables.read(table, alignment.name) for table in tables_read)
-        if rule.waits:
-            answers = answers.filter(~pl.col("round").is_in(annotators.open_rounds(alignment.name)))
+        answers = annotators.counted(answers, alignment.name, rule=rule)
         votes = voting.final_labels(predictions, answers, rule=rule)
         known = readers.recorded_votes(alignment, files=sources.find(source))
         findings = voting.voting_findings(

@@ -107,6 +107,30 @@ def table_asset(
     )
 
 
+def run_asset(
+    table: Table,
+    run: Run,
+    *,
+    stage: str,
+    code: str,
+    deps: Sequence[dg.AssetKey],
+    kinds: frozenset[str] = TABLE_KINDS,
+    pool: str | None = None,
+) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
+    """Return the decorator for one run's version of a table; see ``table_asset``."""
+    return table_asset(
+        table,
+        run.name,
+        stage=stage,
+        of=described(run),
+        code=code,
+        deps=deps,
+        kinds=kinds,
+        tags={"m2v/model": run.model.name, "m2v/strategy": run.training_set.strategy, "m2v/target": run.target.name},
+        pool=pool,
+    )
+
+
 def spec(
     table: Table,
     variant: str,

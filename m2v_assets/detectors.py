@@ -1,7 +1,7 @@
 """What each strategy trains on, the detectors that are trained, and what they say of the target's test split."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,11 @@ from m2v.evaluation import scores
 from m2v_assets import tasks
 from m2v_assets.describe import (
     ACCELERATOR,
-    TABLE_KINDS,
     code_version,
-    described,
     fingerprint,
     key,
+    run_asset,
     spec,
-    table_asset,
     told,
 )
 from m2v_assets.texts import items_keys, read_items
@@ -89,7 +87,7 @@ def training_examples(training_set: TrainingSet, study: Study) -> dg.AssetsDefin
 def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
     """Return the run's detector, trained by its family's program; where nothing is trained, what it needs to score."""
 
-    @_run_asset(
+    @run_asset(
         schemas.CHECKPOINTS,
         run,
         stage="detectors",
@@ -104,6 +102,7 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
             **tasks.words(run),
         ),
         kinds=run.model.made_with,
+        pool=_pool(run),
         deps=[
             *items_keys(run.target, study, run.split),
             *tasks.seen(run, run.datasets),
@@ -170,11 +169,12 @@ def _predictions(
 ) -> dg.AssetsDefinition:
     """Return the asset with the run's probabilities of a part of the target's videos."""
 
-    @_run_asset(
+    @run_asset(
         table,
         run,
         stage="evaluation",
         code=code,
+        pool=_pool(run),
         deps=_scored_from(run, study),
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
@@ -194,11 +194,12 @@ def _predictions(
 def explanations(run: Run, study: Study) -> dg.AssetsDefinition:
     """Return what decided each of the target's test videos, as the run's detector says."""
 
-    @_run_asset(
+    @run_asset(
         schemas.EXPLANATIONS,
         run,
         stage="evaluation",
         code=code_version("1", run.model, run.base, run.prompt),
+        pool=_pool(run),
         deps=_scored_from(run, study),
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
@@ -269,26 +270,9 @@ def _run(
     )
 
 
-def _run_asset(
-    table: schemas.Table,
-    run: Run,
-    *,
-    stage: str,
-    code: str,
-    deps: Sequence[dg.AssetKey],
-    kinds: frozenset[str] = TABLE_KINDS,
-):
-    return table_asset(
-        table,
-        run.name,
-        stage=stage,
-        of=described(run),
-        code=code,
-        deps=deps,
-        kinds=kinds,
-        tags={"m2v/model": run.model.name, "m2v/strategy": run.training_set.strategy, "m2v/target": run.target.name},
-        pool=None if run.model.is_light else ACCELERATOR,
-    )
+def _pool(run: Run) -> str | None:
+    """Return what the run's programs wait for."""
+    return None if run.model.is_light else ACCELERATOR
 
 
 def _checkpoint(tables: Tables, run: Run, *, manifest: dict, folder: Path, home: str) -> dg.MaterializeResult:

@@ -1,6 +1,7 @@
 """How well each run does on its target's test split, how strategies compare, and the report."""
 
 import base64
+from collections.abc import Sequence
 
 import dagster as dg
 import polars as pl
@@ -16,16 +17,18 @@ from m2v.evaluation import forest, scores
 from m2v.evaluation import operating_points as choosing
 from m2v.evaluation import slices as slicing
 from m2v.evaluation.predicted import Predicted, predicted
-from m2v_assets.describe import code_version, described, key, spec, table_asset
+from m2v_assets.describe import code_version, key, run_asset, spec, table_asset
 from m2v_assets.texts import read_videos, videos_keys
 from m2v_resources.store.tables import Tables
 
 
 def metrics(run: Run) -> dg.AssetsDefinition:
 
-    @_run_asset(
+    @run_asset(
         schemas.METRICS,
         run,
+        stage="evaluation",
+        code=code_version("4", model=run.model, base_model=run.base, prompt=run.prompt),
         deps=[
             *videos_keys(run.target, run.split),
             key(schemas.CHECKPOINTS, run.name),
@@ -50,11 +53,9 @@ def results(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
     divided = [*((target, OWN_SPLIT) for target in plan.targets), *plan.splits]
 
-    @table_asset(
+    @_of_study(
         schemas.RESULTS,
-        name,
-        stage="evaluation",
-        of=plan.study.title,
+        plan,
         code="4",
         deps=[
             *(key(schemas.METRICS, run.name) for run in plan.runs),
@@ -77,18 +78,16 @@ def results(plan: StudyPlan) -> dg.AssetsDefinition:
 def comparisons(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
 
-    @table_asset(
+    @_of_study(
         schemas.COMPARISONS,
-        name,
-        stage="evaluation",
-        of=plan.study.title,
+        plan,
         code="2",
-        deps=[key(schemas.RESULTS, name), *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs)],
+        deps=_compared_keys(plan),
     )
     def asset(tables: Tables) -> dg.MaterializeResult:
         """Every pair of strategies that were scored on the same test videos."""
-        predictions = {run.name: tables.read(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs}
-        rows = comparing.comparisons(tables.read(schemas.RESULTS, name), test_predictions=predictions)
+        found, predictions = _compared(tables, plan)
+        rows = comparing.comparisons(found, test_predictions=predictions)
         return tables.write(rows, schemas.COMPARISONS, name)
 
     return asset
@@ -97,18 +96,16 @@ def comparisons(plan: StudyPlan) -> dg.AssetsDefinition:
 def differences(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
 
-    @table_asset(
+    @_of_study(
         schemas.DIFFERENCES,
-        name,
-        stage="evaluation",
-        of=plan.study.title,
+        plan,
         code="1",
-        deps=[key(schemas.RESULTS, name), *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs)],
+        deps=_compared_keys(plan),
     )
     def asset(tables: Tables) -> dg.MaterializeResult:
         """Every two candidates that differ in one thing, with the interval of their difference."""
-        predictions = {run.name: tables.read(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs}
-        rows = pairing.differences(tables.read(schemas.RESULTS, name), test_predictions=predictions)
+        found, predictions = _compared(tables, plan)
+        rows = pairing.differences(found, test_predictions=predictions)
         return tables.write(rows, schemas.DIFFERENCES, name)
 
     return asset
@@ -154,11 +151,9 @@ def slices(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
     faceted = [target for target in plan.targets if schemas.FACETS in details.of(target)]
 
-    @table_asset(
+    @_of_study(
         schemas.SLICES,
-        name,
-        stage="evaluation",
-        of=plan.study.title,
+        plan,
         code="1",
         deps=[
             *(key(schemas.VIDEOS, variant(target.name)) for target in plan.targets),
@@ -180,6 +175,17 @@ def slices(plan: StudyPlan) -> dg.AssetsDefinition:
     return asset
 
 
+def _compared_keys(plan: StudyPlan) -> list[dg.AssetKey]:
+    found = key(schemas.RESULTS, variant(plan.study.name))
+    return [found, *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs)]
+
+
+def _compared(tables: Tables, plan: StudyPlan) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    """Return the study's results, and each run's test predictions."""
+    predictions = {run.name: tables.read(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs}
+    return tables.read(schemas.RESULTS, variant(plan.study.name)), predictions
+
+
 def _scored_keys(plan: StudyPlan) -> list[dg.AssetKey]:
     read = (schemas.VALIDATION_PREDICTIONS, schemas.TEST_PREDICTIONS)
     return [key(table, run.name) for run in plan.runs for table in read]
@@ -196,15 +202,6 @@ def _scored(tables: Tables, plan: StudyPlan) -> dict[str, tuple[Predicted, Predi
     }
 
 
-def _run_asset(table: schemas.Table, run: Run, *, deps: list[dg.AssetKey], pool: str | None = None):
-    """Return the decorator for a table of one run."""
-    return table_asset(
-        table,
-        run.name,
-        stage="evaluation",
-        of=described(run),
-        code=code_version("4", model=run.model, base_model=run.base, prompt=run.prompt),
-        deps=deps,
-        tags={"m2v/model": run.model.name, "m2v/strategy": run.training_set.strategy, "m2v/target": run.target.name},
-        pool=pool,
-    )
+def _of_study(table: schemas.Table, plan: StudyPlan, *, code: str, deps: Sequence[dg.AssetKey]):
+    """Return the decorator for a table about all runs of a study."""
+    return table_asset(table, variant(plan.study.name), stage="evaluation", of=plan.study.title, code=code, deps=deps)

@@ -200,9 +200,8 @@ def _refuse_stale(
     # Whatever order they were made in, tables whose votes follow from the others are of one making.
     originals = memes.select("meme_id", original="label").sort("meme_id")
     rule = plan.study.vote_rule
-    if rule.waits:
-        answers = answers.filter(~pl.col("round").is_in(Annotators(home=str(home)).open_rounds(alignment.name)))
-    follows = voting.final_labels(predictions, answers, rule=rule).equals(votes)
+    counted = Annotators(home=str(home)).counted(answers, alignment.name, rule=rule)
+    follows = voting.final_labels(predictions, counted, rule=rule).equals(votes)
     if not follows or not predictions.select("meme_id", "original").sort("meme_id").equals(originals):
         raise M2VError(
             f"{alignment.name} is out of date: its votes do not follow from its memes, predictions and answers. Bring "

@@ -89,12 +89,13 @@ def _counted(
         .otherwise(pl.lit("majority"))
         .cast(schemas.VOTED_LABELS.columns["decided_by"])
     )
-    weighed = positive if positive is not None else pl.DataFrame(schema={"meme_id": pl.String, "positive": pl.Float64})
+    rows = predictions.select("meme_id", "original", "predicted").join(counts, on="meme_id", how="left")
+    if positive is None:
+        rows = rows.with_columns(positive=pl.lit(None, pl.Float64))
+    else:
+        rows = rows.join(positive, on="meme_id", how="left")
     return (
-        predictions.select("meme_id", "original", "predicted")
-        .join(counts, on="meme_id", how="left")
-        .join(weighed, on="meme_id", how="left")
-        .with_columns(pl.col("n_humans", "n_yes").fill_null(0))
+        rows.with_columns(pl.col("n_humans", "n_yes").fill_null(0))
         .select(
             "meme_id",
             label=pl.when(evidence != 0).then(label),

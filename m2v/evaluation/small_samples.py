@@ -38,10 +38,10 @@ def intervals(
     Returns:
         By score, as in ``schemas.SCORES``; AUROC's is (None, None) unless both labels occur.
     """
-    resampled = bootstrap.intervals(labels, probabilities, threshold=threshold, seed=seed)
     by_formula = formulas(labels, probabilities, threshold=threshold)
     if is_few(int(labels.sum()), len(labels)):
-        return dict(by_formula)
+        return by_formula
+    resampled = bootstrap.intervals(labels, probabilities, threshold=threshold, seed=seed)
     return {score: by_formula[score] if low == high else (low, high) for score, (low, high) in resampled.items()}
 
 

@@ -14,6 +14,7 @@ Study = Annotated[str, typer.Option("--study", envvar="M2V_STUDY", help="A study
 Select = Annotated[
     str | None, typer.Option("--select", help="A table, table/variant, or Dagster's asset selection syntax.")
 ]
+ScoredRun = Annotated[str, typer.Argument(help="A run's name, or test_predictions/RUN@VERSION.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

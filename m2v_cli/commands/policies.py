@@ -4,9 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from m2v_cli.commands.options import Json
+from m2v_cli.commands.options import Json, ScoredRun
 
-Run = Annotated[str, typer.Argument(help="A run's name, or test_predictions/RUN@VERSION.", show_default=False)]
 Precision = Annotated[float | None, typer.Option(help="Of what is flagged, the share that is to be positive.")]
 Recall = Annotated[float | None, typer.Option(help="Of what is positive, the share that is to be flagged.")]
 FalsePositiveRate = Annotated[float | None, typer.Option(help="Of what is negative, the share that may be flagged.")]
@@ -18,7 +17,7 @@ ReviewError = Annotated[
 
 
 def policy(
-    run: Run,
+    run: ScoredRun,
     *,
     precision: Precision = None,
     recall: Recall = None,

@@ -1,15 +1,11 @@
 """``m2v compare``: what the scores of runs are worth."""
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from m2v_cli.commands.options import Json
-
-Run = Annotated[str, typer.Argument(help="A run's name, or test_predictions/RUN@VERSION.", show_default=False)]
+from m2v_cli.commands.options import Json, ScoredRun
 
 
-def compare(a: Run, b: Run, as_json: Json = False) -> None:
+def compare(a: ScoredRun, b: ScoredRun, as_json: Json = False) -> None:
     """Compare two runs of one home, of any study or version, on the test videos that both scored."""
     from m2v.evaluation.comparisons import mcnemar
     from m2v.evaluation.differences import paired

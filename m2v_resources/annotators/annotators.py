@@ -10,7 +10,7 @@ import polars as pl
 from m2v import schemas
 from m2v.annotation import agreement, rounds
 from m2v.annotation.answers import Judged
-from m2v.entries.study import Study
+from m2v.entries.study import Study, VoteRule
 from m2v.entries.variants import Alignment
 from m2v_resources.annotators.address import address
 from m2v_resources.annotators.label_studio import AnnotationServer
@@ -77,10 +77,16 @@ class Annotators(dg.ConfigurableResource):
         """Everything that was pulled."""
         return Ledger(Path(self.home), alignment).all_judged()
 
-    def open_rounds(self, alignment: str) -> list[str]:
-        """Names of the rounds that are neither complete nor closed."""
-        ledger = Ledger(Path(self.home), alignment)
-        return [asked.name for asked in ledger.rounds() if ledger.pulled(asked).state == "open"]
+    def counted(self, answers: pl.DataFrame, alignment: str, *, rule: VoteRule) -> pl.DataFrame:
+        """Return the answers that a vote counts: all, or where it waits those of rounds that are not open.
+
+        Args:
+            answers: Rows of ``human_labels``.
+        """
+        if not rule.waits:
+            return answers
+        opened = [asked.name for asked in Ledger(Path(self.home), alignment).open_rounds()]
+        return answers.filter(~pl.col("round").is_in(opened))
 
     def version(self, alignment: str) -> str:
         """Return a hash of what was pulled: answers, skips, quarantine and which rounds are done."""
@@ -106,7 +112,7 @@ def standing(ledger: Ledger) -> Standing:
     n_done = sum(int(cover["is_done"].sum()) for cover in covers.values())
     state: dict[str, int | float] = {
         "n_rounds": len(opened),
-        "n_open": sum(ledger.pulled(asked).state == "open" for asked in opened),
+        "n_open": len(ledger.open_rounds()),
         "n_items": items.height,
         "n_items_done": n_done,
         "n_answers": judged.answers.height,

@@ -166,10 +166,13 @@ class Ledger:
             questions |= set(items["question_sha256"])
         return questions
 
+    def open_rounds(self) -> list[Round]:
+        """Those that are neither complete nor closed, in order."""
+        return [asked for asked in self.rounds() if self.pulled(asked).state == "open"]
+
     def open_memes(self, role: str) -> set[str]:
         """Memes about which people in this role are asked in a round that is open."""
-        opened = [asked for asked in self.rounds() if asked.role == role and self.pulled(asked).state == "open"]
-        return {meme for asked in opened for meme in self.items(asked)["meme_id"]}
+        return {meme for asked in self.open_rounds() if asked.role == role for meme in self.items(asked)["meme_id"]}
 
     def _frame(self, asked: Round, name: str) -> pl.DataFrame:
         path = self.folder / asked.name / name

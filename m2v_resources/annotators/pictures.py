@@ -31,13 +31,14 @@ def place(home: Path) -> str:
     return str(Path(root, FOLDER.name)) if root else str(folder(home))
 
 
-def url(home: Path, path: str) -> str:
+def url(place: str, path: str) -> str:
     """Return where the server serves a picture from.
 
     Args:
+        place: Of all pictures, as ``place`` gives it.
         path: Relative to the home, as in ``meme_images``.
     """
     below = PurePosixPath(path).relative_to(FOLDER)
-    if place(home).startswith("s3://"):
-        return f"{place(home)}/{below}"
+    if storage.is_remote(place):
+        return f"{place}/{below}"
     return f"/data/local-files/?d={quote(str(FOLDER.name / below))}"

@@ -94,7 +94,7 @@ class Rounds:
         with self.ledger.only_writer():
             self._intend(plan, question)
             self._adjudicate(plan, question)
-            opened = [asked for asked in self.ledger.rounds() if self.ledger.pulled(asked).state == "open"]
+            opened = self.ledger.open_rounds()
             for asked in opened:
                 with _named(asked):
                     self._bring(asked, question)
@@ -257,13 +257,13 @@ class Rounds:
         done = rounds.coverage(items, answers=judged.answers, skips=judged.skips, asked=asked).filter("is_done")
         rows = items.join(done, on="item_key", how="anti").join(question.memes, on="meme_id", how="inner")
         suggested = dict(question.conflicts.select("meme_id", "predicted").iter_rows())
-        tasks = []
+        place, tasks = pictures.place(self.home), []
         for row in rows.select("item_key", "meme_id", "text", "picture").sort("item_key").iter_rows(named=True):
             item = {"item_key": row["item_key"], "text": row["text"], "definition": asked.guideline}
             if "$image" in asked.config:
                 # A round of an earlier version did not write down which picture it shows.
                 shown = row["picture"] or question.pictures.get(row["meme_id"])
-                item["image"] = pictures.url(self.home, shown) if shown else pictures.NONE
+                item["image"] = pictures.url(place, shown) if shown else pictures.NONE
             if asked.mode == "assisted":
                 item["suggestion"] = "Model: it fits" if suggested.get(row["meme_id"]) else "Model: it does not fit"
             tasks.append(item)

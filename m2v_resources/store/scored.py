@@ -1,5 +1,7 @@
 """Runs whose test predictions a home keeps, by the names that people give them."""
 
+from typing import Any
+
 from m2v.errors import M2VError, UnknownName
 from m2v.evaluation.predicted import Predicted, predicted
 from m2v.schemas import CHECKPOINTS, TEST_PREDICTIONS, VALIDATION_PREDICTIONS
@@ -48,10 +50,10 @@ def validated(store: TableStore, version: Version) -> Predicted:
     Raises:
         M2VError: No version of them was made by that checkpoint.
     """
-    made_by = _checkpoint(version)
+    made_by = _made_by(version)
     for number in reversed(store.numbers(VALIDATION_PREDICTIONS.name, version.variant)):
         found = store.version(VALIDATION_PREDICTIONS.name, version.variant, number=number)
-        if made_by is not None and _checkpoint(found) == made_by:
+        if made_by is not None and (_made_by(found) or {}).get("rows_hash") == made_by["rows_hash"]:
             return predicted(store.read(found.table, found.variant, number=number), run=found.name)
     raise M2VError(
         f"No validation video was scored by the checkpoint that made {version.name}, so no threshold can be chosen. "
@@ -59,14 +61,14 @@ def validated(store: TableStore, version: Version) -> Predicted:
     )
 
 
-def _checkpoint(version: Version) -> str | None:
-    parent = version.provenance.get("parents", {}).get(f"{CHECKPOINTS.name}/{version.variant}")
-    return parent["rows_hash"] if parent else None
+def _made_by(version: Version) -> dict[str, Any] | None:
+    """Return number and rows hash of the checkpoint that a version of a run's predictions was made by, if it says."""
+    return version.provenance.get("parents", {}).get(f"{CHECKPOINTS.name}/{version.variant}")
 
 
 def _threshold(store: TableStore, version: Version) -> float:
     """Return the threshold of the checkpoint that a version of a run's predictions was made by."""
-    made_by = version.provenance.get("parents", {}).get(f"{CHECKPOINTS.name}/{version.variant}")
+    made_by = _made_by(version)
     if made_by is None:
         raise M2VError(
             f"{version.name} does not say which checkpoint made it, so its threshold is unknown. Score the run again: "
