@@ -10,16 +10,17 @@ INTERVAL_S = 0.5
 
 
 class Report:
-    """Passes progress on, at most twice a second, the last step always."""
+    """Passes progress on, at most once in so many seconds, the last step always."""
 
-    def __init__(self, send: "Send") -> None:
+    def __init__(self, send: "Send", *, interval_s: float = INTERVAL_S) -> None:
         self._send = send
+        self._interval_s = interval_s
         self._last = 0.0
 
     def step(self, done: int, total: int, *, unit: str, **figures: float) -> None:
         """Say that ``done`` of ``total`` units are done, with figures such as the loss."""
         now = time.monotonic()
-        if done >= total or now - self._last >= INTERVAL_S:
+        if done >= total or now - self._last >= self._interval_s:
             self._last = now
             self._send({"done": done, "total": total, "unit": unit, "figures": figures})
 

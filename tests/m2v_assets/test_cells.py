@@ -1,7 +1,5 @@
 """What people see of a row in a terminal of any width."""
 
-import io
-
 import pytest
 
 from m2v_cli import cells, console
@@ -46,26 +44,28 @@ def test_columns_are_left_out_from_where_they_no_longer_fit_but_never_the_key() 
     assert cells.fitting(["run", "detail"], [["radish", "a" * 90]], width=40, first=["detail"]) == (["detail"], ["run"])
 
 
-def printed(n_rows: int, width: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+@pytest.fixture(params=[80, 120])
+def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Of the terminal, as shells tell programs."""
+    monkeypatch.setenv("COLUMNS", str(request.param))
+    return request.param
+
+
+def printed(n_rows: int, said: pytest.CaptureFixture[str]) -> list[str]:
     wide = {**ROW, **{f"score_{number}": number / 7 for number in range(20)}}
-    out = console.Plain(file=io.StringIO(), width=width)
-    monkeypatch.setattr(console, "out", out)
     console.rows("metrics", [wide] * n_rows, key=KEY, how_to_see_all="Choose with --columns.")
-    assert isinstance(out.file, io.StringIO)
-    return out.file.getvalue().splitlines()
+    return said.readouterr().out.splitlines()
 
 
-@pytest.mark.parametrize("width", [80, 120])
-def test_few_rows_stand_upright_where_they_do_not_fit(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = printed(1, width, monkeypatch)
+def test_few_rows_stand_upright_where_they_do_not_fit(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(1, capsys)
 
     assert all(len(line) <= width for line in lines)
     assert sum("│" in line for line in lines) == len(ROW) + 20  # a line for each column
 
 
-@pytest.mark.parametrize("width", [80, 120])
-def test_many_rows_name_the_columns_that_they_leave_out(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    *lines, last = printed(9, width, monkeypatch)
+def test_many_rows_name_the_columns_that_they_leave_out(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    *lines, last = printed(9, capsys)
 
     assert all(len(line) <= width for line in lines)
     assert sum("radish_vid_ft_garden_s0" in line for line in lines) == 9

@@ -1,9 +1,6 @@
 """Releases, from the command to a server that speaks the Hub's language and back."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,37 +12,11 @@ import yaml
 from m2v_resources.store.versions import TableStore
 from tests.hub_server import READER, WRITER, Fault, HubServer, serving
 from tests.m2v_assets.conftest import Run, as_json, command
+from tests.m2v_assets.strangers import LOAD_ADAPTER, READ_BACK, python
 
 PUBLISHED = ("fhm_hatemm", "fhm_mhc", "mami_hatemm", "mami_mhc")
 RUN = "minilm_lora_rm_ft_veggie_garden_s0"
 Publish = Callable[..., Any]
-
-READ_BACK = """
-import json, sys
-import datasets
-found = {}
-for name in sys.argv[3:]:
-    loaded = datasets.load_dataset(sys.argv[1], name, revision=sys.argv[2])
-    found[name] = {split: rows.to_list() for split, rows in loaded.items()}
-print(json.dumps(found))
-"""
-
-LOAD_ADAPTER = """
-import json, sys
-# A stranger's environment: without torchvision, which needs m2v where its compiled operators do not load.
-sys.modules["torchvision"] = None
-import torch
-from huggingface_hub import snapshot_download
-from peft import PeftModel
-from transformers import AutoModel
-from m2v.detectors.text_lora.classifier import TextClassifier
-base = AutoModel.from_pretrained(sys.argv[3])
-folder = snapshot_download(sys.argv[1], revision=sys.argv[2])
-model = PeftModel.from_pretrained(TextClassifier(base), folder).eval()
-with torch.no_grad():
-    said = model(input_ids=torch.arange(1000, 1012).reshape(2, 6), attention_mask=torch.ones(2, 6, dtype=torch.long))
-print(json.dumps({"logits": said["logits"].tolist(), "folder": folder}))
-"""
 
 
 @pytest.fixture
@@ -74,18 +45,6 @@ def publish(sample: Run, hub: HubServer, tmp_path: Path) -> Publish:
         return " ".join(done.stderr.split()) if code else as_json(done)
 
     return say
-
-
-def python(program: str, *arguments: str, env: dict[str, str]) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def edited(study: str, change: Callable[[dict[str, Any]], None]) -> None:

@@ -72,6 +72,11 @@ def empty(**parts) -> StudyReport:
     return StudyReport(study="vegetables", title="Vegetables", **{"results": rows.study(), **parts})
 
 
+def words(page: Page) -> str:
+    """All that stands in a page, shown or folded, with single spaces."""
+    return " ".join((page.shown + page.hidden).split())
+
+
 def test_every_section_stands_in_the_report_in_order():
     page = Page(render(rows.report()))
 
@@ -103,7 +108,7 @@ def test_what_the_model_was_asked_stands_in_the_report():
 
 def test_the_figures_stand_in_the_report():
     page = Page(render(rows.report()))
-    text = " ".join((page.shown + page.hidden).split())
+    text = words(page)
 
     assert "Which vegetables insult each other" in text
     assert "Study vegetables · data as of 2026-11-28" in text
@@ -129,7 +134,7 @@ def test_the_figures_stand_in_the_report():
 def test_differences_stand_with_their_own_interval_and_what_could_be_seen():
     html = render(rows.report())
     page = Page(html)
-    text = " ".join((page.shown + page.hidden).split())
+    text = words(page)
 
     assert "Macro-F1 differs by more than chance in 1 of 2 pairs." in text
     assert "A true difference below .140 to .180 would often go unseen here." in text
@@ -144,7 +149,7 @@ def test_differences_stand_with_their_own_interval_and_what_could_be_seen():
 def test_calibration_is_said_before_and_after_scaling():
     html = render(rows.report())
     page = Page(html)
-    text = " ".join((page.shown + page.hidden).split())
+    text = words(page)
 
     assert "1 of 2 runs gives probabilities that are further from the shares they claim than chance explains." in text
     assert "in 1 (temperature) and 0 (isotonic)." in text
@@ -157,7 +162,7 @@ def test_calibration_is_said_before_and_after_scaling():
 
 def test_operating_points_say_what_is_promised_and_what_is_flagged():
     page = Page(render(rows.report()))
-    text = " ".join((page.shown + page.hidden).split())
+    text = words(page)
 
     assert "1 of 3 wishes can be promised with 97 validation videos (39 positive)." in text
     assert "at a prevalence of 2.0 %" in text

@@ -37,29 +37,30 @@ class Killer(Send):
             raise Killed
 
 
+class Hearing(Send):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+
+    def __call__(self, message: dict) -> None:
+        self.messages.append(message)
+
+
 @pytest.mark.parametrize("epoch", [1, 5])
-def test_a_killed_training_goes_on_and_ends_with_the_same_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int
-) -> None:
+def test_a_killed_training_goes_on_and_ends_with_the_same_bits(tmp_path: Path, epoch: int) -> None:
     patch = Patch(tmp_path / "patch", xor, n=120, strength=1.5)
     whole = patch.made(head(), "whole")
-    # Every step is heard of, however quick.
-    monkeypatch.setattr("m2v.programs.progress.INTERVAL_S", 0)
     spec, out = patch.spec(head(), save_steps=1), patch.folder / "killed"
     out.mkdir()
     with pytest.raises(Killed):
-        program.run(spec, out, Report(Killer(epoch)))
+        program.run(spec, out, Report(Killer(epoch), interval_s=0))
     assert not (out / "manifest.json").exists()
     assert (out / states.FOLDER / states.FILE).is_file()
-    heard: list[int] = []
-
-    class Hearing(Send):
-        def __call__(self, message: dict) -> None:
-            heard.append(message["done"])
-
-    program.run(spec, out, Report(Hearing()))
+    heard = Hearing()
+    program.run(spec, out, Report(heard, interval_s=0))
     # It went on where it was, and did not begin anew.
-    assert heard[0] == epoch + 1
+    assert heard.messages[0]["done"] == epoch + 1
     assert (out / "head.safetensors").read_bytes() == (whole / "head.safetensors").read_bytes()
     manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (whole, out)]
     assert manifests[0]["selection"] == manifests[1]["selection"]
@@ -70,34 +71,23 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bits(
 def test_patience_ends_a_training_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
     patch = Patch(tmp_path / "patch", only_text, n=120, strength=1)
     entry = head(epochs=40, patience=2)
-    heard: list[dict[str, Any]] = []
-
-    class Hearing(Send):
-        def __call__(self, message: dict) -> None:
-            heard.append(message)
-
+    heard = Hearing()
     out = patch.folder / "out"
     out.mkdir()
-    report = Report(Hearing())
-    program.run(patch.spec(entry), out, report)
+    program.run(patch.spec(entry), out, Report(heard))
     chosen = json.loads((out / "manifest.json").read_text())["selection"]
-    assert heard[-1]["done"] < 40
-    assert chosen["validation_auroc"] >= max(message["figures"]["auroc"] for message in heard) - 1e-9
-    assert chosen["epoch"] <= heard[-1]["done"]
+    assert heard.messages[-1]["done"] < 40
+    assert chosen["validation_auroc"] >= max(message["figures"]["auroc"] for message in heard.messages) - 1e-9
+    assert chosen["epoch"] <= heard.messages[-1]["done"]
 
 
 def test_average_precision_can_choose_the_epoch(tmp_path: Path) -> None:
     patch = Patch(tmp_path / "patch", only_text, n=120, strength=1)
-    heard: list[dict[str, Any]] = []
-
-    class Hearing(Send):
-        def __call__(self, message: dict) -> None:
-            heard.append(message)
-
+    heard = Hearing()
     out = patch.folder / "out"
     out.mkdir()
-    program.run(patch.spec(head(select_by="average_precision", epochs=2)), out, Report(Hearing()))
-    assert "average_precision" in heard[-1]["figures"]
+    program.run(patch.spec(head(select_by="average_precision", epochs=2)), out, Report(heard))
+    assert "average_precision" in heard.messages[-1]["figures"]
 
 
 def test_balanced_weights_find_more_of_a_rare_class(tmp_path: Path) -> None:
