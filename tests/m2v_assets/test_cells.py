@@ -1,8 +1,14 @@
 """What people see of a row in a terminal of any width."""
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 
-from m2v_cli import cells, console
+from m2v.files.checkout import CHECKOUT
+from m2v_cli import cells
 
 KEY = ["run"]
 ROW = {
@@ -44,28 +50,36 @@ def test_columns_are_left_out_from_where_they_no_longer_fit_but_never_the_key() 
     assert cells.fitting(["run", "detail"], [["radish", "a" * 90]], width=40, first=["detail"]) == (["detail"], ["run"])
 
 
-@pytest.fixture(params=[80, 120])
-def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Of the terminal, as shells tell programs."""
-    monkeypatch.setenv("COLUMNS", str(request.param))
-    return request.param
+PRINT = """
+import json, sys
+from m2v_cli import console
+console.rows("metrics", json.loads(sys.argv[1]), key=["run"], how_to_see_all="Choose with --columns.")
+"""
 
 
-def printed(n_rows: int, said: pytest.CaptureFixture[str]) -> list[str]:
+def printed(n_rows: int, width: int) -> list[str]:
+    """Print wide rows in a terminal of a width, as shells tell a program when it starts."""
     wide = {**ROW, **{f"score_{number}": number / 7 for number in range(20)}}
-    console.rows("metrics", [wide] * n_rows, key=KEY, how_to_see_all="Choose with --columns.")
-    return said.readouterr().out.splitlines()
+    return subprocess.run(
+        [sys.executable, "-c", PRINT, json.dumps([wide] * n_rows)],
+        env=os.environ | {"COLUMNS": str(width), "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
 
 
-def test_few_rows_stand_upright_where_they_do_not_fit(width: int, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = printed(1, capsys)
+@pytest.mark.parametrize("width", [80, 120])
+def test_few_rows_stand_upright_where_they_do_not_fit(width: int) -> None:
+    lines = printed(1, width)
 
     assert all(len(line) <= width for line in lines)
     assert sum("│" in line for line in lines) == len(ROW) + 20  # a line for each column
 
 
-def test_many_rows_name_the_columns_that_they_leave_out(width: int, capsys: pytest.CaptureFixture[str]) -> None:
-    *lines, last = printed(9, capsys)
+@pytest.mark.parametrize("width", [80, 120])
+def test_many_rows_name_the_columns_that_they_leave_out(width: int) -> None:
+    *lines, last = printed(9, width)
 
     assert all(len(line) <= width for line in lines)
     assert sum("radish_vid_ft_garden_s0" in line for line in lines) == 9

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from m2v.entries.pretrained import Perceiver
 from m2v.files.digests import file_sha256
 from m2v.programs import progress, workers
 from tests import encoders, films, vlms
-from tests.killing import kill_tree
+from tests.killing import kill_when
 
 WHISPER = Perceiver(name="tiny-whisper", title="Tiny", kind="whisper", built="whisper")
 
@@ -149,20 +147,13 @@ def test_a_killed_program_goes_on(shelf: Shelf) -> None:
     for place in range(12):
         films.film(shelf.media / f"{place}.mp4", n=60, size=(320, 240))
         shelf.add(f"{place:02d}", video=f"{place}.mp4")
-    process = subprocess.Popen(
-        shelf.command("out"),
-        env=encoders.environment(shelf.folder),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 60
-    while not (done := list(shelf.folder.glob("media/videos/*/result.json"))):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    kill_tree(process.pid)
-    process.wait()
-    kept = {path: path.stat().st_mtime_ns for path in done}
-    assert not (shelf.folder / "out" / "manifest.json").exists()
+
+    def done() -> list[Path]:
+        return list(shelf.folder.glob("media/videos/*/result.json"))
+
+    out, media = shelf.folder / "out", shelf.folder / "media" / "videos"
+    kill_when(done, shelf.command("out"), encoders.environment(shelf.folder), made=(out, media))
+    kept = {path: path.stat().st_mtime_ns for path in done()}
     assert shelf.run("out").height == 12
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 

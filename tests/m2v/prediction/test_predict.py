@@ -1,8 +1,6 @@
 """The program that asks: what is known is not asked again, whatever was killed."""
 
 import json
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,7 @@ import polars as pl
 import pytest
 
 from tests import encoders, vlms
-from tests.killing import kill_tree
+from tests.killing import kill_when
 
 
 class Asking:
@@ -93,20 +91,13 @@ def test_outcomes_are_counted_and_none_becomes_a_label(asking: Asking) -> None:
 
 def test_a_killed_program_loses_no_answer(tmp_path: Path) -> None:
     asking = Asking(tmp_path, n=48)
-    process = subprocess.Popen(
-        asking.command("killed"),
-        env=encoders.environment(tmp_path),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
     folder = tmp_path / "requests" / "tiny-mllama"
-    deadline = time.monotonic() + 120
-    while not any(path.stat().st_size for path in folder.glob("*.jsonl")):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.005)
-    kill_tree(process.pid)
-    process.wait()
+    kill_when(
+        lambda: any(path.stat().st_size for path in folder.glob("*.jsonl")),
+        asking.command("killed"),
+        encoders.environment(tmp_path),
+        made=(tmp_path / "killed", folder),
+    )
     n_kept = sum(path.read_text(encoding="utf-8").count("\n") for path in folder.glob("*.jsonl"))
     assert n_kept > 0
     said = asking("again")

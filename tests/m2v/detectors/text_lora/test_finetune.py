@@ -28,7 +28,7 @@ from m2v.errors import StoreError
 from m2v.programs import checkpoints
 from m2v_resources.launching.program import distributed
 from tests import encoders, shared
-from tests.killing import kill_tree
+from tests.killing import kill_when
 
 PROGRAM = program.__name__
 LOSSES = ["step", "epoch", "loss", "learning_rate"]
@@ -191,20 +191,11 @@ def test_zero_3_saves_the_shards_of_all_processes(garden: Garden) -> None:
     assert shapes == {(64, 32), (32, 64), (1, 32), (1,)}
 
 
-def kill_when_there_is(path: Path, command: list[str], garden: Garden) -> None:
-    """Start the program and kill it with all its processes at once when the path is there."""
-    process = subprocess.Popen(command, env=encoders.environment(garden.folder), stderr=subprocess.DEVNULL)
-    while not path.exists():
-        assert process.poll() is None
-        time.sleep(0.001)
-    kill_tree(process.pid)
-    process.wait()
-
-
 def test_killed_it_goes_on_with_the_same_losses(garden: Garden, zero_2: Path) -> None:
     command = garden.command("killed", entry={"n_processes": 2, "zero_stage": 2}, save_steps=3)
     folder = garden.folder / "killed"
-    kill_when_there_is(folder / "state" / "checkpoint-6" / "complete", command, garden)  # within the second epoch
+    within_the_second_epoch = folder / "state" / "checkpoint-6" / "complete"
+    kill_when(within_the_second_epoch.exists, command, encoders.environment(garden.folder), made=(folder,))
     assert not (folder / "manifest.json").exists()
     # A state that was being written when the kill came.
     shutil.copytree(folder / "state" / "checkpoint-6", folder / "state" / "checkpoint-7", dirs_exist_ok=True)
@@ -256,8 +247,8 @@ def test_without_a_validation_split_the_last_epoch_is_kept(garden: Garden, plain
 def test_killed_when_all_is_trained_it_still_keeps_the_last_epoch(garden: Garden, plain: Path) -> None:
     command = garden.command("killed_late", **PAPER)
     folder = garden.folder / "killed_late"
-    kill_when_there_is(folder / "state" / "checkpoint-8" / "complete", command, garden)
-    assert not (folder / "manifest.json").exists()
+    all_is_trained = folder / "state" / "checkpoint-8" / "complete"
+    kill_when(all_is_trained.exists, command, encoders.environment(garden.folder), made=(folder,))
     result = encoders.run(command, garden.folder)
     assert result.returncode == 0, result.stderr
     assert_frame_equal(losses(folder), losses(plain))

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from safetensors.numpy import load_file
 from m2v.detectors.vlm_lora.entry import VlmLora
 from m2v.entries.pretrained import Vlm
 from tests import encoders, vlms
-from tests.killing import kill_tree
+from tests.killing import kill_when
 
 LOSSES = ["step", "epoch", "loss", "learning_rate"]
 
@@ -202,17 +200,12 @@ def test_a_killed_training_goes_on_with_the_same_losses(memes: Class) -> None:
     whole = memes.trained("whole", base=vlms.entry("mllama"), model=model, save_steps=3)
     command = memes.command("killed", base=vlms.entry("mllama"), model=model, save_steps=3)
     out = memes.folder / "killed"
-    process = subprocess.Popen(
-        command, env=encoders.environment(memes.folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    kill_when(
+        lambda: any(out.glob("state/checkpoint-*/complete")),
+        command,
+        encoders.environment(memes.folder),
+        made=(out,),
     )
-    deadline = time.monotonic() + 120
-    while not any(out.glob("state/checkpoint-*/complete")):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.02)
-    kill_tree(process.pid)
-    process.wait()
-    assert not (out / "manifest.json").exists()
     result = encoders.run(command, memes.folder)
     assert result.returncode == 0, result.stderr[-3000:]
     np.testing.assert_allclose(losses(out).to_numpy(), losses(whole).to_numpy(), atol=1e-6)
