@@ -21,6 +21,7 @@ from m2v_assets import (
     sensors,
     staleness,
     texts,
+    training_data,
 )
 from m2v_resources.annotators.annotators import Annotators
 from m2v_resources.hub.releases import Releases
@@ -97,6 +98,7 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         yield evaluation.calibration(plan)
         yield evaluation.operating_points(plan)
         yield evaluation.slices(plan)
+        yield from training_data.assets(plan)
     yield report.report(plan)
     yield from publishing.releases(plan)
 

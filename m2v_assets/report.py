@@ -15,6 +15,7 @@ from m2v.entries.variants import Alignment, variant
 from m2v.evaluation import figures
 from m2v.evaluation import report as reporting
 from m2v.lineage.findings import Finding, LabelFlow
+from m2v_assets import training_data
 from m2v_assets.describe import OWNERS, code_version, key, tags_of
 from m2v_resources.store import findings
 from m2v_resources.store.reports import Reports
@@ -36,7 +37,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
         kinds={"html"},
         tags=tags_of("evaluation", "reports"),
         code_version=code_version(
-            "9", plan.study.title, plan.study.prevalence, [target.label for target in plan.targets], asked
+            "10", plan.study.title, plan.study.prevalence, [target.label for target in plan.targets], asked
         ),
         deps=[key(table, name) for table, name in rests_on],
     )
@@ -58,6 +59,8 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
             operating_points=of_runs(schemas.OPERATING_POINTS),
             review_bands=of_runs(schemas.REVIEW_BANDS),
             slices=of_runs(schemas.SLICES),
+            seen=of_runs(schemas.SEEN),
+            label_suspects=training_data.suspect_counts(plan, tables),
             prevalence=plan.study.prevalence,
             findings=tuple(_findings(plan, tables)),
             label_flows=tuple(_flow(alignment, tables) for alignment in plan.alignments),
@@ -99,6 +102,7 @@ def _tables(plan: StudyPlan) -> list[tuple[schemas.Table, str]]:
         read += [(table, alignment.name) for table in ALIGNED]
     for training_set in plan.training_sets:
         read += [(table, training_set.name) for table in (schemas.TRAINING_EXAMPLES, schemas.REJECTS)]
+    read += training_data.read(plan)
     return read + ([(table, name) for table in OF_RUNS] if plan.runs else [])
 
 
@@ -111,6 +115,7 @@ OF_RUNS = (
     schemas.OPERATING_POINTS,
     schemas.REVIEW_BANDS,
     schemas.SLICES,
+    schemas.SEEN,
 )
 ALIGNED = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS, schemas.VOTED_LABELS)
 

@@ -1,5 +1,6 @@
 """What a strategy trains on, and what is kept out of it."""
 
+import numpy as np
 import polars as pl
 
 from m2v import schemas
@@ -7,6 +8,7 @@ from m2v.entries.variants import TrainingSet
 from m2v.errors import InvalidRows
 
 KEY = ["dataset", "item_id", "split"]
+N_FOLDS = 5
 
 
 def build(
@@ -66,6 +68,30 @@ def validation(videos: pl.DataFrame, *, leaks: pl.DataFrame) -> pl.DataFrame:
     """
     leaked = leaks.select(pl.col("item_id").alias("video_id"), "split")
     return videos.filter(split="validation").join(leaked, on=["video_id", "split"], how="anti").sort("video_id")
+
+
+def folds(examples: pl.DataFrame, *, n: int = N_FOLDS, seed: int = 0) -> pl.Series | None:
+    """Return in which fold each example is, from 0: both labels in every fold, equal texts in one.
+
+    Args:
+        examples: Rows of ``training_examples``.
+        n: How many; fewer where a label has fewer different texts.
+        seed: Of what is put where.
+
+    Returns:
+        (examples,), u32; None where a label has fewer than two different texts, so that none can be held out.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    texts = examples.group_by("label").agg(pl.col("text_sha256").n_unique())["text_sha256"]
+    n = min(n, *texts, 0 if len(texts) < 2 else n)
+    if n < 2:
+        return None
+    divided = StratifiedGroupKFold(n, shuffle=True, random_state=seed)
+    fold = np.zeros(examples.height, dtype=np.uint32)
+    for number, (_, held_out) in enumerate(divided.split(fold, examples["label"], examples["text_sha256"])):
+        fold[held_out] = number
+    return pl.Series("fold", fold)
 
 
 def _require_votes(memes: pl.DataFrame, *, votes: pl.DataFrame, training_set: TrainingSet) -> None:

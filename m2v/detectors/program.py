@@ -3,8 +3,9 @@
 The spec is a ``Task`` (``m2v/detectors/family.py``) whose ``model`` says which family's program is meant. With
 ``items`` (parquet) and ``checkpoint`` (a folder that this program completed) they are scored: the folder gets
 ``probabilities.parquet`` with ``item_id`` and ``probability``, and where the model explains itself
-``explanations.parquet``, rows of that table. Else the model is trained: the folder gets what the
-family leaves there. Started plainly, or by torchrun with as many processes as the model says.
+``explanations.parquet``, rows of that table. With ``folds`` (how many) the model is trained without each fold of its
+examples in turn: the folder gets ``out_of_fold.parquet``. Else the model is trained: the folder gets what the family
+leaves there. Started plainly, or by torchrun with as many processes as the model says.
 """
 
 import shutil
@@ -16,12 +17,13 @@ from typing import Any, cast
 import polars as pl
 
 from m2v import schemas
-from m2v.detectors import DETECTORS
+from m2v.detectors import DETECTORS, examples
 from m2v.detectors.family import Detector, FamilyProgram, Task
 from m2v.errors import UnknownName
 from m2v.programs import contract, progress
 from m2v.programs.progress import Report
 
+OUT_OF_FOLD = "out_of_fold.parquet"
 PROBABILITIES, EXPLANATIONS = "probabilities.parquet", "explanations.parquet"
 
 
@@ -35,10 +37,12 @@ def main() -> None:
 
 def run(spec: dict[str, Any], out: Path, report: Report) -> None:
     """Do what the spec says, into a folder that is there."""
-    given = {name: value for name, value in spec.items() if name not in {"items", "checkpoint"}}
+    given = {name: value for name, value in spec.items() if name not in {"items", "checkpoint", "folds"}}
     task = Task.model_validate({**given, "model": _family(spec["model"]["kind"]).model_validate(spec["model"])})
     if "items" in spec:
         _score(task, checkpoint=Path(spec["checkpoint"]), items=Path(spec["items"]), out=out, report=report)
+    elif "folds" in spec:
+        _out_of_fold(task, n=spec["folds"], out=out, report=report)
     else:
         _train(task, out=out, report=report)
 
@@ -85,6 +89,40 @@ def _score(task: Task, *, checkpoint: Path, items: Path, out: Path, report: Repo
         program=__spec__.name,
         model=task.model.model_dump(mode="json"),
         n_items=rows.height,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _out_of_fold(task: Task, *, n: int, out: Path, report: Report) -> None:
+    """Have each example scored by a detector that was trained without its fold, and nothing selected."""
+    began = time.monotonic()
+    assert task.train
+    rows = pl.read_parquet(task.train)
+    fold = examples.folds(rows, n=n, seed=task.seed)
+    parts, key = (
+        [],
+        {**{name: rows.schema[name] for name in examples.KEY}, "fold": pl.UInt32, "probability": pl.Float64},
+    )
+    divided = rows.with_columns(fold) if fold is not None else rows.clear().with_columns(fold=pl.lit(0, pl.UInt32))
+    for number in divided["fold"].unique().sort():
+        folder = out / f"fold_{number}"
+        folder.mkdir(exist_ok=True)
+        held_out = divided.filter(fold=number)
+        divided.filter(pl.col("fold") != number).drop("fold").write_parquet(folder / "train.parquet")
+        fitted = task.model_copy(update={"train": folder / "train.parquet", "validation": None})
+        _train(fitted, out=folder, report=report)
+        probabilities = _program(task.model).score(fitted, checkpoint=folder, items=held_out, report=report)
+        parts.append(held_out.select(*examples.KEY, "fold", probability=pl.Series(probabilities, dtype=pl.Float64)))
+        shutil.rmtree(folder)  # it knows items, and what it says of others is all that is asked
+    pl.concat([pl.DataFrame(schema=key), *parts]).sort(examples.KEY).write_parquet(out / OUT_OF_FOLD)
+    contract.finish(
+        out,
+        files=[OUT_OF_FOLD],
+        packages=["scikit-learn", "numpy"],
+        program=__spec__.name,
+        model=task.model.model_dump(mode="json"),
+        n_items=rows.height,
+        n_folds=len(parts),
         seconds=time.monotonic() - began,
     )
 

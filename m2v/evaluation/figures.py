@@ -11,6 +11,8 @@ TABLES = (
     "comparisons",
     "differences",
     "slices",
+    "seen",
+    "label_suspects",
     "calibration",
     "reliability",
     "operating_points",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -33,17 +34,20 @@ class Summary:
         return (*self.preliminary, *self.verdict, *self.cautions)
 
 
-def summary(results: pl.DataFrame, *, effects: pl.DataFrame, label_flows: Sequence[LabelFlow]) -> Summary:
+def summary(
+    results: pl.DataFrame, *, effects: pl.DataFrame, label_flows: Sequence[LabelFlow], seen: pl.DataFrame | None = None
+) -> Summary:
     """Return what the study found.
 
     Args:
         results: Rows of ``results``.
         effects: As ``label_effects`` returns them.
         label_flows: What became of the labels of each alignment.
+        seen: Rows of ``seen``.
     """
     return Summary(
         preliminary=tuple(_preliminary(flow) for flow in label_flows if flow.n_awaiting),
-        verdict=(*headline(effects), *detectors(results)),
+        verdict=(*headline(effects), *detectors(results, seen=seen)),
         cautions=tuple(cautions(results)),
     )
 
@@ -56,13 +60,15 @@ def _preliminary(flow: LabelFlow) -> str:
     )
 
 
-def detectors(results: pl.DataFrame) -> list[str]:
+def detectors(results: pl.DataFrame, *, seen: pl.DataFrame | None = None) -> list[str]:
     """Return which detector to take for each target, one paragraph each: the best on validation, never on test.
 
     Args:
         results: Rows of ``results``.
+        seen: Rows of ``seen``; without any nothing is said of near-duplicates.
     """
     sentences = []
+    known = {row["run"]: row for row in seen.to_dicts()} if seen is not None else {}
     for (panel,), rows in panelled(results).sort("panel").group_by("panel", maintain_order=True):
         runs = rows.filter(pl.col("strategy") != "majority")
         if runs.is_empty():
@@ -74,8 +80,20 @@ def detectors(results: pl.DataFrame) -> list[str]:
             continue
         ranked = chosen.sort("validation_auroc", "run", descending=[True, False])
         baseline = rows.filter(strategy="majority")["macro_f1"]
-        sentences.append(_take(str(panel), ranked, baseline=baseline[0] if len(baseline) else None))
+        taken = _take(str(panel), ranked, baseline=baseline[0] if len(baseline) else None)
+        sentences.append(taken + _of_which_seen(known.get(ranked["run"][0])))
     return sentences
+
+
+def _of_which_seen(row: dict[str, Any] | None) -> str:
+    """Return how many test videos a run has as good as seen and its score without them, as a sentence to add."""
+    if row is None or not row["n_seen"]:
+        return ""
+    has = "has a near-duplicate" if row["n_seen"] == 1 else "have near-duplicates"
+    without = f"its macro-F1 is {decimal(row['macro_f1'])} {interval(row['macro_f1_low'], row['macro_f1_high'])}"
+    if row["macro_f1"] is None:
+        without = "too few are left to score it"
+    return f" Of the {row['n_test']} test videos {row['n_seen']} {has} in what it was trained on; without, {without}."
 
 
 def _take(panel: str, ranked: pl.DataFrame, *, baseline: float | None) -> str:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from m2v import schemas
 from m2v.datasets.details import Annotated
 from m2v.entries.splits import OWN
-from m2v.evaluation import forest, headline, sections, wording
+from m2v.evaluation import forest, headline, sections, suspects, wording
 from m2v.evaluation.differences import SCORES
 from m2v.evaluation.marks import ORDER, marks, otherwise_divided, panelled
 from m2v.evaluation.wording import decimal, difference, figure, interval, p_value, percent
@@ -77,7 +77,8 @@ class StudyReport:
         results: Rows of ``results``.
         comparisons: Rows of ``comparisons``.
         differences: Rows of ``differences``.
-        calibration, reliability, operating_points, review_bands, slices: Rows of these tables.
+        calibration, reliability, operating_points, review_bands, slices, seen: Rows of these tables.
+        label_suspects: How many labels of each training set are doubted (``suspects.counted``).
         prevalence: Share of positives where detectors are to work; None: as among the test videos.
         findings: Of every check, fine or not.
         rejects: Columns ``dataset``, ``reason``, ``n_items``: what policies kept out of training.
@@ -99,6 +100,8 @@ class StudyReport:
     operating_points: pl.DataFrame = field(default_factory=schemas.OPERATING_POINTS.empty)
     review_bands: pl.DataFrame = field(default_factory=schemas.REVIEW_BANDS.empty)
     slices: pl.DataFrame = field(default_factory=schemas.SLICES.empty)
+    seen: pl.DataFrame = field(default_factory=schemas.SEEN.empty)
+    label_suspects: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=suspects.COUNTS))
     findings: tuple[Finding, ...] = ()
     label_flows: tuple[LabelFlow, ...] = ()
     examples: tuple[Example, ...] = ()
@@ -120,7 +123,7 @@ class StudyReport:
     @cached_property
     def summary(self) -> headline.Summary:
         """What stands on top of the page, and at the end of a run in the terminal."""
-        return headline.summary(self.results, effects=self.effects, label_flows=self.label_flows)
+        return headline.summary(self.results, effects=self.effects, label_flows=self.label_flows, seen=self.seen)
 
 
 def render(report: StudyReport) -> str:
@@ -159,6 +162,8 @@ def render(report: StudyReport) -> str:
         promises=sections.PROMISES,
         prevalence=report.prevalence,
         slices=sections.slices(report.slices, results=report.results),
+        seen={row["run"]: row for row in report.seen.to_dicts()},
+        training_data=sections.training_data(report.seen, suspects=report.label_suspects, results=report.results),
         slice_scores={**wording.SCORES, "false_positive_rate": "False-positive rate"},
         findings=sorted(
             report.findings, key=lambda finding: (finding.is_fine, finding.table, finding.variant, finding.check)

@@ -206,3 +206,25 @@ def worst(runs: list[dict[str, Any]]) -> str:
         f"{row['n_right']} of {row['n_items']} videos rightly and {row['n_right_expected']:.1f} would be expected of "
         f"their labels ({wording.p_value(row['p_holm'])}, Holm-adjusted); so in {n_runs} of {len(runs)} runs."
     )
+
+
+def training_data(seen: pl.DataFrame, *, suspects: pl.DataFrame, results: pl.DataFrame) -> dict[str, Any]:
+    """Return what was as good as seen in training, by panel, and how many labels of training sets are doubted.
+
+    Args:
+        seen: Rows of ``seen``.
+        suspects: As ``suspects.counted`` returns them.
+        results: Rows of ``results``.
+
+    Returns:
+        ``panels``, each with ``panel``, ``sentence`` and ``runs`` (those that saw any; ``name`` and ``row``), and
+        ``suspects``.
+    """
+    panels = []
+    for panel, of_panel in _run_panels(seen, results):
+        listed = [{"name": name, "row": found.row(0, named=True)} for _, name, found in of_panel]
+        runs = [run for run in listed if run["row"]["n_seen"]]
+        n = len(listed)
+        sentence = f"Of {n} run{'s' if n != 1 else ''}, {len(runs)} trained on near-duplicates of test videos."
+        panels.append({"panel": panel, "sentence": sentence, "runs": runs})
+    return {"panels": panels, "suspects": suspects.to_dicts()}

@@ -80,10 +80,10 @@ def _slice(test: Predicted, about: Mapping[str, str], inside: np.ndarray, *, see
     if n_items < MIN_SUPPORT:
         return row
     expected, p_value = compared(test.labels, test.is_right, inside)
-    return {**row, "n_right_expected": expected, "p_value": p_value, **_scores(test, inside, seed=seed)}
+    return {**row, "n_right_expected": expected, "p_value": p_value, **scored(test, inside, seed=seed)}
 
 
-def _scores(test: Predicted, inside: np.ndarray, *, seed: int) -> dict[str, float | None]:
+def scored(test: Predicted, inside: np.ndarray, *, seed: int) -> dict[str, float | None]:
     """Return the scores that mean something of these videos, with their intervals."""
     labels, probabilities = test.labels[inside], test.probabilities[inside]
     points = scores(labels, probabilities, threshold=test.threshold)

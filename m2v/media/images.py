@@ -221,3 +221,11 @@ def _on_white(image: Image.Image) -> Image.Image:
             strip = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
         whole.paste(strip.convert("RGB"), box)
     return whole
+
+
+def perceptual_hash(path: Path) -> str:
+    """Return the pHash (Zauner 2010) of a picture that we decoded ourselves, 16 hexadecimal digits."""
+    import imagehash
+
+    with Image.open(path) as image:
+        return str(imagehash.phash(image))

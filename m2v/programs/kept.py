@@ -72,6 +72,7 @@ KEPT = {
         Kept("programs/pictures", How.FOLDERS),
         Kept("programs/features", How.FOLDERS),
         Kept("programs/infer", How.FOLDERS),
+        Kept("programs/out_of_fold", How.FOLDERS),
         Kept("programs/checkpoints", How.TRAINED),
     )
 }

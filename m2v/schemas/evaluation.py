@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from m2v.schemas.table import Table
+from m2v.schemas.table import SPLITS, Table
 
 SCORES = ("accuracy", "macro_f1", "f1", "recall", "precision", "auroc")
 
@@ -205,4 +205,57 @@ SLICES = Table(
         {f"{score}{end}" for score in SLICE_SCORES for end in ("", "_low", "_high")}
         | {"n_right_expected", "p_value", "p_holm"}
     ),
+)
+
+NEAR_DUPLICATES = Table(
+    name="near_duplicates",
+    row="a test video that has a near-duplicate among the examples of a training set, with the nearest of them",
+    columns={
+        "video_id": pl.String,
+        "by": pl.Enum(["text", "picture"]),
+        "dataset": pl.String,  # of the nearest example
+        "item_id": pl.String,
+        "split": SPLITS,
+        "similarity": pl.Float64,  # of texts Jaccard's index of their shingles; of pictures the share of frames alike
+        "n_examples": pl.UInt32,  # that are near enough
+    },
+    key=("video_id", "by"),
+    is_checked=True,
+)
+
+SEEN = Table(
+    name="seen",
+    row="how many of a run's test videos have a near-duplicate in what it was trained on, and its scores on the others",
+    columns={
+        "run": pl.String,
+        "n_test": pl.UInt32,
+        "n_seen": pl.UInt32,
+        "n_seen_text": pl.UInt32,
+        "n_seen_picture": pl.UInt32,
+        "n_unseen_positive": pl.UInt32,
+        **{f"{score}{end}": pl.Float64 for score in SLICE_SCORES for end in ("", "_low", "_high")},
+    },
+    key=("run",),
+    # As of slices.
+    nullable=frozenset(f"{score}{end}" for score in SLICE_SCORES for end in ("", "_low", "_high")),
+)
+
+LABEL_SUSPECTS = Table(
+    name="label_suspects",
+    row="a training example with what a detector that was trained without it says of its label, the least likely first",
+    columns={
+        "rank": pl.UInt32,  # from 1 on
+        "model": pl.String,
+        "dataset": pl.String,
+        "item_id": pl.String,
+        "split": SPLITS,
+        "label": pl.Boolean,  # the final one, as it is trained on
+        "label_source": pl.Enum(["original", "voted", "video"]),
+        "fold": pl.UInt32,  # from 0 on
+        "probability": pl.Float64,  # of the positive label, out of fold
+        "self_confidence": pl.Float64,  # of its own label
+        "is_suspect": pl.Boolean,  # a confident error
+    },
+    key=("dataset", "item_id", "split"),
+    is_checked=True,
 )

@@ -80,6 +80,18 @@ GRAPH["differences/sample_recorded"] = GRAPH["comparisons/sample_recorded"]
 for table in ("calibration", "reliability", "operating_points", "review_bands"):
     GRAPH[f"{table}/sample_recorded"] = {f"{part}_predictions/{run}" for run in RUNS for part in ("validation", "test")}
 GRAPH["slices/sample_recorded"] = {"videos/garden", *(f"test_predictions/{run}" for run in RUNS)}
+SETS = ["om_ft_veggie_garden", "rm_ft_veggie_garden", "vid_ft_garden", "vid_rm_ft_veggie_garden"]
+for name in SETS:
+    GRAPH[f"near_duplicates/{name}"] = {f"training_examples/{name}", "videos/garden"}
+    GRAPH[f"label_suspects/minilm_probe_{name}"] = {
+        f"training_examples/{name}",
+        "features/minilm_garden",
+        *(["features/minilm_veggie"] if "veggie" in name else []),
+    }
+GRAPH["seen/sample_recorded"] = {
+    *(f"near_duplicates/{name}" for name in SETS),
+    *(f"test_predictions/{run}" for run in RUNS),
+}
 OF_RUNS = {"checkpoints", "validation_predictions", "test_predictions", "metrics"}
 GRAPH["reports/sample_recorded"] = {*(each for each in GRAPH if each.split("/")[0] not in OF_RUNS)}
 
@@ -157,6 +169,8 @@ def test_tables_have_the_checks_that_integrity_needs(plan: StudyPlan) -> None:
         "human_labels": {"humans_side_with_model", "annotator_agreement"},
         "voted_labels": {"humans_decide_alone", "undecided", "agreed_error"},
         "training_examples": {"demonstrations_not_trained_on"},
+        "near_duplicates": {"test_unseen"},
+        "label_suspects": {"labels_likely"},
     }
 
 

@@ -6,7 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from m2v import catalog
+from m2v.detectors.probe import regression
+from m2v.detectors.probe.entry import Probe
 from m2v.detectors.selection import auroc
+from m2v.features.rows import matrix
 from m2v_resources.store.versions import TableStore
 from tests.m2v_assets.conftest import as_json, command
 
@@ -127,3 +131,36 @@ def test_a_policy_that_means_nothing_is_refused(finished_home: Path, arguments: 
 def test_a_name_that_means_no_run_is_said_to(finished_home: Path, names: tuple[str, str], message: str) -> None:
     done = command(finished_home)("compare", *names, code=1)
     assert message in " ".join(done.stderr.split())
+
+
+def test_every_training_label_is_judged_by_a_probe_that_did_not_see_it(store: TableStore) -> None:
+    examples = store.read("training_examples", "rm_ft_veggie_garden")
+    found = store.read("label_suspects", "minilm_probe_rm_ft_veggie_garden")
+    key = ["dataset", "item_id", "split"]
+    assert found.select(key).sort(key).rows() == examples.select(key).sort(key).rows()
+    judged = examples.join(found.select(*key, "fold", "probability"), on=key)
+    assert judged.group_by("text_sha256").agg(pl.col("fold").n_unique())["fold"].max() == 1
+
+    features = pl.concat(store.read("features", f"minilm_{name}") for name in ("garden", "veggie"))
+    seen, held_out = judged.filter(pl.col("fold") != 3), judged.filter(fold=3)
+    probe = catalog.load().models["minilm-probe"]
+    assert isinstance(probe, Probe)
+    head = regression.fit(matrix(seen, features=features), seen["label"].to_numpy(), probe=probe, validation=None)
+    expected = head.probabilities(matrix(held_out, features=features))
+    assert held_out["probability"].to_list() == pytest.approx(expected.tolist())
+
+
+def test_no_text_of_a_training_set_is_left_with_its_probabilities(finished_home: Path) -> None:
+    folders = list((finished_home / "programs" / "out_of_fold").glob("*/*"))
+    assert len(folders) == 4
+    for folder in folders:
+        assert {path.name for path in folder.iterdir()} == {"manifest.json", "out_of_fold.parquet", "spec.json"}
+
+
+def test_of_which_seen_stands_beside_each_run(store: TableStore) -> None:
+    found, results = (store.read(table, "sample_recorded") for table in ("seen", "results"))
+    runs = results.filter(pl.col("strategy") != "majority").sort("run")
+    assert found["run"].to_list() == runs["run"].to_list()
+    # Equal texts of other splits are out of training, so that nothing is left out of the scores.
+    assert found["n_seen"].to_list() == [0] * runs.height
+    assert found["macro_f1"].to_list() == pytest.approx(runs["macro_f1"].to_list())

@@ -128,3 +128,29 @@ def test_a_meme_without_a_vote_is_an_error_and_not_left_out() -> None:
             votes=VOTES.filter(pl.col("meme_id") != "m3"),
             leaks=NO_LEAKS,
         )
+
+
+def labelled(*rows: tuple[str, bool]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=["text_sha256", "label"], orient="row")
+
+
+def test_folds_hold_both_labels_and_equal_texts_together():
+    rows = labelled(*((f"t{number % 40}", number % 40 < 12) for number in range(60)))
+    fold = examples.folds(rows, seed=1)
+
+    assert fold is not None
+    divided = rows.with_columns(fold)
+    assert sorted(fold.unique()) == [0, 1, 2, 3, 4]
+    assert (divided.group_by("fold").agg(pl.col("label").n_unique())["label"] == 2).all()
+    assert (divided.group_by("text_sha256").agg(pl.col("fold").n_unique())["fold"] == 1).all()
+    assert examples.folds(rows, seed=1).to_list() == fold.to_list()
+    assert examples.folds(rows, seed=2).to_list() != fold.to_list()
+
+
+def test_there_are_as_many_folds_as_the_rarer_label_has_texts():
+    three = examples.folds(labelled(*((f"t{number}", number < 3) for number in range(20))))
+
+    assert three is not None
+    assert three.n_unique() == 3
+    assert examples.folds(labelled(("t0", True), ("t0", True), ("t1", False), ("t2", False))) is None
+    assert examples.folds(labelled(("t1", False), ("t2", False))) is None

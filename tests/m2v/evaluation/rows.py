@@ -6,6 +6,7 @@ import polars as pl
 
 from m2v import schemas
 from m2v.evaluation.report import Example, Policy, ShownVersion, StudyReport
+from m2v.evaluation.suspects import COUNTS
 from m2v.lineage.findings import Finding, LabelFlow
 from tests import tables
 
@@ -213,6 +214,23 @@ def slices() -> pl.DataFrame:
     return tables.frame(schemas.SLICES, [{"n_items": 20, **row} for row in rows])
 
 
+def seen() -> pl.DataFrame:
+    """Made-up shares of two runs of ``study``: the one that is taken for the garden has seen some, the other none."""
+    scores = {f"{score}{end}": 0.61 for score in schemas.SLICE_SCORES for end in ("", "_low", "_high")}
+    counts = {"n_seen": 12, "n_seen_text": 12, "n_seen_picture": 2, "n_unseen_positive": 74}
+    none = {"n_seen": 0, "n_seen_text": 0, "n_seen_picture": 0, "n_unseen_positive": 80}
+    listed = [
+        {"run": "radish_vid_rm_ft_leeks_garden_s0", **counts},
+        {"run": "radish_rm_ft_leeks_garden_s0", **none},
+    ]
+    return tables.frame(schemas.SEEN, listed, n_test=200, **scores)
+
+
+def label_suspects() -> pl.DataFrame:
+    row = ("rm_ft_leeks_garden", "radish", 2000, 800, 240, 150, 0.12)
+    return pl.DataFrame([row], schema=COUNTS, orient="row")
+
+
 def report(**others: Any) -> StudyReport:
     """A report of ``study`` with something in every section."""
     parts: dict[str, Any] = {
@@ -226,6 +244,8 @@ def report(**others: Any) -> StudyReport:
         "operating_points": operating_points()[0],
         "review_bands": operating_points()[1],
         "slices": slices(),
+        "seen": seen(),
+        "label_suspects": label_suspects(),
         "prevalence": 0.02,
         "findings": (
             Finding("demonstrations_unused", "demonstrations", "garden", True, "No demonstration is trained on."),

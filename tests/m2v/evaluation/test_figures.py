@@ -11,7 +11,8 @@ def test_every_figure_is_there_and_no_item():
     text = document(report)
     saved = json.loads(text)
 
-    for name in ("results", "comparisons", "differences", "slices", "calibration", "operating_points"):
+    names = ("results", "comparisons", "differences", "slices", "calibration", "operating_points")
+    for name in (*names, "seen", "label_suspects"):
         assert len(saved[name]) == getattr(report, name).height > 0
     assert saved["prevalence"] == 0.02
     found = next(finding for finding in saved["findings"] if finding["check"] == "texts_in_one_split")

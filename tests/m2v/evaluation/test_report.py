@@ -23,6 +23,7 @@ SECTIONS = [
     "calibration",
     "operating_points",
     "slices",
+    "training_data",
     "asked",
     "labels",
     "findings",
@@ -382,3 +383,17 @@ def test_the_plots_colours_follow_the_readers_scheme():
     assert "var(--ink)" in plot
     assert not re.search(r": #(1f2328|59636e|d8dee4|0072b2|d55e00)", plot)
     assert "prefers-color-scheme: dark" in html
+
+
+def test_of_which_seen_stands_beside_the_score_and_in_the_summary():
+    told = Page(render(rows.report())).shown
+
+    assert "of which seen 12; without, macro-F1 .610" in told
+    assert "Of the 200 test videos 12 have near-duplicates in what it was trained on; without, its macro-F1 is" in told
+    assert "Of 2 runs, 1 trained on near-duplicates of test videos." in told
+
+
+def test_labels_that_are_probably_wrong_are_counted_by_training_set():
+    told = Page(render(rows.report())).shown
+
+    assert "rm_ft_leeks_garden radish 2,000 800 240 12.0 % 150 90" in " ".join(told.split())
