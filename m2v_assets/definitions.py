@@ -91,6 +91,8 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         if run.model.explains:
             yield detectors.explanations(run, plan.study)
         yield evaluation.metrics(run)
+        if plan.operators:
+            yield detectors.operated_predictions(run, plan)
     if plan.runs:
         yield evaluation.results(plan)
         yield evaluation.comparisons(plan)
@@ -99,6 +101,7 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         yield evaluation.operating_points(plan)
         yield evaluation.slices(plan)
         yield from training_data.assets(plan)
+        yield evaluation.robustness(plan)
     yield report.report(plan)
     yield from publishing.releases(plan)
 

@@ -1,7 +1,7 @@
 """What each strategy trains on, the detectors that are trained, and what they say of the target's test split."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,13 @@ import dagster as dg
 import polars as pl
 
 from m2v import schemas
-from m2v.catalog.plan import Run
+from m2v.catalog.plan import Run, StudyPlan
 from m2v.datasets import integrity
 from m2v.detectors import examples, program
 from m2v.entries.study import Study
 from m2v.entries.variants import TrainingSet, variant
-from m2v.evaluation import scores
+from m2v.evaluation import robustness, scores
+from m2v.robustness.mixing import Features
 from m2v_assets import tasks
 from m2v_assets.describe import (
     ACCELERATOR,
@@ -100,6 +101,7 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
             paper_mode=run.training_set.paper_mode,
             leaks=study.leaks,
             **tasks.words(run),
+            **tasks.trained_with(run),
         ),
         kinds=run.model.made_with,
         pool=_pool(run),
@@ -113,9 +115,10 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         """Write a detector, and what was selected on the validation split."""
         held_out = validation(run, study, videos=read_items(tables, run.target, study, run.split))
         selected = tasks.shown(tables, tasks.items(held_out, run.target), run) if held_out is not None else None
-        train = None
+        train, features = _added(tables, run)
         content = {
             **tasks.entries(run),
+            **tasks.trained_with(run),
             "seed": run.seed,
             "validation": tasks.identity(selected),
             **tasks.read(tables, run, run.datasets),
@@ -123,10 +126,10 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         if run.is_trained:
             version = tables.version(schemas.TRAINING_EXAMPLES, run.training_set.name)
             content["training_examples"] = version.rows_hash
-            if run.inputs.shows_media:
-                train = tasks.shown(tables, tables.read(schemas.TRAINING_EXAMPLES, run.training_set.name), run)
+            if train is not None:
                 content["train"] = tasks.identity(train)
         folder = programs.folder("checkpoints", run.name, fingerprint(content))
+        task = tasks.task(tables, programs, run, run.datasets, out=folder, features=features)
         manifest = _run(
             context,
             programs,
@@ -134,7 +137,7 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
             out=folder,
             n_processes=run.model.processes if run.is_trained else None,
             spec={
-                **tasks.task(tables, programs, run, run.datasets, out=folder).model_dump(mode="json"),
+                **task.model_dump(mode="json"),
                 "train": tasks.trains_on(tables, programs, run, train, path=folder / "train_items.parquet"),
                 "validation": tasks.written(programs, selected, folder / "validation_items.parquet"),
                 "content": content,
@@ -143,6 +146,17 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
         return _checkpoint(tables, run, manifest=manifest, folder=folder, home=programs.home)
 
     return asset
+
+
+def _added(tables: Tables, run: Run) -> tuple[pl.DataFrame | None, Features | None]:
+    """Return what a run trains on where its training set's own rows do not say all: media, or operated items.
+
+    The second are the features of all items, where tables do not hold those of some.
+    """
+    if not run.is_trained or not (run.inputs.shows_media or run.augmentation):
+        return None, None
+    rows = tasks.shown(tables, tables.read(schemas.TRAINING_EXAMPLES, run.training_set.name), run)
+    return tasks.augmented(tables, run, rows) if run.augmentation else (rows, None)
 
 
 def test_predictions(run: Run, study: Study) -> dg.AssetsDefinition:
@@ -182,7 +196,8 @@ def _predictions(
         videos = part(read_items(tables, run.target, study, run.split)).sort("video_id")
         if videos.is_empty() and table is schemas.VALIDATION_PREDICTIONS:
             return tables.write(table.empty(), table, run.name)  # nothing was held back
-        out = _scored(context, tables, programs, run, videos=videos)
+        items = tasks.shown(tables, tasks.items(videos, run.target), run)
+        out = _scored(context, tables, programs, run, items=items)
         probabilities = pl.read_parquet(out / program.PROBABILITIES).rename({"item_id": "video_id"})
         threshold = tables.read(schemas.CHECKPOINTS, run.name)["threshold"].item()
         rows = scores.thresholded(videos, probabilities=probabilities, threshold=threshold)
@@ -205,7 +220,8 @@ def explanations(run: Run, study: Study) -> dg.AssetsDefinition:
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
         """How much each modality weighed in a test video, or which training examples are like it."""
         videos = read_items(tables, run.target, study, run.split).filter(split="test").sort("video_id")
-        out = _scored(context, tables, programs, run, videos=videos)
+        items = tasks.shown(tables, tasks.items(videos, run.target), run)
+        out = _scored(context, tables, programs, run, items=items)
         rows = pl.read_parquet(out / program.EXPLANATIONS).sort(schemas.EXPLANATIONS.key)
         return tables.write(rows, schemas.EXPLANATIONS, run.name)
 
@@ -217,23 +233,63 @@ def _scored_from(run: Run, study: Study) -> list[dg.AssetKey]:
     return [*items, *tasks.seen(run, [run.target]), key(schemas.CHECKPOINTS, run.name)]
 
 
-def _scored(
-    context: dg.AssetExecutionContext, tables: Tables, programs: Programs, run: Run, *, videos: pl.DataFrame
-) -> Path:
-    """Return the folder with what the run's detector says of videos; scored once, whichever table asks first."""
-    checkpoint = tables.read(schemas.CHECKPOINTS, run.name).row(0, named=True)
-    items = tasks.shown(tables, tasks.items(videos, run.target), run)
-    read = tasks.read(tables, run, [run.target])
-    out = programs.folder(
-        "infer", run.name, fingerprint(tasks.entries(run), checkpoint["folder"], tasks.identity(items), read)
+def operated_predictions(run: Run, plan: StudyPlan) -> dg.AssetsDefinition:
+    """Return what the run calls the items that the study's operators make of the target's test videos."""
+    operators = [operator.model_dump(mode="json") for operator in plan.operators]
+
+    @run_asset(
+        schemas.OPERATED_PREDICTIONS,
+        run,
+        stage="evaluation",
+        code=code_version("1", operators, tasks.OPERATORS, model=run.model, base_model=run.base, prompt=run.prompt),
+        pool=_pool(run),
+        deps=_scored_from(run, plan.study),
     )
+    def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
+        """One probability per new item."""
+        videos = read_items(tables, run.target, plan.study, run.split).filter(split="test").sort("video_id")
+        items = tasks.shown(tables, tasks.items(videos, run.target), run)
+        made = tasks.operated(tables, run, items, plan.operators)
+        if made.items.is_empty():
+            return tables.write(schemas.OPERATED_PREDICTIONS.empty(), schemas.OPERATED_PREDICTIONS, run.name)
+        features = {extractor: {run.target.name: rows} for extractor, rows in made.features.items()}
+        told = made.items.select(items.columns)
+        out = _scored(context, tables, programs, run, items=told, features=features, made_by=operators)
+        probabilities = pl.read_parquet(out / program.PROBABILITIES)
+        threshold = tables.read(schemas.CHECKPOINTS, run.name)["threshold"].item()
+        rows = robustness.thresholded(made.items, probabilities=probabilities, threshold=threshold)
+        return tables.write(rows, schemas.OPERATED_PREDICTIONS, run.name)
+
+    return asset
+
+
+def _scored(
+    context: dg.AssetExecutionContext,
+    tables: Tables,
+    programs: Programs,
+    run: Run,
+    *,
+    items: pl.DataFrame,
+    features: Features | None = None,
+    made_by: Sequence[Mapping[str, Any]] = (),
+) -> Path:
+    """Return the folder with what the run's detector says of items; scored once, whichever table asks first.
+
+    Args:
+        features: Of items that no table holds; None takes the tables' own.
+        made_by: Operators that made the items.
+    """
+    checkpoint = tables.read(schemas.CHECKPOINTS, run.name).row(0, named=True)
+    read = tasks.read(tables, run, [run.target])
+    content = [tasks.entries(run), checkpoint["folder"], tasks.identity(items), read]
+    out = programs.folder("infer", run.name, fingerprint(*content, *([made_by, tasks.OPERATORS] if made_by else [])))
     _run(
         context,
         programs,
         run,
         out=out,
         spec={
-            **tasks.task(tables, programs, run, [run.target], out=out).model_dump(mode="json"),
+            **tasks.task(tables, programs, run, [run.target], out=out, features=features).model_dump(mode="json"),
             "items": tasks.written(programs, items, out / "items.parquet"),
             "checkpoint": str(Path(programs.home) / checkpoint["folder"]),
         },

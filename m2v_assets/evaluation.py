@@ -15,6 +15,7 @@ from m2v.evaluation import comparisons as comparing
 from m2v.evaluation import differences as pairing
 from m2v.evaluation import forest, scores
 from m2v.evaluation import operating_points as choosing
+from m2v.evaluation import robustness as operating
 from m2v.evaluation import slices as slicing
 from m2v.evaluation.predicted import Predicted, predicted
 from m2v_assets.describe import code_version, key, run_asset, spec, table_asset
@@ -171,6 +172,38 @@ def slices(plan: StudyPlan) -> dg.AssetsDefinition:
         runs = {run.name: predicted(tables.read(schemas.TEST_PREDICTIONS, run.name), run=run.name) for run in plan.runs}
         rows = slicing.slices(runs, facets={run.name: facets[run.target.name] for run in plan.runs})
         return tables.write(rows, schemas.SLICES, name)
+
+    return asset
+
+
+def robustness(plan: StudyPlan) -> dg.AssetsDefinition:
+    name = variant(plan.study.name)
+    operators = [operator.model_dump(mode="json") for operator in plan.operators]
+    tested = [key(schemas.OPERATED_PREDICTIONS, run.name) for run in plan.runs if plan.operators]
+
+    @table_asset(
+        schemas.ROBUSTNESS,
+        name,
+        stage="evaluation",
+        of=plan.study.title,
+        code=code_version("1", operators),
+        deps=[*tested, *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs)],
+        checks=operating.CHECKS,
+    )
+    def asset(tables: Tables) -> dg.MaterializeResult:
+        """Write what each operator makes each run lose."""
+        runs = [
+            operating.Trial(
+                test=predicted(tables.read(schemas.TEST_PREDICTIONS, run.name), run=run.name),
+                operated=tables.read(schemas.OPERATED_PREDICTIONS, run.name),
+                sees=run.sees(run.target),
+                augmentation=run.augmentation,
+            )
+            for run in plan.runs
+            if plan.operators
+        ]
+        rows = operating.robustness(runs, operators=plan.operators)
+        return tables.write(rows, schemas.ROBUSTNESS, name, findings=operating.findings(rows, variant=name))
 
     return asset
 

@@ -37,7 +37,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
         kinds={"html"},
         tags=tags_of("evaluation", "reports"),
         code_version=code_version(
-            "10", plan.study.title, plan.study.prevalence, [target.label for target in plan.targets], asked
+            "11", plan.study.title, plan.study.prevalence, [target.label for target in plan.targets], asked
         ),
         deps=[key(table, name) for table, name in rests_on],
     )
@@ -61,6 +61,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
             slices=of_runs(schemas.SLICES),
             seen=of_runs(schemas.SEEN),
             label_suspects=training_data.suspect_counts(plan, tables),
+            robustness=of_runs(schemas.ROBUSTNESS),
             prevalence=plan.study.prevalence,
             findings=tuple(_findings(plan, tables)),
             label_flows=tuple(_flow(alignment, tables) for alignment in plan.alignments),
@@ -116,6 +117,7 @@ OF_RUNS = (
     schemas.REVIEW_BANDS,
     schemas.SLICES,
     schemas.SEEN,
+    schemas.ROBUSTNESS,
 )
 ALIGNED = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS, schemas.VOTED_LABELS)
 

@@ -12,8 +12,12 @@ from m2v.catalog.plan import Run
 from m2v.detectors.family import Task
 from m2v.entries.datasets import MemeDataset, VideoDataset
 from m2v.entries.features import Extractor
+from m2v.entries.operators import Operator
 from m2v.entries.pretrained import Vlm
 from m2v.entries.variants import variant
+from m2v.robustness import mixing
+from m2v.robustness.mixing import Features
+from m2v.robustness.operated import Operated
 from m2v_assets import vlm_requests
 from m2v_assets.describe import fingerprint, key
 from m2v_assets.texts import read_videos
@@ -21,10 +25,24 @@ from m2v_resources.launching.programs import Programs
 from m2v_resources.store.tables import Tables
 
 Dataset: TypeAlias = MemeDataset | VideoDataset
+# Raised when an operator gives another item for the same one.
+OPERATORS = "1"
 
 
-def task(tables: Tables, programs: Programs, run: Run, datasets: Sequence[Dataset], *, out: Path) -> Task:
-    """Return what every action of the run is given."""
+def task(
+    tables: Tables,
+    programs: Programs,
+    run: Run,
+    datasets: Sequence[Dataset],
+    *,
+    out: Path,
+    features: Features | None = None,
+) -> Task:
+    """Return what every action of the run is given.
+
+    Args:
+        features: Of items that no table holds, which are written into the folder; None takes the tables' own.
+    """
     return Task(
         model=run.model,
         base=run.base,
@@ -33,12 +51,61 @@ def task(tables: Tables, programs: Programs, run: Run, datasets: Sequence[Datase
         home=Path(programs.home),
         seed=run.seed,
         demonstrations=_demonstrated(tables, programs, run, out=out),
-        features={
-            extractor.name: {
-                dataset.name: tables.path(schemas.FEATURES, _variant(extractor, dataset)) for dataset in datasets
-            }
-            for extractor in run.inputs.extractors
-        },
+        features=_paths(tables, run, datasets) if features is None else _written(programs, features, out),
+    )
+
+
+def _paths(tables: Tables, run: Run, datasets: Sequence[Dataset]) -> dict[str, dict[str, Path]]:
+    return {
+        extractor.name: {
+            dataset.name: tables.path(schemas.FEATURES, _variant(extractor, dataset)) for dataset in datasets
+        }
+        for extractor in run.inputs.extractors
+    }
+
+
+def _written(programs: Programs, features: Features, out: Path) -> dict[str, dict[str, Path]]:
+    return {
+        extractor: {
+            dataset: programs.input(rows, out / "features" / f"{variant(extractor, dataset)}.parquet")
+            for dataset, rows in by_dataset.items()
+        }
+        for extractor, by_dataset in features.items()
+    }
+
+
+def features(tables: Tables, run: Run, datasets: Sequence[Dataset]) -> dict[str, dict[str, pl.DataFrame]]:
+    """Return the rows of ``features`` of the datasets' items that the run sees, by extractor and dataset."""
+    return {
+        extractor: {dataset: pl.read_parquet(path) for dataset, path in by_dataset.items()}
+        for extractor, by_dataset in _paths(tables, run, datasets).items()
+    }
+
+
+def trained_with(run: Run) -> dict[str, Any]:
+    """Return what decides which items are added to those that the run trains on; nothing where none are."""
+    if run.augmentation is None:
+        return {}
+    operators = [operator.model_dump(mode="json") for operator in run.augmentation.operators]
+    return {"augment": {"operators": operators, "share": run.augmentation.share, "code": OPERATORS}}
+
+
+def operated(tables: Tables, run: Run, items: pl.DataFrame, operators: Sequence[Operator]) -> Operated:
+    """Return what operators make of the target's items, those whose modality the run sees."""
+    seen = [operator for operator in operators if operator.modality in run.sees(run.target)]
+    return mixing.every(seen, items, features=features(tables, run, [run.target]))
+
+
+def augmented(tables: Tables, run: Run, rows: pl.DataFrame) -> tuple[pl.DataFrame, Features]:
+    """Return a training set with operated items after its own, and the features of all of them."""
+    assert run.augmentation
+    given = run.augmentation
+    return mixing.added(
+        given.operators,
+        rows,
+        share=given.share,
+        features=features(tables, run, run.datasets),
+        seed=run.seed,
     )
 
 

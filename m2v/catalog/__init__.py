@@ -1,7 +1,7 @@
 """What exists, as data: sources, datasets, models and studies, one YAML each.
 
 A study may live outside the package: its folder is then a catalog of its own, with ``sources/``, ``memes/``,
-``videos/`` and ``models/`` beside the study's file, whose entries stand before ours of the same name.
+``videos/``, ``models/`` and ``operators/`` beside the study's file, whose entries stand before ours of the same name.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar, cast
 from pydantic import Field, TypeAdapter
 
 from m2v import schemas
-from m2v.catalog import reading
+from m2v.catalog import augmenting, reading
 from m2v.catalog.plan import Asking, Run, StudyPlan, recorded_features
 from m2v.datasets import details
 from m2v.detectors import DETECTORS
@@ -24,6 +24,7 @@ from m2v.entries.base import Entry
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
 from m2v.entries.features import Extractor, RecordedExtractor, SoundStatistics
 from m2v.entries.layouts import Layout
+from m2v.entries.operators import Operator
 from m2v.entries.pretrained import Encoder, Perceiver, Vlm
 from m2v.entries.prompts import Prompt
 from m2v.entries.readers import FasterWhisper, Ocr
@@ -51,6 +52,7 @@ class Catalog:
     videos: Mapping[str, VideoDataset]
     models: Mapping[str, Model]
     prompts: Mapping[str, Prompt]
+    operators: Mapping[str, Operator]
     studies: Mapping[str, Study]
 
 
@@ -67,6 +69,7 @@ def load(beside: Path | None = None) -> Catalog:
         "videos": TypeAdapter(VideoDataset),
         "models": MODEL,
         "prompts": TypeAdapter(Prompt),
+        "operators": TypeAdapter(Operator),
         "studies": TypeAdapter(Study),
     }
     entries: dict[str, dict[str, Entry]] = {kind: {} for kind in kinds}
@@ -102,7 +105,7 @@ def open_study(name_or_path: str) -> StudyPlan:
     try:
         return resolve(study, catalog)
     except UnknownName as error:
-        where = _where(error.name, path)
+        where = reading.where(error.name, path)
         raise (error.standing(where) if where else error) from None
 
 
@@ -130,16 +133,6 @@ def study_file(name_or_path: str) -> Path | None:
     raise InvalidCatalog(path, f"several YAML files lie there: {', '.join(file.name for file in named)}. Name one.")
 
 
-def _where(name: str, study: Path) -> str | None:
-    """Return file and line in which a name stands, in a study or in the entries beside it."""
-    kinds = ("memes", "videos", "models", "sources", "prompts")
-    for path in (study, *(file for kind in kinds for file in reading.files(study.parent / kind))):
-        line = reading.line_of(path, name)
-        if line:
-            return f"{path}, line {line}"
-    return None
-
-
 def resolve(study: Study, catalog: Catalog) -> StudyPlan:
     """Return the study with its names turned into entries and its plans into runs."""
     memes = tuple(_known(catalog.memes, "meme dataset", name) for name in study.memes)
@@ -154,6 +147,8 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
             source = _known(catalog.sources, f"source (of `annotations` of {dataset.name})", dataset.annotations.source)
             _check_named(dataset.annotations.files, dataset, source)
     runs = tuple(dict.fromkeys(run for plan in study.training for run in _runs(plan, study, catalog)))
+    trained_on = [operator for run in runs if run.augmentation for operator in run.augmentation.operators]
+    operators = tuple(dict.fromkeys([*augmenting.known(study.operators, catalog.operators), *trained_on]))
     divided = dict.fromkeys((run.target, run.split.split) for run in runs if run.split.split != OWN)
     for target, split in divided:
         _check_split(target, split, catalog)
@@ -180,6 +175,7 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
         clip=_perceiver(study, "clip", catalog, "clip"),
         whisper=_perceiver(study, "whisper", catalog, "whisper", "faster-whisper"),
         ocr=_perceiver(study, "ocr", catalog, "ocr"),
+        operators=operators,
     )
     _check_variants(plan)
     _check_published(plan)
@@ -263,7 +259,8 @@ def _runs(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[Run]:
             if not run.is_trained and not model.scores_untrained:
                 raise InvalidCatalog(study.name, f"{model.name} has an untrained head, so it has no strategy no_ft.")
             _check_features(run)
-            yield run
+            operators = augmenting.known(plan.augment, catalog.operators)
+            yield augmenting.augmented(run, operators, share=plan.share, study=study.name) if operators else run
 
 
 def _check_definition(study: Study, model: Entry, prompt: Prompt, target: VideoDataset) -> None:

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from m2v.detectors.family import Detector, Inputs
 from m2v.entries.datasets import MemeDataset, Source, VideoDataset
-from m2v.entries.features import Extractor, RecordedFeatures
+from m2v.entries.features import Extractor, Modality, RecordedFeatures
+from m2v.entries.operators import Operator
 from m2v.entries.pretrained import Base, Perceiver, Vlm
 from m2v.entries.prompts import Prompt
 from m2v.entries.readers import FasterWhisper, Ocr
@@ -20,6 +21,21 @@ NamedT = TypeVar("NamedT", "Alignment", "Run")
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """What a run trains on besides plain items.
+
+    Attributes:
+        operators: By which new training items are made.
+        share: How many of them there are for each plain one, all operators together.
+        plain: The run that trains on plain items alone.
+    """
+
+    operators: tuple[Operator, ...]
+    share: float
+    plain: str
+
+
+@dataclass(frozen=True)
 class Run:
     """One training (none for ``no_ft``) and its scores on the target's test split.
 
@@ -28,6 +44,7 @@ class Run:
         prompt: What the model is asked, if it is.
         extractors: Whose features the model named.
         split: Of the target's videos, in which it is selected and scored.
+        augmentation: Of what it trains on; None trains on plain items.
     """
 
     model: Detector
@@ -37,6 +54,7 @@ class Run:
     prompt: Prompt | None = None
     extractors: tuple[Extractor, ...] = ()
     split: TargetSplit = OWN_SPLIT
+    augmentation: Augmentation | None = None
 
     @property
     def name(self) -> str:
@@ -65,6 +83,18 @@ class Run:
     def inputs(self) -> Inputs:
         """What it sees of each item besides its text."""
         return self.model.inputs(self.base, self.extractors)
+
+    def sees(self, dataset: MemeDataset | VideoDataset) -> frozenset[Modality]:
+        """Return which modalities of a dataset's items it looks at."""
+        of_videos = isinstance(dataset, VideoDataset)
+        if not self.inputs.extractors:
+            media: Modality = "frames" if of_videos else "picture"
+            return frozenset({"text", *([media] if self.inputs.shows_media else [])})
+        seen: set[Modality] = set()
+        for extractor in self.inputs.extractors:
+            recorded = dataset.features.get(extractor.name) if extractor.is_recorded else None
+            seen |= {recorded.modality} if recorded else set(extractor.modalities(of_videos=of_videos))
+        return frozenset(seen)
 
     @property
     def demonstrations(self) -> str | None:
@@ -107,6 +137,7 @@ class StudyPlan:
         asking: Absent where predictions were recorded elsewhere.
         clip, whisper: Models that look at the videos' frames and listen to them, if any.
         ocr: Model that reads the text in memes' pictures, if any.
+        operators: By which test videos are changed: the study's, and those that runs train on.
     """
 
     study: Study
@@ -118,6 +149,7 @@ class StudyPlan:
     clip: Perceiver | None = None
     whisper: Perceiver | FasterWhisper | None = None
     ocr: Ocr | None = None
+    operators: tuple[Operator, ...] = ()
 
     @cached_property
     def training_sets(self) -> tuple[TrainingSet, ...]:

@@ -75,6 +75,16 @@ def line_of(path: Path, value: str) -> int | None:
     return next((line for text, line in documents.scalars(path) if text == value), None)
 
 
+def where(name: str, study: Path) -> str | None:
+    """Return file and line in which a name stands, in a study or in the entries beside it."""
+    kinds = ("memes", "videos", "models", "sources", "prompts", "operators")
+    for path in (study, *(file for kind in kinds for file in files(study.parent / kind))):
+        line = line_of(path, name)
+        if line:
+            return f"{path}, line {line}"
+    return None
+
+
 @dataclass(frozen=True)
 class Place:
     """Where in a document a problem is.

@@ -1,9 +1,9 @@
 """What a study may say: datasets, models and choices; the graph is built from it."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from m2v.entries.base import Entry, EntryPart, FileName, Name, ReleasedColumn
 from m2v.entries.prompts import Server
@@ -39,6 +39,9 @@ class TrainingPlan(EntryPart):
         memes, targets: Default: all of the study's.
         paper_mode: Train on train + validation and keep leaks, with nothing selected, as the paper did.
         splits: Of the targets: ``own``, and names of their ``splits``.
+        augment: Operators by which new training items are made, besides the plain ones; the detector is then another
+            one, called by them.
+        share: How many new items there are for each plain one, divided evenly among the operators; .5 by default.
     """
 
     model: Name
@@ -48,6 +51,18 @@ class TrainingPlan(EntryPart):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     paper_mode: bool = False
     splits: tuple[Name, ...] = Field(default=(OWN,), min_length=1)
+    augment: tuple[Name, ...] = ()
+    share: float | None = Field(default=None, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _augments(self) -> Self:
+        if self.share is not None and not self.augment:
+            raise ValueError("share: says how much of the training set `augment:` adds; name its operators there")
+        if len(set(self.augment)) < len(self.augment):
+            raise ValueError("augment: names an operator twice")
+        if self.augment and "no_ft" in self.strategies:
+            raise ValueError("augment: changes what is trained on, and strategy no_ft trains on nothing; leave it out")
+        return self
 
 
 class PredictionPlan(EntryPart):
@@ -156,6 +171,7 @@ class Study(Entry):
         min_answers: A conflict with fewer answers stays undecided. Default: as many as a round asks for, counted once
             the round is complete or closed; 1 where answers were recorded elsewhere.
         answers: What was recorded elsewhere, or ``live``: rounds in Label Studio, as ``rounds`` says.
+        operators: By which test videos are changed, to see what each run calls the new ones.
         prevalence: Share of positives where the detectors are to work, at which the report says what a threshold flags;
             absent: as among the test videos.
         usable_media_share: A dataset of whose pictures or videos fewer can be used stops. Labels are all needed.
@@ -164,6 +180,7 @@ class Study(Entry):
     memes: tuple[Name, ...] = ()
     targets: tuple[Name, ...] = Field(min_length=1)
     training: tuple[TrainingPlan, ...] = ()
+    operators: tuple[Name, ...] = ()
     predictions: Literal["recorded"] | PredictionPlan = "recorded"
     frames: FramePlan = FramePlan()
     clip: Name | None = None

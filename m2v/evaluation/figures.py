@@ -13,6 +13,7 @@ TABLES = (
     "slices",
     "seen",
     "label_suspects",
+    "robustness",
     "calibration",
     "reliability",
     "operating_points",

@@ -77,7 +77,7 @@ class StudyReport:
         results: Rows of ``results``.
         comparisons: Rows of ``comparisons``.
         differences: Rows of ``differences``.
-        calibration, reliability, operating_points, review_bands, slices, seen: Rows of these tables.
+        calibration, reliability, operating_points, review_bands, slices, seen, robustness: Rows of these tables.
         label_suspects: How many labels of each training set are doubted (``suspects.counted``).
         prevalence: Share of positives where detectors are to work; None: as among the test videos.
         findings: Of every check, fine or not.
@@ -102,6 +102,7 @@ class StudyReport:
     slices: pl.DataFrame = field(default_factory=schemas.SLICES.empty)
     seen: pl.DataFrame = field(default_factory=schemas.SEEN.empty)
     label_suspects: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=suspects.COUNTS))
+    robustness: pl.DataFrame = field(default_factory=schemas.ROBUSTNESS.empty)
     findings: tuple[Finding, ...] = ()
     label_flows: tuple[LabelFlow, ...] = ()
     examples: tuple[Example, ...] = ()
@@ -164,6 +165,7 @@ def render(report: StudyReport) -> str:
         slices=sections.slices(report.slices, results=report.results),
         seen={row["run"]: row for row in report.seen.to_dicts()},
         training_data=sections.training_data(report.seen, suspects=report.label_suspects, results=report.results),
+        robustness=sections.robustness(report.robustness, results=report.results),
         slice_scores={**wording.SCORES, "false_positive_rate": "False-positive rate"},
         findings=sorted(
             report.findings, key=lambda finding: (finding.is_fine, finding.table, finding.variant, finding.check)

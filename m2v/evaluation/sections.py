@@ -187,6 +187,34 @@ def slices(rows: pl.DataFrame, *, results: pl.DataFrame) -> list[dict[str, Any]]
     return listed
 
 
+def robustness(rows: pl.DataFrame, *, results: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return each panel's greatest loss in a sentence, and its runs with what each operator does to them.
+
+    Args:
+        rows: Rows of ``robustness``.
+        results: Rows of ``results``.
+    """
+    listed = []
+    for panel, of_panel in _run_panels(rows, results):
+        runs = [{"name": name, "operators": found.sort("operator").to_dicts()} for _, name, found in of_panel]
+        listed.append({"panel": panel, "sentence": most_lost(runs), "runs": runs})
+    return listed
+
+
+def most_lost(runs: list[dict[str, Any]]) -> str:
+    """Return which operator makes which run lose the greatest share of what it flagged, in one sentence."""
+    tested = [(row, run["name"]) for run in runs for row in run["operators"] if row["lost_share"] is not None]
+    if not tested:
+        return "No run flagged any of the positive videos that operators change, so that none can be lost."
+    row, name = max(tested, key=lambda found: (found[0]["lost_share"], found[0]["n_flagged"]))
+    memes = f", {name['memes']}" if name["memes"] else ""
+    low, high = wording.percent(row["lost_share_low"]), wording.percent(row["lost_share_high"])
+    return (
+        f"Most is lost by {name['model']} ({name['strategy']}{memes}) under {row['operator']}: {row['n_lost']} of "
+        f"{row['n_flagged']} flagged videos ({wording.percent(row['lost_share'])}, {low} to {high})."
+    )
+
+
 def worst(runs: list[dict[str, Any]]) -> str:
     """Return the slice with the largest shortfall that is more than chance, in one sentence, or that there is none."""
     below = [

@@ -211,6 +211,22 @@ def of_items(items: pl.DataFrame, *, features: pl.DataFrame, modality: str) -> p
     return joined.sort("place", "part", "token").select("place", "item_id", "vector")
 
 
+def parts_of(items: pl.DataFrame, *, features: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of ``features`` that are items' own, those too that say that an item lacks something.
+
+    Args:
+        items: Columns ``item_id`` and ``split``.
+        features: Rows of ``features`` of the items' dataset.
+
+    Returns:
+        Rows of ``features`` whose split is the items'.
+    """
+    seen = features.filter(role="item")
+    found_as = _found_as(items.select("item_id", known="split", split="split"), seen)
+    joined = found_as.join(seen, on=["item_id", "split"]).drop("split").rename({"known": "split"})
+    return joined.select(list(schemas.FEATURES.columns)).cast({"split": schemas.FEATURES.columns["split"]})
+
+
 def _found_as(items: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
     """Return items with the splits under which features have them: a run may divide a dataset otherwise than its files.
 

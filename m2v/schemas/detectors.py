@@ -70,6 +70,23 @@ VALIDATION_PREDICTIONS = Table(
     key=TEST_PREDICTIONS.key,
 )
 
+OPERATED_PREDICTIONS = Table(
+    name="operated_predictions",
+    row="a new item that an operator made of a test video, and what a run calls it",
+    columns={
+        "operator": pl.String,
+        "video_id": pl.String,  # its parent's
+        "item_id": pl.String,
+        "donor_id": pl.String,  # of whom it has the modality
+        "true_label": pl.Boolean,  # by what the operator says of its parent's; of a control, negative
+        "predicted": pl.Boolean,
+        "probability": pl.Float64,
+        "threshold": pl.Float64,  # the run's, chosen on the untouched validation split
+    },
+    key=("operator", "video_id"),
+    nullable=frozenset({"donor_id"}),
+)
+
 EXPLANATIONS = Table(
     name="explanations",
     row="what decided a test video: how much a modality weighed, or a training example that is like it",

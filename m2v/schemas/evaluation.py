@@ -182,6 +182,49 @@ REVIEW_BANDS = Table(
     nullable=frozenset({"prevalence", "leave_below", "act_from", "per_10000", "per_10000_low", "per_10000_high"}),
 )
 
+ROBUSTNESS = Table(
+    name="robustness",
+    row="what an operator makes a run lose: of the items that it makes of test videos, those flagged before and after",
+    columns={
+        "run": pl.String,
+        "operator": pl.String,
+        "modality": pl.String,
+        "label": pl.Enum(["stays", "flips", "control"]),
+        "strength": pl.Float64,
+        "seed": pl.UInt32,
+        "is_seen": pl.Boolean,  # whether the run was trained on it
+        "n_items": pl.UInt32,  # new items
+        "n_left_out": pl.UInt32,  # test videos of the label that it changes of which it made none
+        "n_positive": pl.UInt32,  # new items that are to be flagged
+        "false_positive_rate": pl.Float64,  # on the untouched test videos
+        "recall_before": pl.Float64,  # of the positive new items, the share whose parents are flagged
+        "recall_after": pl.Float64,
+        "n_flagged": pl.UInt32,  # positive new items whose parents are flagged
+        "n_lost": pl.UInt32,  # of these, not flagged any more
+        **{f"lost_share{end}": pl.Float64 for end in ("", "_low", "_high")},
+        "n_newly_flagged": pl.UInt32,  # new items that are flagged and whose parents are not
+        **{f"newly_flagged_share{end}": pl.Float64 for end in ("", "_low", "_high")},  # of those with such parents
+        "n_wrongly_flagged": pl.UInt32,  # negative new items that are flagged
+        **{f"wrongly_flagged_share{end}": pl.Float64 for end in ("", "_low", "_high")},
+        "n_only_before": pl.UInt32,  # flagged before and not after, whatever the label
+        "p_value": pl.Float64,  # McNemar's exact test of flagged before and after
+        "plain": pl.String,  # the same run, trained on plain items alone
+        **{f"untouched_change{end}": pl.Float64 for end in ("", "_low", "_high")},  # macro-F1, less the plain run's
+        "note": pl.String,  # why something is not known
+    },
+    key=("run", "operator"),
+    # A share of nothing is not known; only runs that were trained on operators are compared with a plain one.
+    nullable=frozenset(
+        {"false_positive_rate", "recall_before", "recall_after", "p_value", "plain", "note"}
+        | {
+            f"{name}{end}"
+            for name in ("lost_share", "newly_flagged_share", "wrongly_flagged_share", "untouched_change")
+            for end in ("", "_low", "_high")
+        }
+    ),
+    is_checked=True,
+)
+
 SLICE_SCORES = ("accuracy", "macro_f1", "f1", "recall", "precision", "false_positive_rate", "auroc")
 
 SLICES = Table(

@@ -92,6 +92,7 @@ GRAPH["seen/sample_recorded"] = {
     *(f"near_duplicates/{name}" for name in SETS),
     *(f"test_predictions/{run}" for run in RUNS),
 }
+GRAPH["robustness/sample_recorded"] = {f"test_predictions/{run}" for run in RUNS}
 OF_RUNS = {"checkpoints", "validation_predictions", "test_predictions", "metrics"}
 GRAPH["reports/sample_recorded"] = {*(each for each in GRAPH if each.split("/")[0] not in OF_RUNS)}
 
@@ -171,6 +172,7 @@ def test_tables_have_the_checks_that_integrity_needs(plan: StudyPlan) -> None:
         "training_examples": {"demonstrations_not_trained_on"},
         "near_duplicates": {"test_unseen"},
         "label_suspects": {"labels_likely"},
+        "robustness": {"operators_applied", "flagged_kept", "unseen_operators"},
     }
 
 

@@ -24,6 +24,7 @@ SECTIONS = [
     "operating_points",
     "slices",
     "training_data",
+    "robustness",
     "asked",
     "labels",
     "findings",
