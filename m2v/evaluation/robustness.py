@@ -162,7 +162,7 @@ def _kept(rows: pl.DataFrame, variant: str) -> Finding:
             f"{much.height} of {tested.height} pairs of run and operator lose more than half of what was flagged; most "
             f"{worst['run']} under {worst['operator']}, {worst['n_lost']} of {worst['n_flagged']}."
         )
-    figures = {"n_pairs": tested.height, "n_much_lost": much.height}
+    figures: dict[str, float | int | None] = {"n_pairs": tested.height, "n_much_lost": much.height}
     ids = tuple(much["run"].unique().sort())
     return Finding(CHECKS[1], "robustness", variant, is_fine=not much.height, summary=summary, ids=ids, figures=figures)
 
