@@ -1,5 +1,6 @@
 """The ``m2v`` command: run a study, see what is stale, read its tables and its report."""
 
+import atexit
 import gc
 import os
 import sys
@@ -79,6 +80,8 @@ def main() -> None:
     """Entry point: an error that a user can put right is one message and exit code 1."""
     # Imports make a million objects that stay: looking through them for garbage every 700 takes a sixth of the time.
     gc.set_threshold(100_000, 50, 100)
+    # At the end they go with the process; to look through them once more is a quarter of what `m2v status` takes.
+    atexit.register(gc.freeze)
     try:
         app()
     except M2VError as error:
