@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import dagster as dg
 import polars as pl
@@ -9,11 +10,12 @@ import polars as pl
 from m2v import schemas
 from m2v.catalog.plan import Run, StudyPlan
 from m2v.datasets import details
+from m2v.entries.datasets import VideoDataset
 from m2v.entries.variants import OWN_SPLIT, variant
 from m2v.evaluation import calibration as calibrating
+from m2v.evaluation import checks, facets, forest, scores
 from m2v.evaluation import comparisons as comparing
 from m2v.evaluation import differences as pairing
-from m2v.evaluation import forest, scores
 from m2v.evaluation import operating_points as choosing
 from m2v.evaluation import robustness as operating
 from m2v.evaluation import slices as slicing
@@ -102,12 +104,13 @@ def differences(plan: StudyPlan) -> dg.AssetsDefinition:
         plan,
         code="1",
         deps=_compared_keys(plan),
+        checked=checks.DIFFERENCES,
     )
     def asset(tables: Tables) -> dg.MaterializeResult:
         """Every two candidates that differ in one thing, with the interval of their difference."""
         found, predictions = _compared(tables, plan)
         rows = pairing.differences(found, test_predictions=predictions)
-        return tables.write(rows, schemas.DIFFERENCES, name)
+        return tables.write(rows, schemas.DIFFERENCES, name, findings=checks.differences(rows, variant=name))
 
     return asset
 
@@ -119,11 +122,13 @@ def calibration(plan: StudyPlan) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"calibration__{name}",
         specs=[spec(table, name, **about) for table in (schemas.CALIBRATION, schemas.RELIABILITY)],
+        check_specs=_check_specs(checks.CALIBRATION, schemas.CALIBRATION, plan),
     )
     def asset(tables: Tables):
         """How far each run's probabilities are from shares, and its reliability curves."""
         scores, curves = calibrating.calibration(_scored(tables, plan))
-        yield tables.write(scores, schemas.CALIBRATION, name)
+        found = checks.calibration(scores, variant=name)
+        yield tables.write(scores, schemas.CALIBRATION, name, findings=found)
         yield tables.write(curves, schemas.RELIABILITY, name)
 
     return asset
@@ -131,47 +136,48 @@ def calibration(plan: StudyPlan) -> dg.AssetsDefinition:
 
 def operating_points(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
-    code = code_version("1", plan.study.prevalence)
+    study, wishes = plan.study, [choosing.Wish(*point.wish) for point in plan.study.operating_points]
+    asked = [asdict(wish) for wish in wishes or choosing.WISHES]
+    code = code_version("2", study.prevalence, operating_points=asked, review_error=study.review_error)
     about = {"stage": "evaluation", "of": plan.study.title, "code": code, "deps": _scored_keys(plan)}
 
     @dg.multi_asset(
         name=f"operating_points__{name}",
         specs=[spec(table, name, **about) for table in (schemas.OPERATING_POINTS, schemas.REVIEW_BANDS)],
+        check_specs=[
+            *_check_specs(checks.OPERATING_POINTS, schemas.OPERATING_POINTS, plan),
+            *_check_specs(checks.REVIEW_BANDS, schemas.REVIEW_BANDS, plan),
+        ],
     )
     def asset(tables: Tables):
-        """Thresholds for common wishes, and what is left, reviewed and acted on."""
-        runs, prevalence = _scored(tables, plan), plan.study.prevalence
-        points = choosing.operating_points(runs, prevalence=prevalence)
-        yield tables.write(points, schemas.OPERATING_POINTS, name)
-        yield tables.write(choosing.review_bands(runs, prevalence=prevalence), schemas.REVIEW_BANDS, name)
+        """Thresholds for what the study wishes, and what is left, reviewed and acted on."""
+        runs = _scored(tables, plan)
+        points = choosing.operating_points(runs, wishes=wishes, prevalence=study.prevalence)
+        bands = choosing.review_bands(runs, error=study.review_error, prevalence=study.prevalence)
+        yield tables.write(
+            points, schemas.OPERATING_POINTS, name, findings=checks.operating_points(points, variant=name)
+        )
+        yield tables.write(bands, schemas.REVIEW_BANDS, name, findings=checks.review_bands(bands, variant=name))
 
     return asset
 
 
 def slices(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
-    faceted = [target for target in plan.targets if schemas.FACETS in details.of(target)]
 
     @_of_study(
         schemas.SLICES,
         plan,
-        code="1",
-        deps=[
-            *(key(schemas.VIDEOS, variant(target.name)) for target in plan.targets),
-            *(key(schemas.FACETS, variant(target.name)) for target in faceted),
-            *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs),
-        ],
+        code="2",
+        deps=[*_facet_keys(plan), *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs)],
+        checked=checks.SLICES,
     )
     def asset(tables: Tables) -> dg.MaterializeResult:
         """Every run's scores by facet."""
-        facets = {}
-        for target in plan.targets:
-            videos = tables.read(schemas.VIDEOS, variant(target.name)).unique("video_id", keep="first")
-            said = [tables.read(schemas.FACETS, variant(target.name))] if target in faceted else []
-            facets[target.name] = pl.concat([*said, slicing.by_length(videos)])
+        known = {target.name: _facets(tables, plan, target) for target in plan.targets}
         runs = {run.name: predicted(tables.read(schemas.TEST_PREDICTIONS, run.name), run=run.name) for run in plan.runs}
-        rows = slicing.slices(runs, facets={run.name: facets[run.target.name] for run in plan.runs})
-        return tables.write(rows, schemas.SLICES, name)
+        rows = slicing.slices(runs, facets={run.name: known[run.target.name] for run in plan.runs})
+        return tables.write(rows, schemas.SLICES, name, findings=checks.slices(rows, variant=name))
 
     return asset
 
@@ -208,6 +214,45 @@ def robustness(plan: StudyPlan) -> dg.AssetsDefinition:
     return asset
 
 
+def _facet_keys(plan: StudyPlan) -> list[dg.AssetKey]:
+    """Return the tables that say something of the targets' videos by which scores may be looked at."""
+    keys = []
+    for target in plan.targets:
+        keys.append(key(schemas.VIDEOS, variant(target.name)))
+        keys += [key(schemas.FACETS, variant(target.name))] if schemas.FACETS in details.of(target) else []
+        keys += [key(schemas.VIDEO_FEATURES, variant(target.name))] if plan.shows_pictures else []
+    return [*keys, *(key(schemas.FEATURES, name) for names in _extracted(plan).values() for name in names)]
+
+
+def _extracted(plan: StudyPlan) -> dict[str, list[str]]:
+    """Return each target's variants of ``features``, where there are several."""
+    named = {
+        target.name: [variant(model.name, of.name) for model, of in plan.extractions if of == target]
+        for target in plan.targets
+    }
+    return {target: names if len(names) > 1 else [] for target, names in named.items()}
+
+
+def _facets(tables: Tables, plan: StudyPlan, target: VideoDataset) -> pl.DataFrame:
+    """Return rows of ``facets``: what the dataset's authors say, and what can be seen without them."""
+    name = variant(target.name)
+    videos = tables.read(schemas.VIDEOS, name).unique("video_id", keep="first")
+    parts = [
+        pl.scan_parquet(tables.path(schemas.FEATURES, extracted))
+        .select("role", "item_id", "modality", has_vector=pl.col("vector").is_not_null())
+        .collect()
+        for extracted in _extracted(plan)[target.name]
+    ]
+    return pl.concat(
+        [
+            *([tables.read(schemas.FACETS, name)] if schemas.FACETS in details.of(target) else []),
+            facets.by_length(videos),
+            *([facets.by_media(tables.read(schemas.VIDEO_FEATURES, name))] if plan.shows_pictures else []),
+            facets.by_modalities(parts),
+        ]
+    )
+
+
 def _compared_keys(plan: StudyPlan) -> list[dg.AssetKey]:
     found = key(schemas.RESULTS, variant(plan.study.name))
     return [found, *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs)]
@@ -235,6 +280,14 @@ def _scored(tables: Tables, plan: StudyPlan) -> dict[str, tuple[Predicted, Predi
     }
 
 
-def _of_study(table: schemas.Table, plan: StudyPlan, *, code: str, deps: Sequence[dg.AssetKey]):
+def _of_study(
+    table: schemas.Table, plan: StudyPlan, *, code: str, deps: Sequence[dg.AssetKey], checked: Sequence[str] = ()
+):
     """Return the decorator for a table about all runs of a study."""
-    return table_asset(table, variant(plan.study.name), stage="evaluation", of=plan.study.title, code=code, deps=deps)
+    name, title = variant(plan.study.name), plan.study.title
+    return table_asset(table, name, stage="evaluation", of=title, code=code, deps=deps, checks=checked)
+
+
+def _check_specs(names: Sequence[str], table: schemas.Table, plan: StudyPlan) -> list[dg.AssetCheckSpec]:
+    """Return the checks of one of the study's tables, for functions that make two tables at once."""
+    return [dg.AssetCheckSpec(check, asset=key(table, variant(plan.study.name))) for check in names]

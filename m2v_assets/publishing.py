@@ -15,8 +15,10 @@ from m2v.entries.base import Licence
 from m2v.entries.study import PublishPlan
 from m2v.entries.variants import Alignment, variant
 from m2v.errors import M2VError
+from m2v.evaluation import slices as slicing
 from m2v.lineage.findings import Finding
 from m2v.publishing import adapter
+from m2v.publishing import worth as worth_of
 from m2v.publishing.adapter import AdapterRelease
 from m2v.publishing.release import DatasetRelease, Part, allowed, describe, labels, licence_of
 from m2v.schemas import Table
@@ -29,6 +31,10 @@ from m2v_resources.store.versions import TableStore, Version
 
 HUB_KINDS = frozenset({"huggingface"})
 ALIGNED = (schemas.PREDICTIONS, schemas.CONFLICTS, schemas.HUMAN_LABELS, schemas.VOTED_LABELS)
+
+
+# Tables of a study that say what its runs' scores are worth.
+WORTH = (schemas.OPERATING_POINTS, schemas.REVIEW_BANDS, schemas.CALIBRATION, schemas.SLICES)
 
 
 def releases(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
@@ -51,6 +57,7 @@ def dataset_releases(alignment: Alignment, plan: StudyPlan, settings: PublishPla
         deps=[
             key(schemas.MEMES, variant(alignment.memes.name)),
             *(key(table, alignment.name) for table in ALIGNED),
+            *([key(schemas.SLICES, variant(plan.study.name))] if learners(alignment, plan) else []),
         ],
         kinds=HUB_KINDS,
     )
@@ -77,6 +84,7 @@ def adapter_releases(run: Run, plan: StudyPlan, settings: PublishPlan) -> dg.Ass
             key(schemas.TRAINING_EXAMPLES, run.training_set.name),
             key(schemas.CHECKPOINTS, run.name),
             key(schemas.METRICS, run.name),
+            *(key(table, variant(plan.study.name)) for table in WORTH),
         ],
         kinds=HUB_KINDS,
     )
@@ -90,6 +98,11 @@ def adapter_releases(run: Run, plan: StudyPlan, settings: PublishPlan) -> dg.Ass
         return tables.write(rows, schemas.ADAPTER_RELEASES, run.name, metadata={"tag": published.tag})
 
     return asset
+
+
+def learners(alignment: Alignment, plan: StudyPlan) -> list[Run]:
+    """Return the study's runs that are trained on an alignment's final labels."""
+    return [run for run in plan.runs if run.is_trained and run.training_set.alignment == alignment]
 
 
 def repository(name: str, *, namespace: str) -> str:
@@ -124,6 +137,7 @@ def dataset_release(
             dataset=alignment.memes.name,
         )
         checked = [(version.table, version.variant) for version in latest if schemas.table(version.table).is_checked]
+        scored = _slices_of(alignment, plan, store, votes=latest[-1])
         parts.append(
             describe(
                 alignment,
@@ -134,10 +148,11 @@ def dataset_release(
                 answers=answers,
                 votes=votes,
                 findings=findings.recorded(store, *checked),
+                worst_slice=slicing.worst_in_words(scored[1]) if scored else None,
             )
         )
         rows.append(released)
-        inputs |= _inputs(latest)
+        inputs |= _inputs([*latest, scored[0]] if scored else latest)
     gated, contact = (settings.gated, settings.contact) if settings else ("manual", None)
     return DatasetRelease(repo, tuple(parts), tuple(rows), inputs, gated, contact)
 
@@ -151,14 +166,16 @@ def adapter_release(run: Run, plan: StudyPlan, store: TableStore, *, repo: str, 
     settings = plan.study.publish
     checkpoint = store.version(schemas.CHECKPOINTS.name, run.name)
     metrics = store.version(schemas.METRICS.name, run.name)
-    scored = (metrics.provenance.get("parents") or {}).get(f"checkpoints/{run.name}", {}).get("rows_hash")
+    scored = _read(metrics, f"checkpoints/{run.name}")
     examples = store.version(schemas.TRAINING_EXAMPLES.name, run.training_set.name)
-    trained = (checkpoint.provenance.get("parents") or {}).get(f"training_examples/{run.training_set.name}", {})
-    if scored != checkpoint.rows_hash or trained.get("rows_hash") != examples.rows_hash:
+    trained = _read(checkpoint, f"training_examples/{run.training_set.name}")
+    if scored != checkpoint.rows_hash or trained != examples.rows_hash:
         raise M2VError(
             f"{run.name} is out of date: its checkpoint, its scores and its training set are not of one making. Bring "
             f"it up to date first: `m2v run --select metrics/{run.name}`."
         )
+    worth = [store.version(table.name, variant(plan.study.name)) for table in WORTH]
+    _refuse_other_predictions(run, worth, metrics)
     row = store.read(checkpoint.table, checkpoint.variant, number=checkpoint.number)
     return adapter.describe(
         run,
@@ -167,8 +184,12 @@ def adapter_release(run: Run, plan: StudyPlan, store: TableStore, *, repo: str, 
         checkpoint=row,
         metrics=store.read(metrics.table, metrics.variant, number=metrics.number),
         licence=licence_trained_on(run, plan),
-        inputs=_inputs([checkpoint, metrics, examples]),
+        inputs=_inputs([checkpoint, metrics, examples, *worth]),
         training_data=f"training_examples/{run.training_set.name}, rows hash {examples.rows_hash}",
+        worth=worth_of.of_run(
+            run.name,
+            {each.table: store.read(each.table, each.variant, number=each.number) for each in worth},
+        ),
         defects=tuple(finding.summary for finding in _training_findings(run, store) if not finding.is_fine),
         datasets=_published_votes(run, examples, store),
         gated=settings.gated if settings else "manual",
@@ -209,6 +230,49 @@ def _refuse_stale(
         )
 
 
+def _refuse_other_predictions(run: Run, worth: Sequence[Version], metrics: Version) -> None:
+    """Raise unless thresholds, calibration and slices are of the predictions that the scores are of."""
+    place = f"{schemas.TEST_PREDICTIONS.name}/{run.name}"
+    scored = _read(metrics, place)
+    for version in worth:
+        if _read(version, place) != scored:
+            raise M2VError(
+                f"{version.name} is of other predictions of {run.name} than its scores are. Bring it up to date first: "
+                f"`m2v run --select {version.table}/{version.variant}`."
+            )
+
+
+def _read(version: Version, place: str) -> str | None:
+    """Return the rows hash of what a version read there, if it did."""
+    return (version.provenance.get("parents") or {}).get(place, {}).get("rows_hash")
+
+
+def _slices_of(
+    alignment: Alignment, plan: StudyPlan, store: TableStore, *, votes: Version
+) -> tuple[Version, pl.DataFrame] | None:
+    """Return the slices of the runs that learned these very votes; None where no such run was scored."""
+    latest = store.latest(schemas.SLICES.name, variant(plan.study.name))
+    runs = [run.name for run in learners(alignment, plan) if latest and _learned(run, store, latest, votes=votes)]
+    if latest is None or not runs:
+        return None
+    return latest, store.read(latest.table, latest.variant, number=latest.number).filter(pl.col("run").is_in(runs))
+
+
+def _learned(run: Run, store: TableStore, slices: Version, *, votes: Version) -> bool:
+    """Return whether slices are of a run that was trained on these votes, step by step down to them."""
+    above = slices
+    for table, name in (
+        (schemas.TEST_PREDICTIONS, run.name),
+        (schemas.CHECKPOINTS, run.name),
+        (schemas.TRAINING_EXAMPLES, run.training_set.name),
+    ):
+        below = store.latest(table.name, name)
+        if below is None or _read(above, f"{table.name}/{name}") != below.rows_hash:
+            return False
+        above = below
+    return _read(above, f"{votes.table}/{votes.variant}") == votes.rows_hash
+
+
 def _training_findings(run: Run, store: TableStore) -> list[Finding]:
     places = [(schemas.VIDEOS, variant(run.target.name)), (schemas.TRAINING_EXAMPLES, run.training_set.name)]
     return findings.recorded(store, *((table.name, name) for table, name in places))
@@ -220,7 +284,7 @@ def _published_votes(run: Run, examples: Version, store: TableStore) -> tuple[st
     if alignment is None:
         return ()
     place = f"voted_labels/{alignment.name}"
-    read = (examples.provenance.get("parents") or {}).get(place, {}).get("rows_hash")
+    read = _read(examples, place)
     rows = rows_before(store, schemas.DATASET_RELEASES, alignment.name)
     holds = [json.loads(inputs).get(place, {}).get("rows_hash") == read for inputs in rows["inputs"]]
     return tuple(sorted(set(rows.filter(holds)["repo"]))) if rows.height else ()

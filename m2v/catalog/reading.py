@@ -134,7 +134,9 @@ def _problem(problem: Any, place: Place, schema: dict[str, Any], root: yaml.Node
             return f"{place.name}: {place.value[:N_QUOTED]!r} is not known. {_nearest(place.value, tags)}"
     if kind in SHAPES:
         return f"{place.name}: {SHAPES[kind].format(value=(place.value or '…')[:N_QUOTED])}{quoted}"
-    return f"{place.name or 'the file'}: {' '.join(problem['msg'].split())}{quoted}"
+    # What a validator of ours says begins with pydantic's word for it.
+    words = " ".join(problem["msg"].removeprefix("Value error, ").split())
+    return f"{place.name or 'the file'}: {words}{quoted}"
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from m2v.entries.base import Entry, EntryPart, FileName, Name, ReleasedColumn
 from m2v.entries.prompts import Server
@@ -139,6 +139,35 @@ class PublishPlan(EntryPart):
     contact: str | None = None
 
 
+class WishPlan(EntryPart):
+    """What a threshold is chosen for: one of these, as in ``{precision: 0.9}``.
+
+    Attributes:
+        precision: Of what is flagged, the share that is to be positive.
+        recall: Of what is positive, the share that is to be flagged.
+        false_positive_rate: Of what is negative, the share that may be flagged.
+        cost_ratio: How many false alarms a miss costs.
+    """
+
+    precision: float | None = Field(default=None, gt=0, lt=1)
+    recall: float | None = Field(default=None, gt=0, lt=1)
+    false_positive_rate: float | None = Field(default=None, gt=0, lt=1)
+    cost_ratio: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "WishPlan":
+        if len(self.model_dump(exclude_none=True)) != 1:
+            names = ", ".join(type(self).model_fields)
+            raise ValueError(f"must be one of {names}, as in {{precision: 0.9}}; each wish is a line of its own")
+        return self
+
+    @property
+    def wish(self) -> tuple[str, float]:
+        """The goal and its value."""
+        [(goal, value)] = self.model_dump(exclude_none=True).items()
+        return goal, value
+
+
 @dataclass(frozen=True)
 class VoteRule:
     """How votes become a meme's final label (m2v/annotation/voting.py).
@@ -174,6 +203,10 @@ class Study(Entry):
         operators: By which test videos are changed, to see what each run calls the new ones.
         prevalence: Share of positives where the detectors are to work, at which the report says what a threshold flags;
             absent: as among the test videos.
+        operating_points: What thresholds are chosen for; absent: a precision of .9, a recall of .9, a false-positive
+            rate of .05, and a miss that costs five false alarms.
+        review_error: Share of positives that may be left alone, and of negatives that may be acted on, in the three
+            bands (leave, review, act).
         usable_media_share: A dataset of whose pictures or videos fewer can be used stops. Labels are all needed.
     """
 
@@ -196,6 +229,17 @@ class Study(Entry):
     min_answers: int | None = Field(default=None, ge=1)
     usable_media_share: float = Field(default=0.95, ge=0, le=1)
     prevalence: float | None = Field(default=None, gt=0, lt=1)
+    operating_points: tuple[WishPlan, ...] = ()
+    review_error: float = Field(default=0.1, gt=0, lt=1)
+
+    @field_validator("operating_points")
+    @classmethod
+    def _wishes_differ(cls, points: tuple[WishPlan, ...]) -> tuple[WishPlan, ...]:
+        wishes = [point.wish for point in points]
+        for goal, value in wishes:
+            if wishes.count((goal, value)) > 1:
+                raise ValueError(f"{goal} {value:g} stands there twice; remove one of them")
+        return points
 
     @property
     def audited_share(self) -> float:

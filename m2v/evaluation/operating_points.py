@@ -262,20 +262,20 @@ def verified(test: Predicted, threshold: float | None, *, prevalence: float | No
 def operating_points(
     runs: Mapping[str, tuple[Predicted, Predicted]],
     *,
-    wishes: Sequence[Wish] = WISHES,
+    wishes: Sequence[Wish] = (),
     prevalence: float | None = None,
 ) -> pl.DataFrame:
     """Return a threshold for each run and wish.
 
     Args:
         runs: Validation and test predictions by run.
-        wishes: What thresholds are chosen for.
+        wishes: What thresholds are chosen for; none: ``WISHES``.
         prevalence: Share of positives where the detectors are to work; None: as among the videos themselves.
 
     Returns:
         Rows of ``operating_points``, sorted by run.
     """
-    rows = list(_rows(runs, wishes=wishes, prevalence=prevalence))
+    rows = list(_rows(runs, wishes=wishes or WISHES, prevalence=prevalence))
     schema = schemas.OPERATING_POINTS
     return schema.validate(pl.DataFrame(rows, schema=dict(schema.columns)))
 

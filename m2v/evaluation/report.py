@@ -162,6 +162,7 @@ def render(report: StudyReport) -> str:
         goals=sections.GOALS,
         promises=sections.PROMISES,
         prevalence=report.prevalence,
+        review_error=report.review_bands["error"].first() if report.review_bands.height else 0.1,
         slices=sections.slices(report.slices, results=report.results),
         seen={row["run"]: row for row in report.seen.to_dicts()},
         training_data=sections.training_data(report.seen, suspects=report.label_suspects, results=report.results),

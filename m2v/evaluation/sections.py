@@ -4,9 +4,9 @@ from typing import Any
 
 import polars as pl
 
-from m2v.evaluation import wording
+from m2v.evaluation import facets, wording
+from m2v.evaluation import slices as slicing
 from m2v.evaluation.differences import candidate
-from m2v.evaluation.headline import SIGNIFICANCE
 from m2v.evaluation.marks import ORDER, panelled
 from m2v.evaluation.wording import decimal
 
@@ -179,11 +179,21 @@ def slices(rows: pl.DataFrame, *, results: pl.DataFrame) -> list[dict[str, Any]]
     """
     listed = []
     for panel, of_panel in _run_panels(rows, results):
+        of_runs = pl.concat([found for _, _, found in of_panel])
+        names = {run: _told(name) for run, name, _ in of_panel}
         runs = []
         for _, name, found in of_panel:
             shown = found.drop_nulls("accuracy").sort("facet", "value")
             runs.append({"name": name, "slices": shown.to_dicts(), "n_small": found.height - shown.height})
-        listed.append({"panel": panel, "sentence": worst(runs), "runs": runs})
+        listed.append(
+            {
+                "panel": panel,
+                "sentence": slicing.worst_in_words(of_runs, names=names),
+                "unsupported": slicing.unsupported(of_runs),
+                "unknown": facets.unknown(of_runs["facet"].to_list()),
+                "runs": runs,
+            }
+        )
     return listed
 
 
@@ -215,27 +225,6 @@ def most_lost(runs: list[dict[str, Any]]) -> str:
     )
 
 
-def worst(runs: list[dict[str, Any]]) -> str:
-    """Return the slice with the largest shortfall that is more than chance, in one sentence, or that there is none."""
-    below = [
-        (row["n_right_expected"] - row["n_right"], row, run["name"])
-        for run in runs
-        for row in run["slices"]
-        if row["p_holm"] is not None and row["p_holm"] < SIGNIFICANCE and row["n_right"] < row["n_right_expected"]
-    ]
-    n = len({(row["facet"], row["value"]) for run in runs for row in run["slices"]})
-    if not below:
-        return f"Of {n} slices with ten videos or more none does worse than others with its labels by more than chance."
-    _, row, name = max(below, key=lambda found: found[0] / found[1]["n_items"])
-    n_runs = sum((other["facet"], other["value"]) == (row["facet"], row["value"]) for _, other, _ in below)
-    memes = f", {name['memes']}" if name["memes"] else ""
-    return (
-        f"Worst slice: {row['facet']} {row['value']}, where {name['model']} ({name['strategy']}{memes}) calls "
-        f"{row['n_right']} of {row['n_items']} videos rightly and {row['n_right_expected']:.1f} would be expected of "
-        f"their labels ({wording.p_value(row['p_holm'])}, Holm-adjusted); so in {n_runs} of {len(runs)} runs."
-    )
-
-
 def training_data(seen: pl.DataFrame, *, suspects: pl.DataFrame, results: pl.DataFrame) -> dict[str, Any]:
     """Return what was as good as seen in training, by panel, and how many labels of training sets are doubted.
 
@@ -256,3 +245,8 @@ def training_data(seen: pl.DataFrame, *, suspects: pl.DataFrame, results: pl.Dat
         sentence = f"Of {n} run{'s' if n != 1 else ''}, {len(runs)} trained on near-duplicates of test videos."
         panels.append({"panel": panel, "sentence": sentence, "runs": runs})
     return {"panels": panels, "suspects": suspects.to_dicts()}
+
+
+def _told(name: dict[str, Any]) -> str:
+    memes = f", {name['memes']}" if name["memes"] else ""
+    return f"{name['model']} seed {name['seed']} ({name['strategy']}{memes})"

@@ -7,28 +7,13 @@ import numpy as np
 import polars as pl
 
 from m2v import schemas
-from m2v.evaluation import small_samples
+from m2v.evaluation import small_samples, wording
+from m2v.evaluation.headline import SIGNIFICANCE
 from m2v.evaluation.predicted import Predicted
 from m2v.evaluation.scores import scores
 
 # Of fewer videos nothing is said but how many there are.
 MIN_SUPPORT = 10
-# What of a text can be seen without reading it; in words, from 1 on.
-WORDS, LENGTHS = "words", (("1 to 49", 1), ("50 to 199", 50), ("200 or more", 200))
-NO_TEXT = "none"
-
-
-def by_length(videos: pl.DataFrame) -> pl.DataFrame:
-    """Return rows of ``facets`` that say how many words each video's text has.
-
-    Args:
-        videos: Columns ``video_id``, ``text``.
-    """
-    n_words = pl.col("text").str.extract_all(r"\S+").list.len()
-    value = pl.lit(NO_TEXT)
-    for name, least in LENGTHS:
-        value = pl.when(n_words >= least).then(pl.lit(name)).otherwise(value)
-    return videos.select(item_id="video_id", facet=pl.lit(WORDS), value=value)
 
 
 def slices(runs: Mapping[str, Predicted], *, facets: Mapping[str, pl.DataFrame], seed: int = 0) -> pl.DataFrame:
@@ -55,6 +40,66 @@ def slices(runs: Mapping[str, Predicted], *, facets: Mapping[str, pl.DataFrame],
             row["p_holm"] = adjusted
         rows += of_run
     return schemas.SLICES.validate(pl.DataFrame(rows, schema=dict(schemas.SLICES.columns)))
+
+
+def unsupported(rows: pl.DataFrame) -> list[str]:
+    """Return the facets of which no value has enough test videos in any run, sorted.
+
+    Args:
+        rows: Rows of ``slices``.
+    """
+    by_facet = rows.group_by("facet").agg(pl.col("n_items").max()).filter(pl.col("n_items") < MIN_SUPPORT)
+    return by_facet["facet"].sort().to_list()
+
+
+def worst(rows: pl.DataFrame) -> dict[str, Any] | None:
+    """Return the slice that falls furthest short of others with its labels, as a share of its videos.
+
+    Slices that do so by more than chance come first; None where no slice falls short, or none was tested.
+
+    Args:
+        rows: Rows of ``slices``.
+    """
+    share = (pl.col("n_right_expected") - pl.col("n_right")) / pl.col("n_items")
+    short = rows.drop_nulls("p_holm").filter(share > 0)
+    ranked = short.sort(share, "run", "facet", "value", descending=[True, False, False, False])
+    beyond_chance = worse(ranked)
+    first = beyond_chance if beyond_chance.height else ranked
+    return first.row(0, named=True) if first.height else None
+
+
+def worse(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the slices that are called rightly less often than others with their labels, by more than chance.
+
+    Args:
+        rows: Rows of ``slices``.
+    """
+    return rows.filter((pl.col("p_holm") < SIGNIFICANCE) & (pl.col("n_right") < pl.col("n_right_expected")))
+
+
+def worst_in_words(rows: pl.DataFrame, *, names: Mapping[str, str] | None = None) -> str:
+    """Return the worst slice in one sentence, with whether chance explains it; or why there is none.
+
+    Args:
+        rows: Rows of ``slices``.
+        names: What each run is called in words; None: its name.
+    """
+    scored = rows.drop_nulls("accuracy").select("facet", "value").unique().height
+    if not scored:
+        return f"No slice has {MIN_SUPPORT} test videos, so none is scored."
+    row = worst(rows)
+    if row is None:
+        return f"Of {scored} slices none is called rightly less often than others with its labels."
+    told = (
+        f"{row['facet']} {row['value']}, where {(names or {}).get(row['run'], row['run'])} calls {row['n_right']} of "
+        f"{row['n_items']} videos rightly and {row['n_right_expected']:.1f} would be expected of their labels "
+        f"({wording.p_value(row['p_holm'])}, Holm-adjusted)"
+    )
+    if row["p_holm"] >= SIGNIFICANCE:
+        return f"Worst slice: {told}. Chance could do that; of {scored} slices none does worse by more than chance."
+    n_runs = worse(rows).filter(facet=row["facet"], value=row["value"]).height
+    n = rows["run"].n_unique()
+    return f"Worst slice: {told}{f'; so in {n_runs} of {n} runs' if n > 1 else ''}."
 
 
 def _members(test: Predicted, facets: pl.DataFrame) -> list[tuple[dict[str, str], np.ndarray]]:

@@ -14,6 +14,7 @@ from m2v.entries.base import Licence
 from m2v.errors import M2VError, StoreError
 from m2v.programs.contract import complete
 from m2v.publishing.release import FORMAT, digest
+from m2v.publishing.worth import Worth
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -27,6 +28,7 @@ class AdapterRelease:
         folder: The checkpoint; only its weights and its config leave, never what it was trained on.
         split, split_digest: In which the run was trained, selected and scored.
         scores: Value and ends of the 95 % interval, by score.
+        worth: What the scores are worth.
         recipe: Settings, seed, processes and package versions, as the training program wrote them down.
         datasets: Repositories whose newest release is what the adapter was trained on.
         inputs: Version and rows hash of each table read, by ``table/variant``.
@@ -57,6 +59,7 @@ class AdapterRelease:
     selection: Mapping[str, Any]
     recipe: Mapping[str, Any]
     training_data: str
+    worth: Worth
     defects: tuple[str, ...]
     datasets: tuple[str, ...]
     inputs: Mapping[str, Mapping[str, Any]]
@@ -74,9 +77,9 @@ class AdapterRelease:
         words = {
             name: getattr(self, name)
             for name in self.__dataclass_fields__
-            if name not in {"repo", "folder", "inputs", "datasets"}
+            if name not in {"repo", "folder", "inputs", "datasets", "worth"}
         }
-        return digest({"format": FORMAT, **words})
+        return digest({"format": FORMAT, **words, "worth": self.worth.plain})
 
     def config(self) -> bytes:
         """Return the adapter's config with the base model and its pinned revision, which training leaves open."""
@@ -95,6 +98,7 @@ def describe(
     licence: Licence,
     inputs: Mapping[str, Mapping[str, Any]],
     training_data: str,
+    worth: Worth,
     defects: tuple[str, ...] = (),
     datasets: tuple[str, ...] = (),
     gated: str | bool = "manual",
@@ -106,6 +110,7 @@ def describe(
         folder: Of its checkpoint.
         checkpoint, metrics: The run's row of the tables of these names.
         training_data: Name and rows hash of what it was trained on.
+        worth: What its scores are worth.
 
     Raises:
         M2VError: The run has no adapter.
@@ -139,6 +144,7 @@ def describe(
         selection=json.loads(row["selection"]),
         recipe={name: manifest[name] for name in ("model", "seed", "n_processes", "zero_stage", "versions")},
         training_data=training_data,
+        worth=worth,
         defects=defects,
         datasets=datasets,
         inputs=inputs,

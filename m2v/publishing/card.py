@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from m2v.errors import HubError
+from m2v.evaluation import sections
 from m2v.publishing import hub_rules
 from m2v.publishing.adapter import AdapterRelease
 from m2v.publishing.release import DatasetRelease
@@ -31,7 +32,8 @@ SECTIONS = {
         "Labels", "Columns", "Intended and refused uses", "Licence and the originals", "Provenance",
     ),
     "adapter": (
-        "Use", "What it predicts", "Scores", "Training data", "Recipe", "Known defects", "Intended and refused uses",
+        "Use", "What it predicts", "Scores", "Operating points", "Calibration", "Where it fails", "Training data",
+        "Recipe", "Known defects", "Intended and refused uses",
         "Licence", "Provenance",
     ),
 }  # fmt: skip
@@ -105,7 +107,10 @@ def adapter_card(release: AdapterRelease, *, version: int, content_sha256: str, 
         **_gate(release.gated),
         "m2v": {"version": f"v{version}", "content_sha256": content_sha256},
     }
-    content = {"release": release, "tag": f"v{version}", "content_sha256": content_sha256}
+    content = {
+        "release": release, "tag": f"v{version}", "content_sha256": content_sha256, "goals": sections.GOALS,
+        "promises": sections.PROMISES,
+    }  # fmt: skip
     return _merged(ours, _rendered("adapter_card.md", content), existing, sections=SECTIONS["adapter"])
 
 
@@ -160,7 +165,7 @@ def _rendered(template: str, content: Mapping[str, Any]) -> str:
     environment = Environment(  # noqa: S701 # nosec B701
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    environment.filters["said"] = said
+    environment.filters |= {"said": said, "share": _share}
     return environment.from_string(text).render(**content)
 
 
@@ -168,6 +173,13 @@ def said(text: object) -> str:
     """Return a text as it is shown in Markdown: one line, in which nothing is markup, a link or a picture."""
     line = html.escape(" ".join(str(text).split()), quote=False)
     return re.sub(r"([\\`*_\[\]#|~!])", r"\\\1", line)
+
+
+def _share(row: Mapping[str, Any], name: str) -> str:
+    """Return a figure of a table with its 95 % interval, or that there was nothing to count."""
+    if row[name] is None:
+        return "none counted"
+    return f"{row[name]:.3f} ({row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f})"
 
 
 def _gate(gated: str | bool) -> dict[str, Any]:

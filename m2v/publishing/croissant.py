@@ -114,7 +114,14 @@ def _annotation(release: DatasetRelease) -> dict[str, Any]:
         "machine_annotation_tools": [
             f"{part.model}{f' at {part.model_revision}' if part.model_revision else ''}" for part in parts
         ],
-        "data_biases": [defect for part in parts for defect in part.defects],
+        "data_biases": [
+            *(defect for part in parts for defect in part.defects),
+            *(
+                f"{part.name}, detectors that learned these labels: {part.worst_slice}"
+                for part in parts
+                if part.worst_slice
+            ),
+        ],
         "data_limitations": ["Labels are a vote under one definition, not truth about a single meme."],
         "data_use_cases": ["Research on detecting hateful and offensive videos and memes."],
         "data_social_impact": PROMPT,

@@ -44,6 +44,7 @@ class Part(BaseModel):
     Attributes:
         coefficients: By their names in words; None where not estimable.
         defects: What the integrity checks found, a sentence each.
+        worst_slice: On which videos detectors that learned these labels fail most; None where none was scored.
         decided_by: Counts of rows, by who decided.
     """
 
@@ -81,6 +82,7 @@ class Part(BaseModel):
     decided_by: dict[str, int]
     coefficients: dict[str, float | None]
     defects: tuple[str, ...]
+    worst_slice: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +184,7 @@ def describe(
     answers: pl.DataFrame,
     votes: pl.DataFrame,
     findings: Sequence[Finding],
+    worst_slice: str | None = None,
 ) -> Part:
     """Return what is said of an alignment.
 
@@ -189,6 +192,7 @@ def describe(
         rows: What leaves.
         predictions, conflicts, answers, votes: Rows of the tables of these names.
         findings: What the checks found in these and in the memes.
+        worst_slice: Of the detectors that learned these labels, in one sentence; None where none was scored.
     """
     target, memes, licence = alignment.target, alignment.memes, licence_of(alignment, plan)
     definitions = target.label.model_dump()
@@ -222,6 +226,7 @@ def describe(
         decided_by=dict(votes.group_by(pl.col("decided_by").cast(pl.String)).len().sort("decided_by").iter_rows()),
         coefficients=_coefficients(findings),
         defects=tuple(finding.summary for finding in findings if not finding.is_fine),
+        worst_slice=worst_slice,
     )
 
 

@@ -84,6 +84,7 @@ DIFFERENCES = Table(
         "smallest": pl.Float64,  # the smallest true difference that would be seen four times in five
     },
     key=("a", "b", "score"),
+    is_checked=True,
     # One label only has no AUROC; of candidates that never differ nothing is known of the error.
     nullable=frozenset({"fold", "value_a", "value_b", "difference", "low", "high", "smallest"}),
 )
@@ -111,6 +112,7 @@ CALIBRATION = Table(
         "ece_by_chance": pl.Float64,  # perfectly calibrated probabilities stay below it in 95 of 100 test sets
     },
     key=("run", "scaling"),
+    is_checked=True,
     nullable=frozenset({"temperature"}),
 )
 
@@ -152,6 +154,7 @@ OPERATING_POINTS = Table(
         },
     },
     key=("run", "goal", "wish"),
+    is_checked=True,
     nullable=frozenset(
         {"prevalence", "threshold"}
         | {
@@ -179,6 +182,7 @@ REVIEW_BANDS = Table(
         "per_10000_high": pl.Float64,
     },
     key=("run", "band"),
+    is_checked=True,
     nullable=frozenset({"prevalence", "leave_below", "act_from", "per_10000", "per_10000_low", "per_10000_high"}),
 )
 
@@ -243,6 +247,7 @@ SLICES = Table(
         "p_holm": pl.Float64,  # adjusted over all slices of a run
     },
     key=("run", "facet", "value"),
+    is_checked=True,
     # Scores of two labels need both; a slice of fewer videos than ten has none; one without others like it no test.
     nullable=frozenset(
         {f"{score}{end}" for score in SLICE_SCORES for end in ("", "_low", "_high")}

@@ -43,7 +43,7 @@ def policy(
     version = scored.version_of(store, run)
     validation, test = scored.validated(store, version), scored.scored(store, version)
     runs = {version.variant: (validation, test)}
-    points = choosing.operating_points(runs, wishes=wishes or choosing.WISHES, prevalence=prevalence).to_dicts()
+    points = choosing.operating_points(runs, wishes=wishes, prevalence=prevalence).to_dicts()
     for point in points:
         choice = choosing.Choice(point["threshold"], point["promise"])
         point["sentence"] = choosing.sentence(choosing.Wish(point["goal"], point["wish"]), choice, validation)

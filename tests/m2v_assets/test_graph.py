@@ -5,6 +5,7 @@ import pytest
 
 from m2v import catalog
 from m2v.catalog.plan import StudyPlan
+from m2v.entries.study import WishPlan
 from m2v_assets.definitions import assets, build
 from m2v_assets.describe import ACCELERATOR
 
@@ -173,6 +174,11 @@ def test_tables_have_the_checks_that_integrity_needs(plan: StudyPlan) -> None:
         "near_duplicates": {"test_unseen"},
         "label_suspects": {"labels_likely"},
         "robustness": {"operators_applied", "flagged_kept", "unseen_operators"},
+        "differences": {"differences_estimable"},
+        "calibration": {"probabilities_calibrated"},
+        "operating_points": {"wishes_promised"},
+        "review_bands": {"bands_bounded"},
+        "slices": {"slices_alike", "facets_supported"},
     }
 
 
@@ -202,6 +208,9 @@ def test_settings_that_decide_content_change_the_code_version(plan: StudyPlan) -
         return {asset.split("/")[0] for asset in before if before[asset] != after[asset]}
 
     assert changed(prevalence=0.02) == {"operating_points", "review_bands", "reports"}
+    wished = {"operating_points", "review_bands"}
+    assert changed(operating_points=(WishPlan(precision=0.8),)) == wished
+    assert changed(review_error=0.2) == wished
     assert changed(audit_share=0.5) == {"conflicts"}
     assert changed(min_answers=1) == {"voted_labels"}
     assert changed(leaks="keep") == {"training_examples", "rejects", "checkpoints", "validation_predictions"}

@@ -151,6 +151,14 @@ def test_an_adapter_is_loaded_by_peft_as_it_was_trained(publish: Publish, hub: H
     card = held["README.md"].decode()
     low, high = scores["macro_f1_low"], scores["macro_f1_high"]
     assert f"| macro_f1 | {scores['macro_f1']:.3f} | {low:.3f} to {high:.3f} |" in card
+    points = TableStore(home / "tables").read("operating_points", "sample_recorded").filter(run=RUN)
+    for row in points.filter(goal="recall").to_dicts():
+        ends = [f"{row['recall' + end]:.3f}" for end in ("", "_low", "_high")]
+        assert f"| recall at least 0.9 | {row['threshold']:.4f} | {row['promise'].replace('_', ' ')} |" in card
+        assert f"| {ends[0]} ({ends[1]} to {ends[2]}) |" in card
+    raw = TableStore(home / "tables").read("calibration", "sample_recorded").filter(run=RUN, scaling="none")
+    assert f"| none | {raw['ece'].item():.3f} ({raw['ece_low'].item():.3f} to" in card
+    assert "## Where it fails\n\nWorst slice: words" in card
     front = yaml.safe_load(card.split("---")[1])
     assert front["base_model"] == run.base.hub
     assert front["model-index"][0]["results"][0]["dataset"]["type"] == "garden"
@@ -208,6 +216,8 @@ def test_what_a_maintainer_added_on_the_hub_survives(publish: Publish, hub: HubS
     shorter(store, answers.head(answers.height - 1))
     assert publish("dataset", "veggie_garden", "--to", "gardener/leeks")["tag"] == "v2"
     merged = repo.head.files["README.md"].decode()
+    # No detector has learned the new votes.
+    assert "detectors that learned these labels: none has been scored yet." in merged
     front = yaml.safe_load(merged.split("---")[1])
     assert (front["license"], front["thumbnail"]) == ("other", "leek.png")
     assert {"m2v", "soup", "not-for-all-audiences"} <= set(front["tags"])
@@ -242,6 +252,10 @@ def test_the_card_is_filled_from_the_tables(publish: Publish, hub: HubServer, ho
     assert f"| `veggie_garden` | {true} | {false} | {votes['label'].null_count()} |" in card
     for section in ("What a label means", "Agreement", "Known defects", "Intended and refused uses"):
         assert f"## {section}" in card
+    worst = "detectors that learned these labels: Worst slice: words"
+    assert worst in card
+    croissant = json.loads(hub.dataset("gardener/leeks").head.files["croissant.json"])
+    assert any(worst in bias for bias in croissant["rai:dataBiases"])
     assert not any(annotator in card for annotator in answers["annotator"].unique())
 
 
@@ -310,6 +324,20 @@ def test_an_adapter_whose_scores_are_another_checkpoints_is_not_published(
     parents = store.version("checkpoints", RUN).provenance
     store.write(row.with_columns(threshold=pl.lit(0.123)), schemas.CHECKPOINTS, RUN, provenance=parents)
     assert f"{RUN} is out of date" in publish("adapter", RUN, "--to", "gardener/leek-finder", code=1)
+    assert hub.repos == {}
+
+
+def test_an_adapter_whose_thresholds_are_of_other_predictions_is_not_published(
+    publish: Publish, hub: HubServer, home: Path
+) -> None:
+    from m2v import schemas
+
+    store = TableStore(home / "tables")
+    points = store.read("operating_points", "sample_recorded")
+    store.write(points.head(4), schemas.OPERATING_POINTS, "sample_recorded", provenance={"parents": {}})
+    said = publish("adapter", RUN, "--to", "gardener/leek-finder", code=1)
+    assert f"is of other predictions of {RUN} than its scores are" in said
+    assert "m2v run --select operating_points/sample_recorded" in said
     assert hub.repos == {}
 
 

@@ -12,7 +12,7 @@ from m2v.detectors.probe.entry import Probe
 from m2v.detectors.selection import auroc
 from m2v.features.rows import matrix
 from m2v_resources.store.versions import TableStore
-from tests.m2v_assets.conftest import as_json, command
+from tests.m2v_assets.conftest import Run, as_json, command
 
 OM, RM = (f"minilm_probe_{strategy}_veggie_garden_s0" for strategy in ("om_ft", "rm_ft"))
 
@@ -87,6 +87,22 @@ def test_a_threshold_is_chosen_as_the_graph_chooses_it_and_at_another_prevalence
     shown = " ".join(m2v("policy", RM, "--recall", ".99").stdout.split())
     assert "recall at least 0.99: Cannot be promised with" in shown
     assert "Leave, review, act" in shown
+
+
+def test_a_study_says_what_its_thresholds_are_chosen_for(sample: Run, home: Path, tmp_path: Path) -> None:
+    study = Path(as_json(sample("study", "copy", "sample-recorded", str(tmp_path / "mine"), "--json"))["study"])
+    wishes = "operating_points:\n  - {recall: 0.8}\n  - {cost_ratio: 3}\nreview_error: 0.2\n"
+    study.write_text(study.read_text(encoding="utf-8") + wishes, encoding="utf-8")
+    made = as_json(sample("run", "--study", str(study), "--select", "operating_points", "--json"))
+    assert made["failed"] == 0
+
+    store = TableStore(home / "tables")
+    points = store.read("operating_points", "sample_recorded")
+    assert points.select("goal", "wish").unique().sort("goal").rows() == [("recall", 0.8), ("cost_ratio", 3.0)]
+    found = as_json(sample("policy", RM, "--recall", "0.8", "--cost-ratio", "3", "--review-error", "0.2", "--json"))
+    of_run = points.filter(run=RM).to_dicts()
+    assert [{k: v for k, v in point.items() if k != "sentence"} for point in found["operating_points"]] == of_run
+    assert found["review_bands"] == store.read("review_bands", "sample_recorded").filter(run=RM).to_dicts()
 
 
 def test_slices_of_the_sample_are_its_texts_lengths(store: TableStore) -> None:

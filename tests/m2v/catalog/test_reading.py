@@ -37,6 +37,24 @@ GOOD = "title: Peas\nmemes: [veggie]\ntargets: [garden]\n"
             "line 4, min_answers: Input should be a valid integer, unable to parse string as an integer, not 'two'",
         ),
         (
+            f"{GOOD}operating_points:\n  - {{precison: .9}}\n",
+            "line 5, operating_points.0.precison: there is no such key. Did you mean precision? Known there: precision,"
+            " recall, false_positive_rate, cost_ratio",
+        ),
+        (
+            f"{GOOD}operating_points:\n  - {{precision: 90}}\n",
+            "line 5, operating_points.0.precision: Input should be less than 1, not '90'",
+        ),
+        (
+            f"{GOOD}operating_points:\n  - {{precision: .9, recall: .8}}\n",
+            "line 5, operating_points.0: must be one of precision, recall, false_positive_rate, cost_ratio, as in"
+            " {precision: 0.9}; each wish is a line of its own",
+        ),
+        (
+            f"{GOOD}operating_points: [{{recall: .8}}, {{recall: 0.80}}]\n",
+            "line 4, operating_points: recall 0.8 stands there twice; remove one of them",
+        ),
+        (
             f"{GOOD}title: Beans\n",
             "cannot be read as YAML at line 4, column 1: repeats 'title'; one of them would be lost.",
         ),

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 from sklearn import metrics as sklearn_metrics
 
+from m2v.evaluation.facets import by_length
 from m2v.evaluation.predicted import Predicted
-from m2v.evaluation.slices import by_length, compared, slices
+from m2v.evaluation.slices import compared, slices
 
 
 def said(n: int = 60, *, seed: int = 0) -> Predicted:
