@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from xdist.remote import Producer
 
 from m2v.files.checkout import CHECKOUT
 from m2v_resources.annotators import label_studio_server as server
 from tests import order, shared, warm
+from tests.patience import PATIENCE_S
 
 Start = Callable[..., Path]
 ENDLESS = server.Exposure(items_per_day=100_000, minutes_per_day=100_000, minutes_before_break=100_000)
@@ -112,7 +113,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1500, "height": 1000})
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(1000 * PATIENCE_S)
+    expect.set_options(timeout=1000 * PATIENCE_S)
     yield context.new_page()
     context.close()
 

@@ -9,6 +9,7 @@ import httpx
 
 from m2v_resources.annotators.address import address
 from m2v_resources.annotators.label_studio import AnnotationServer, LabelStudioAddress
+from tests.patience import PATIENCE_S
 
 PASSWORD = "leek-and-potato-soup"
 
@@ -18,7 +19,7 @@ class Person:
 
     def __init__(self, url: str, token: str, number: int, email: str) -> None:
         self.url, self.token, self.number, self.email = url, token, number, email
-        self.http = httpx.Client(base_url=url, headers={"Authorization": f"Token {token}"}, timeout=60)
+        self.http = httpx.Client(base_url=url, headers={"Authorization": f"Token {token}"}, timeout=PATIENCE_S)
 
     def next_item(self, project_id: int) -> httpx.Response:
         return self.http.get(f"/api/projects/{project_id}/next")
@@ -32,7 +33,7 @@ class Person:
 
     def session(self) -> httpx.Client:
         """Logged in with a password and a cookie, as a browser is."""
-        browser = httpx.Client(base_url=self.url, follow_redirects=True, timeout=60)
+        browser = httpx.Client(base_url=self.url, follow_redirects=True, timeout=PATIENCE_S)
         browser.get("/user/login/")
         form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"], "email": self.email, "password": PASSWORD}
         browser.post("/user/login/", data=form, headers={"Referer": self.url}).raise_for_status()
@@ -57,7 +58,7 @@ def join(home: Path, link: str | None = None) -> Person:
     found: LabelStudioAddress = address(home)
     link = link or AnnotationServer(found).invitation()
     email = f"{uuid.uuid4().hex[:10]}@garden.example"
-    with httpx.Client(base_url=found.url, follow_redirects=True, timeout=60) as browser:
+    with httpx.Client(base_url=found.url, follow_redirects=True, timeout=PATIENCE_S) as browser:
         page = browser.get(link)
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
         assert token

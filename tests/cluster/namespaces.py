@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from m2v.files.checkout import CHECKOUT
+from tests.patience import PATIENCE_S
 
 UNSHARE = ["unshare", "--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
 # Reads until the pipe from whoever made the host closes; as the first process it collects its orphans.
@@ -64,7 +65,7 @@ class Host:
         """``kill -9`` of everything there at once: by the kernel's rules all of it ends with the first process."""
         self.boundary.kill()
         self.boundary.wait()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while Path(f"/proc/{self.init}").exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -13,6 +13,7 @@ import psutil
 
 from m2v.files.checkout import CHECKOUT
 from tests.conftest import free_port
+from tests.patience import PATIENCE_S
 
 RAY = str(Path(sys.executable).with_name("ray"))
 START_S = 240.0
@@ -49,12 +50,12 @@ class Host:
         for each in psutil.Process(self.process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
-        self.process.wait(60)
+        self.process.wait(PATIENCE_S)
 
     def stop(self) -> None:
         if self.process.stdin:
             self.process.stdin.close()
-        self.process.wait(60)
+        self.process.wait(PATIENCE_S)
 
 
 class Cluster:

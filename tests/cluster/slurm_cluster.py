@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests import warm
 from tests.cluster.namespaces import Host, Network
+from tests.patience import PATIENCE_S
 
 CONTROLLER, OTHER = "leek", "carrot"
 # No cgroups, and everything as root: what Slurm does with rights and limits is not what is tested.
@@ -105,7 +106,7 @@ class Cluster:
 
     def until_idle(self) -> None:
         """Wait until every node can take jobs."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while set(self.slurm("sinfo", "--noheader", "--Node", "--format=%T").split()) - {"idle", "mixed"}:
             assert time.monotonic() < deadline, self.slurm("sinfo")
             time.sleep(0.2)

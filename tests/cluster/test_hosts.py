@@ -17,6 +17,7 @@ from m2v.files.checkout import CHECKOUT
 from tests import encoders, warm
 from tests.cluster.namespaces import Network
 from tests.m2v.detectors.text_lora.test_finetune import Garden, losses, manifest, one_host, planted
+from tests.patience import PATIENCE_S
 
 # The first one holds the rendezvous; torchrun orders hosts by their names, so that process 0 is on the other one.
 FIRST, OTHER = "leek", "carrot"
@@ -105,7 +106,7 @@ def test_the_other_host_runs_what_the_first_ones_run_has_written(
     other = network.hosts[OTHER].start(["sh", str(out / "other-hosts.sh")], env=environment, stderr=subprocess.DEVNULL)
     said = json.loads(first.communicate(timeout=WAIT_S)[0].splitlines()[-1])
     assert said["manifest"], said
-    assert other.wait(60) == 0
+    assert other.wait(PATIENCE_S) == 0
     # Dagster listens on the first host, and hears although process 0 is on the other one.
     assert said["observations"][-1]["done"] == 8
     assert_same(out, one_host(2))
@@ -115,7 +116,7 @@ def test_a_killed_host_ends_the_other_and_both_go_on_with_the_same_losses(networ
     training = Training(network, garden, "killed", save_steps=3).start()
     training.until_there_is("checkpoint-6")
     network.hosts[OTHER].end()
-    assert training.processes[FIRST].wait(30) == 1
+    assert training.processes[FIRST].wait(PATIENCE_S) == 1
     expected = f"m2v.errors.HostLost: {OTHER}, where process 0 of 2 worked, has ended; its own log says why"
     assert expected in training.said(FIRST)
     assert not (training.out / "manifest.json").exists()
@@ -129,18 +130,18 @@ def test_a_host_without_a_cable_is_missed(network: Network, garden: Garden) -> N
     training.until_there_is("checkpoint-2")
     network.unplug(OTHER)  # it works on and hears nothing, as the first one does
     try:
-        assert training.processes[FIRST].wait(90) == 1
+        assert training.processes[FIRST].wait(PATIENCE_S) == 1
         # Its torchrun still asks the first one's, for minutes.
         for host, lost in ((FIRST, f"{OTHER}, where process 0"), (OTHER, f"{FIRST}, where process 1")):
             expected = f"m2v.errors.HostLost: {lost} of 2 worked, does not answer any more (Connection"
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + PATIENCE_S
             while expected not in training.said(host):
                 assert time.monotonic() < deadline, training.said(host)
                 time.sleep(0.1)
     finally:
         network.plug(OTHER)
         network.hosts[OTHER].do("pkill", "-KILL", "-f", "torch.distributed.run")
-        training.processes[OTHER].wait(30)
+        training.processes[OTHER].wait(PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ from tests.m2v.prediction.test_predict import Asking
 from tests.m2v_resources.launching import tree
 from tests.m2v_resources.launching.test_programs import progress
 from tests.m2v_resources.launching.worker import materialise
+from tests.patience import PATIENCE_S
 
 GROWING = "tests.m2v_resources.launching.growing"
 
@@ -106,8 +107,8 @@ def working(tmp_path: Path, out: Path) -> "subprocess.Popen[bytes]":
 def test_a_run_that_is_ended_takes_its_job_down(by_ray: Cluster, tmp_path: Path, out: Path) -> None:
     worker = working(tmp_path, out)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=60) != 0
-    assert tree.gone(out, within_s=10)
+    assert worker.wait(timeout=PATIENCE_S) != 0
+    assert tree.gone(out, within_s=PATIENCE_S)
     assert by_ray.jobs()[job_of(out)] == "STOPPED"
 
 
@@ -148,7 +149,7 @@ def run(home: Path, *words: str, **environment: str) -> "subprocess.Popen[str]":
 
 
 def done(process: "subprocess.Popen[str]") -> dict[str, Any]:
-    said, errors = process.communicate(timeout=600)
+    said, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, said + errors
     return json.loads(said.splitlines()[-1])
 

@@ -19,6 +19,7 @@ from m2v_resources.launching.slurm import Slurm
 from tests.cluster.slurm_cluster import CONTROLLER, OTHER, Cluster
 from tests.m2v.detectors.text_lora.test_finetune import losses, manifest, one_host, planted
 from tests.m2v_assets.conftest import sample_home
+from tests.patience import PATIENCE_S
 
 GROWING = "tests.m2v_resources.launching.growing"
 WORKER = "tests.cluster.worker"
@@ -58,7 +59,7 @@ class Run:
 
     def ended(self) -> dict[str, Any]:
         """What the run says: its observations, the manifest, the error."""
-        said, errors = self.process.communicate(timeout=240)
+        said, errors = self.process.communicate(timeout=PATIENCE_S)
         assert said, errors
         return json.loads(said.splitlines()[-1])
 
@@ -71,7 +72,7 @@ class Run:
     def signal(self, name: str) -> None:
         """To the run's own process; what waits for it on this side of the namespaces hears of it."""
         self.cluster.login.do("pkill", f"-{name}", "-f", f"{WORKER} {self.home} ")
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=PATIENCE_S)
 
     def jobs(self) -> list[str]:
         """Those of this folder that Slurm still has."""
@@ -176,7 +177,7 @@ def test_a_controller_that_is_away_is_waited_for(cluster: Cluster, tmp_path: Pat
         late = Run(cluster, tmp_path / "late")
         impatient = cluster.python("-c", IMPATIENT, str(run.out), environment={}, stderr=subprocess.PIPE)
         assert "Slurm's controller does not answer: slurm_load_jobs error: Unable to contact slurm" in late.error()
-        assert "Slurm's controller does not answer" in impatient.communicate(timeout=60)[1]
+        assert "Slurm's controller does not answer" in impatient.communicate(timeout=PATIENCE_S)[1]
     finally:
         cluster.start_controller()
     said = run.ended()
@@ -235,7 +236,7 @@ def test_a_study_made_by_slurm_has_the_rows_of_a_local_one(cluster: Cluster, tmp
     environment = {"M2V_LAUNCHER": "slurm", "M2V_HOME": str(home), "PYTHONPATH": str(CHECKOUT)}
     command = ["-c", M2V, "run", "--study", "sample", "--select", "+meme_images/veggie"]
     run = cluster.python(*command, environment=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    said, _ = run.communicate(timeout=240)
+    said, _ = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 0, said
     # The folder of the copies is named by where the originals lie, in each home.
     by_slurm, alone = (

@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.patience import PATIENCE_S
+
 START_S = 300
 
 
@@ -41,7 +43,7 @@ def address(finished_home: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
+        server.wait(timeout=PATIENCE_S)
 
 
 def wait_for(address: str, server: "subprocess.Popen[bytes]", log: str) -> None:
@@ -61,7 +63,7 @@ def test_the_collapsed_graph_shows_the_stages_as_the_pipeline(page: Page, addres
     page.on("request", lambda request: outside.append(request.url) if address not in request.url else None)
     page.goto(f"{address}/asset-groups")
     for group in ("datasets", "features", "prediction", "annotation", "detectors", "evaluation"):
-        expect(page.get_by_text(group, exact=True).first).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(group, exact=True).first).to_be_visible()
     expect(page.get_by_text("Welcome to Dagster")).to_have_count(0)
     if os.environ.get("M2V_SCREENSHOTS"):
         page.wait_for_timeout(3000)
@@ -71,15 +73,15 @@ def test_the_collapsed_graph_shows_the_stages_as_the_pipeline(page: Page, addres
 
 def test_a_materialised_asset_shows_its_rows_checks_and_a_preview_without_text(page: Page, address: str) -> None:
     page.goto(f"{address}/assets/memes/veggie")
-    expect(page.get_by_text("One row is a meme").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("One row is a meme").first).to_be_visible()
     page.goto(f"{address}/assets/memes/veggie?view=events")
-    expect(page.get_by_text("dagster/row_count").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("dagster/row_count").first).to_be_visible()
     expect(page.get_by_text("Materialized in run").first).to_be_visible()
     expect(page.get_by_text("memes/veggie@1").first).to_be_visible()
     assert "this garden" not in page.content(), "no item text is shown unless asked for"
     page.goto(f"{address}/assets/videos/garden?view=checks")
     for check in ("ids_in_one_split", "texts_in_one_split", "texts_present", "audio_present"):
-        expect(page.get_by_text(check).first).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(check).first).to_be_visible()
 
 
 def test_dagster_finds_a_finished_study_as_fresh_as_our_plan_does(address: str) -> None:

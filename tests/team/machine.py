@@ -24,6 +24,7 @@ import yaml
 from m2v.files.checkout import CHECKOUT
 from tests import warm
 from tests.conftest import free_port
+from tests.patience import PATIENCE_S
 
 NOBODY = 65534
 START_S = 300.0
@@ -191,7 +192,7 @@ class Machine:
         check = self.file["services"][name]["healthcheck"]["test"]
         assert check[0] == "CMD"
         command = self.command(name, check[1:])
-        done = subprocess.run(command, env=self.environment(name), check=False, capture_output=True, timeout=120)
+        done = subprocess.run(command, env=self.environment(name), check=False, capture_output=True, timeout=PATIENCE_S)
         return done.returncode == 0
 
     def wait_healthy(self, name: str, *, seconds: float = START_S) -> None:
@@ -291,7 +292,7 @@ class Service:
 
     def main(self) -> psutil.Process:
         """The service's own process, started by the boundary: the first; what it adopts comes later."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             with contextlib.suppress(psutil.NoSuchProcess, ValueError):
                 # By time: numbers of processes begin anew when they are used up.
@@ -307,8 +308,8 @@ class Service:
         """``kill -9`` of the service's own process; returns when another one is there."""
         before, boundary = self.n_starts, self.boundary
         self.main().kill()
-        boundary.wait(60)
-        deadline = time.monotonic() + 90
+        boundary.wait(PATIENCE_S)
+        deadline = time.monotonic() + PATIENCE_S
         while self.n_starts == before:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -317,7 +318,7 @@ class Service:
         self.is_stopped = True
         if self.boundary.stdin:
             self.boundary.stdin.close()
-        self.boundary.wait(60)
+        self.boundary.wait(PATIENCE_S)
         self.thread.join(100)
 
     def log(self) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from m2v.files.checkout import CHECKOUT
 from tests.conftest import free_port
+from tests.patience import PATIENCE_S
 
 KNOWN = "session=leek"
 
@@ -89,7 +90,7 @@ def proxy(dagster: Server, tmp_path: Path) -> Iterator[httpx.Client]:
             yield client
     finally:
         caddy.terminate()
-        caddy.wait(10)
+        caddy.wait(PATIENCE_S)
         sign_on.http.shutdown()
 
 

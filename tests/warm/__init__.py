@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
 from tests.warm import parent
 
 CHECKOUT = Path(__file__).parents[2]
@@ -181,7 +182,7 @@ class Parents:
             assert process.stdin
             process.stdin.close()
         for process in self.processes:
-            process.wait(60)
+            process.wait(PATIENCE_S)
         self.asleep.close()
         shutil.rmtree(self.folder)
 

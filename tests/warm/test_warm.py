@@ -14,6 +14,7 @@ import pytest
 
 from tests import warm
 from tests.cluster import namespaces
+from tests.patience import PATIENCE_S
 
 PROGRAM = "tests.warm.probe"
 
@@ -105,7 +106,7 @@ def test_what_it_starts_ends_with_it(parents: warm.Parents, tmp_path: Path) -> N
         assert process.poll() is None
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while (size := path.stat().st_size) is not None:
         time.sleep(0.1)
         if path.stat().st_size == size:
@@ -205,7 +206,7 @@ def test_parents_end_with_whoever_started_them() -> None:
     process = subprocess.Popen([sys.executable, "-c", WOKEN], cwd=warm.CHECKOUT, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     listed = ["pgrep", "-f", f"tests.warm.parent .* {process.stdout.readline().strip()}/"]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     # It is a copy of the process above until it has become its own program.
     while not subprocess.run(listed, check=False, capture_output=True).stdout:
         assert time.monotonic() < deadline

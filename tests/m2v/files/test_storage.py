@@ -16,6 +16,7 @@ from m2v.files import buckets, storage
 from m2v_resources.store.versions import TableStore
 from tests import tables
 from tests.buckets import KEYS, Server
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ FORKED = """
 @pytest.mark.parametrize("more", ["", "/more"])
 def test_a_forked_process_is_told_instead_of_waiting_for_ever(root: str, more: str) -> None:
     command = [sys.executable, "-c", textwrap.dedent(FORKED), root, more]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert "cannot be used in a process that was forked" in done.stdout
 
 

@@ -19,6 +19,7 @@ import pytest
 from m2v.entries.prompts import Server
 from m2v.prediction import servers
 from tests import encoders, vlms
+from tests.patience import PATIENCE_S
 
 KEY = "sk-leeks-in-a-row"
 # Without torchvision it reads pictures by pillow: where torchvision's compiled operators do not load, it cannot.
@@ -46,7 +47,7 @@ def real(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
             command, env=encoders.environment(built), stdout=file, stderr=file, start_new_session=True
         )
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             assert process.poll() is None, log.read_text()[-2000:]
             assert time.monotonic() < deadline, log.read_text()[-2000:]
@@ -154,7 +155,7 @@ class Asking:
         path = vlms.spec(self.folder / "spec.json", **content)
         command = encoders.command("m2v.prediction.predict", spec=path, out=self.folder / out)
         environment = encoders.environment(self.folder) | keys
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
         return done.returncode, done.stderr
 
     def answers(self, out: str = "out") -> pl.DataFrame:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from m2v_resources.launching.messages import POLL_S, Messages
+from tests.patience import PATIENCE_S
 
 
 class Heard:
@@ -27,7 +28,7 @@ def test_a_line_that_is_written_in_two_parts_is_one_message(tmp_path: Path) -> N
             time.sleep(4 * POLL_S)
             assert heard.messages == []
             file.write(line[7:] + json.dumps(second).encode() + b"\n")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while len(heard.messages) < 2:
             assert time.monotonic() < deadline
             time.sleep(POLL_S)

@@ -16,6 +16,7 @@ from m2v_resources.launching.programs import Programs, only_one, reason
 from tests.encoders import CHECKOUT
 from tests.m2v_resources.launching import tree
 from tests.m2v_resources.launching.worker import materialise
+from tests.patience import PATIENCE_S
 
 GROWING = "tests.m2v_resources.launching.growing"
 
@@ -121,7 +122,7 @@ def test_programs_keep_the_memory_that_they_free(tmp_path: Path) -> None:
     faults = tmp_path / "faults"
     subprocess.run(program.command, check=True, cwd=CHECKOUT)
     plain = int(faults.read_text(encoding="utf-8"))
-    assert Local().start(program).wait(120) == 0
+    assert Local().start(program).wait(PATIENCE_S) == 0
     assert int(faults.read_text(encoding="utf-8")) < plain / 5
     # Hosts of a cluster get the same.
     assert ALLOCATOR.items() <= program.on_a_cluster().items()
@@ -140,8 +141,8 @@ def test_nothing_outlives_the_run(tmp_path: Path, out: Path, number: signal.Sign
     worker = subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.DEVNULL)
     tree.grown(out, 2)
     worker.send_signal(number)
-    assert tree.gone(out, within_s=3)
-    assert worker.wait(timeout=60) != 0
+    assert tree.gone(out, within_s=PATIENCE_S)
+    assert worker.wait(timeout=PATIENCE_S) != 0
     began = time.monotonic()
     with only_one(out):
         assert time.monotonic() - began < 1

@@ -9,6 +9,7 @@ import pytest
 
 from tests.encoders import CHECKOUT
 from tests.m2v_resources.launching import tree
+from tests.patience import PATIENCE_S
 
 TREE = [sys.executable, "-m", "tests.m2v_resources.launching.tree"]
 
@@ -24,13 +25,13 @@ def reaper(command: list[str]) -> "subprocess.Popen[bytes]":
 )
 def test_the_exit_code_is_the_commands(script: str, code: int) -> None:
     with reaper(["sh", "-c", script]) as process:
-        assert process.wait(timeout=10) == code
+        assert process.wait(timeout=PATIENCE_S) == code
 
 
 def test_what_a_command_leaves_behind_is_taken_down(tmp_path: Path) -> None:
     script = f"{' '.join(TREE)} {tmp_path} & while [ $(ls {tmp_path} | wc -l) -lt 2 ]; do sleep 0.05; done; exit 3"
     with reaper(["sh", "-c", script]) as process:
-        assert process.wait(timeout=20) == 3
+        assert process.wait(timeout=PATIENCE_S) == 3
     assert tree.gone(tmp_path, within_s=0)
     assert len([*tmp_path.glob("*.pid")]) == 2
 
@@ -40,7 +41,7 @@ def test_a_signal_takes_the_whole_tree_down(tmp_path: Path, number: signal.Signa
     with reaper([*TREE, str(tmp_path)]) as process:
         tree.grown(tmp_path, 2)
         process.send_signal(number)
-        assert process.wait(timeout=10) == 128 + signal.SIGTERM
+        assert process.wait(timeout=PATIENCE_S) == 128 + signal.SIGTERM
     assert tree.gone(tmp_path, within_s=0)
 
 
@@ -48,7 +49,7 @@ def test_a_tree_that_ignores_term_is_killed(tmp_path: Path) -> None:
     with reaper([*TREE, str(tmp_path), "stubborn"]) as process:
         tree.grown(tmp_path, 2)
         process.stdin.close()  # pyright: ignore[reportOptionalMemberAccess]
-        assert process.wait(timeout=20) == 128 + signal.SIGKILL
+        assert process.wait(timeout=PATIENCE_S) == 128 + signal.SIGKILL
     assert tree.gone(tmp_path, within_s=0)
 
 
@@ -68,4 +69,4 @@ def test_kill_9_of_the_parent_takes_torchruns_workers_down(tmp_path: Path) -> No
     assert not tree.gone(tmp_path, within_s=0)
     parent.kill()
     parent.wait()
-    assert tree.gone(tmp_path, within_s=6)
+    assert tree.gone(tmp_path, within_s=PATIENCE_S)

@@ -29,6 +29,7 @@ from m2v.programs import checkpoints
 from m2v_resources.launching.program import distributed
 from tests import encoders, shared
 from tests.killing import kill_when
+from tests.patience import PATIENCE_S
 
 PROGRAM = program.__name__
 LOSSES = ["step", "epoch", "loss", "learning_rate"]
@@ -301,7 +302,7 @@ def test_two_nodes_learn_what_one_machine_learns(garden: Garden, zero_2: Path, m
         monkeypatch.setenv("M2V_TORCHRUN", group)
         program = [sys.executable, *distributed(PROGRAM, 1), *arguments]
         processes.append(subprocess.Popen(program, env=encoders.environment(garden.folder), stderr=subprocess.DEVNULL))
-    assert [each.wait(timeout=300) for each in processes] == [0, 0]
+    assert [each.wait(timeout=PATIENCE_S) for each in processes] == [0, 0]
     assert manifest(garden.folder / "nodes")["n_processes"] == 2
     assert_frame_equal(losses(garden.folder / "nodes"), losses(zero_2), abs_tol=1e-6)
 
