@@ -14,6 +14,7 @@ from m2v_assets import (
     detectors,
     evaluation,
     features,
+    jobs,
     media,
     prediction,
     publishing,
@@ -56,6 +57,8 @@ def build(
     return dg.Definitions(
         assets=made,
         sensors=sensors.sensors(plan, staleness.AssetGraph(made)),
+        jobs=jobs.jobs(made),
+        schedules=jobs.schedules(),
         resources={
             "tables": fixed(Tables(home=folder)),
             "sources": fixed(Sources(home=folder)),

@@ -25,7 +25,7 @@ INITIAL = "INITIAL"
 class StaleCause(StrEnum):
     """Why an asset is stale."""
 
-    MISSING = "missing"
+    MISSING = "not made yet"
     CODE = "code"
     DEPENDENCIES = "dependencies"
     DATA = "data"

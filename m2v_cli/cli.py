@@ -166,7 +166,7 @@ def status(study: Study = "published", select: Select = None, as_json: Json = Fa
     for line in lost:
         console.warn(line)
     if rows:
-        console.table(f"{len(rows)} stale assets of study {plan.study.name}", ["asset", "why"], rows)
+        console.table(f"{len(rows)} assets of study {plan.study.name} are to be made", ["asset", "why"], rows)
     else:
         console.out.print(f"Everything of study {plan.study.name} is up to date.")
 

@@ -105,7 +105,7 @@ def test_without_tables_and_network_the_places_are_listed(m2v: Run, tmp_path: Pa
     assert "MY_VEGGIES_DIR" in said
     status = m2v("status", "--study", study)
     assert "MY_VEGGIES_DIR" in status.stderr
-    assert "missing" in status.stdout
+    assert "not made yet" in status.stdout
 
 
 def test_a_fallback_is_said_plainly(m2v: Run, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def test_at_first_everything_is_missing_and_rides_in_one_wave(tmp_path: Path) -> None:
     with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
         world = World(instance)
-        assert world.stale() == {"memes": "missing", "predictions": "missing", "votes": "missing"}
+        assert world.stale() == dict.fromkeys(("memes", "predictions", "votes"), "not made yet")
         assert world.wave() == ["memes", "predictions", "votes"]
 
 
