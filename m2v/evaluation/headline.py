@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from m2v.evaluation import small_samples, wording
+from m2v.evaluation.differences import candidate
 from m2v.evaluation.marks import panelled
 from m2v.evaluation.wording import decimal, interval
 from m2v.lineage.findings import LabelFlow
@@ -137,26 +138,28 @@ def cautions(results: pl.DataFrame) -> list[str]:
     return sentences
 
 
-def label_effects(results: pl.DataFrame, *, comparisons: pl.DataFrame) -> pl.DataFrame:
+def label_effects(results: pl.DataFrame, *, comparisons: pl.DataFrame, differences: pl.DataFrame) -> pl.DataFrame:
     """Re-annotated against original memes: pairs of runs that differ in their labels alone.
 
     Args:
         results: Rows of ``results``.
         comparisons: Rows of ``comparisons``.
+        differences: Rows of ``differences``.
 
     Returns:
         Columns ``target``, ``split``, ``fold``, ``memes``, ``model``, ``seed``, ``paper_mode``; ``original``,
-        ``re_annotated`` (macro-F1) with ``…_low``, ``…_high``; ``difference``; ``is_overlapping`` (whether the
-        intervals do); ``n_train_original``, ``n_train_re_annotated``; and from McNemar's test, null where it was not
-        made, ``n_only_original_right``,
-        ``n_only_re_annotated_right``, ``p_value``, ``p_holm``. Sorted by the first seven.
+        ``re_annotated`` (macro-F1) with ``…_low``, ``…_high``; ``difference``; ``over_seeds`` with ``…_low`` and
+        ``…_high``: the difference of the means over seeds with its paired interval, and ``smallest``, the smallest true
+        one that would often be seen; ``n_train_original``, ``n_train_re_annotated``; and from McNemar's test
+        ``n_only_original_right``, ``n_only_re_annotated_right``, ``p_value``, ``p_holm``. Null is what was not
+        estimated or tested. Sorted by the first seven.
     """
     setting = ["target", "split", "fold", "memes", "model", "seed", "paper_mode"]
 
     def of_strategy(strategy: str, name: str) -> pl.DataFrame:
         ends = {f"{name}{end}": f"macro_f1{end}" for end in ("", "_low", "_high")}
         return results.filter(strategy=strategy).select(
-            *setting, **ends, **{f"run_{name}": "run", f"n_train_{name}": "n_train"}
+            *setting, **ends, **{f"run_{name}": "run", f"n_train_{name}": "n_train", f"candidate_{name}": candidate()}
         )
 
     # In `comparisons` the strategy that comes first in the alphabet is a: om_ft before rm_ft.
@@ -168,16 +171,17 @@ def label_effects(results: pl.DataFrame, *, comparisons: pl.DataFrame) -> pl.Dat
         n_only_original_right="n_only_a_right",
         n_only_re_annotated_right="n_only_b_right",
     )
+    paired = differences.filter(score="macro_f1").select(
+        "a", "b", "smallest", over_seeds="difference", over_seeds_low="low", over_seeds_high="high"
+    )
+    names = {name: [f"{name}_original", f"{name}_re_annotated"] for name in ("run", "candidate")}
     return (
         of_strategy("om_ft", "original")
         .join(of_strategy("rm_ft", "re_annotated"), on=setting, nulls_equal=True)
-        .join(tests, left_on=["run_original", "run_re_annotated"], right_on=["run_a", "run_b"], how="left")
-        .with_columns(
-            difference=pl.col("re_annotated") - pl.col("original"),
-            is_overlapping=(pl.col("re_annotated_low") <= pl.col("original_high"))
-            & (pl.col("original_low") <= pl.col("re_annotated_high")),
-        )
-        .drop("run_original", "run_re_annotated")
+        .join(tests, left_on=names["run"], right_on=["run_a", "run_b"], how="left")
+        .join(paired, left_on=names["candidate"], right_on=["a", "b"], how="left")
+        .with_columns(difference=pl.col("re_annotated") - pl.col("original"))
+        .drop(*names["run"], *names["candidate"])
         .sort(setting)
     )
 

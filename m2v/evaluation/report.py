@@ -119,7 +119,7 @@ class StudyReport:
     @cached_property
     def effects(self) -> pl.DataFrame:
         """Re-annotated against original labels, as ``headline.label_effects`` returns them."""
-        return headline.label_effects(self.results, comparisons=self.comparisons)
+        return headline.label_effects(self.results, comparisons=self.comparisons, differences=self.differences)
 
     @cached_property
     def summary(self) -> headline.Summary:

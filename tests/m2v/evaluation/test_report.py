@@ -141,6 +141,8 @@ def test_differences_stand_with_their_own_interval_and_what_could_be_seen():
     assert "Macro-F1 differs by more than chance in 1 of 2 pairs." in text
     assert "A true difference below .140 to .180 would often go unseen here." in text
     assert "Macro-F1 differs by more than chance in 0 of 1 pair." in text
+    assert "2,000 2,000 +.210 [.08, .34] .180" in text  # re-annotated against original, in the summary
+    assert "2,000 2,000 not estimable" in text
     row = "Original memes (OM), roots radish Re-annotated memes (RM), roots radish +.210 [.08, .34] not estimable +.210"
     assert row in text
     assert "Re-annotated memes (RM), leeks beetroot-lora, mean of 3 seeds" in text
