@@ -31,6 +31,7 @@ GROUPS = {
     "instruct": ("m2v/detectors/vlm_lora/test_instruct.py",),
     "published": ("m2v_assets/test_published.py",),
     "multimodal": ("m2v_assets/test_multimodal.py",),
+    "robustness": ("m2v_assets/test_robustness.py",),
     "slurm": ("cluster/test_slurm.py",),
     "forgetting": ("m2v_assets/test_forgetting.py",),
     "finetune": ("m2v/detectors/text_lora/test_finetune.py",),

@@ -113,6 +113,16 @@ def test_every_asset_and_every_edge(plan: StudyPlan) -> None:
     assert found == GRAPH
 
 
+def test_operators_give_each_run_a_table_on_which_robustness_rests(plan: StudyPlan) -> None:
+    study = plan.study.model_copy(update={"operators": ("swap-text",)})
+    specs = [spec for asset in assets(catalog.resolve(study, catalog.load())) for spec in asset.specs]
+    found = {spec.key.to_user_string(): {dep.asset_key.to_user_string() for dep in spec.deps} for spec in specs}
+    for run in RUNS:
+        assert found[f"operated_predictions/{run}"] == GRAPH[f"test_predictions/{run}"]
+    tables = {f"{table}/{run}" for run in RUNS for table in ("test_predictions", "operated_predictions")}
+    assert found["robustness/sample_recorded"] == tables
+
+
 def test_every_asset_says_what_it_is(plan: StudyPlan) -> None:
     for spec in build(plan).resolve_all_asset_specs():
         assert spec.group_name == spec.tags["m2v/stage"], spec.key
