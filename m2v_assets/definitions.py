@@ -7,6 +7,7 @@ import dagster as dg
 
 from m2v.catalog import open_study
 from m2v.catalog.plan import StudyPlan
+from m2v.entries.probes import Probes
 from m2v.entries.variants import Alignment
 from m2v_assets import (
     annotation,
@@ -15,8 +16,10 @@ from m2v_assets import (
     evaluation,
     features,
     jobs,
+    made,
     media,
     prediction,
+    probes,
     publishing,
     report,
     sensors,
@@ -105,8 +108,19 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         yield evaluation.slices(plan)
         yield from training_data.assets(plan)
         yield evaluation.robustness(plan)
+    if plan.runs and plan.probes:
+        yield from _probed(plan, plan.probes)
     yield report.report(plan)
     yield from publishing.releases(plan)
+
+
+def _probed(plan: StudyPlan, entry: Probes) -> Iterator[dg.AssetsDefinition]:
+    """Yield what runs are asked besides test videos, and what they can do."""
+    yield probes.probes(entry)
+    for run in plan.runs:
+        if made.unseen(run) is None:
+            yield probes.probe_predictions(run, plan)
+    yield probes.functions(plan)
 
 
 def _data(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:

@@ -197,7 +197,7 @@ def _predictions(
         if videos.is_empty() and table is schemas.VALIDATION_PREDICTIONS:
             return tables.write(table.empty(), table, run.name)  # nothing was held back
         items = tasks.shown(tables, tasks.items(videos, run.target), run)
-        out = _scored(context, tables, programs, run, items=items)
+        out = scored(context, tables, programs, run, items=items)
         probabilities = pl.read_parquet(out / program.PROBABILITIES).rename({"item_id": "video_id"})
         threshold = tables.read(schemas.CHECKPOINTS, run.name)["threshold"].item()
         rows = scores.thresholded(videos, probabilities=probabilities, threshold=threshold)
@@ -221,7 +221,7 @@ def explanations(run: Run, study: Study) -> dg.AssetsDefinition:
         """How much each modality weighed in a test video, or which training examples are like it."""
         videos = read_items(tables, run.target, study, run.split).filter(split="test").sort("video_id")
         items = tasks.shown(tables, tasks.items(videos, run.target), run)
-        out = _scored(context, tables, programs, run, items=items)
+        out = scored(context, tables, programs, run, items=items)
         rows = pl.read_parquet(out / program.EXPLANATIONS).sort(schemas.EXPLANATIONS.key)
         return tables.write(rows, schemas.EXPLANATIONS, run.name)
 
@@ -254,7 +254,7 @@ def operated_predictions(run: Run, plan: StudyPlan) -> dg.AssetsDefinition:
             return tables.write(schemas.OPERATED_PREDICTIONS.empty(), schemas.OPERATED_PREDICTIONS, run.name)
         features = {extractor: {run.target.name: rows} for extractor, rows in made.features.items()}
         told = made.items.select(items.columns)
-        out = _scored(context, tables, programs, run, items=told, features=features, made_by=operators)
+        out = scored(context, tables, programs, run, items=told, features=features, made_by=operators)
         probabilities = pl.read_parquet(out / program.PROBABILITIES)
         threshold = tables.read(schemas.CHECKPOINTS, run.name)["threshold"].item()
         rows = robustness.thresholded(made.items, probabilities=probabilities, threshold=threshold)
@@ -263,7 +263,7 @@ def operated_predictions(run: Run, plan: StudyPlan) -> dg.AssetsDefinition:
     return asset
 
 
-def _scored(
+def scored(
     context: dg.AssetExecutionContext,
     tables: Tables,
     programs: Programs,

@@ -62,6 +62,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
             seen=of_runs(schemas.SEEN),
             label_suspects=training_data.suspect_counts(plan, tables),
             robustness=of_runs(schemas.ROBUSTNESS),
+            functions=tables.read(schemas.FUNCTIONS, name) if plan.runs and plan.probes else schemas.FUNCTIONS.empty(),
             prevalence=plan.study.prevalence,
             findings=tuple(_findings(plan, tables)),
             label_flows=tuple(_flow(alignment, tables) for alignment in plan.alignments),
@@ -104,6 +105,7 @@ def _tables(plan: StudyPlan) -> list[tuple[schemas.Table, str]]:
     for training_set in plan.training_sets:
         read += [(table, training_set.name) for table in (schemas.TRAINING_EXAMPLES, schemas.REJECTS)]
     read += training_data.read(plan)
+    read += [(schemas.FUNCTIONS, name)] if plan.runs and plan.probes else []
     return read + ([(table, name) for table in OF_RUNS] if plan.runs else [])
 
 

@@ -1,7 +1,7 @@
 """What exists, as data: sources, datasets, models and studies, one YAML each.
 
 A study may live outside the package: its folder is then a catalog of its own, with ``sources/``, ``memes/``,
-``videos/``, ``models/`` and ``operators/`` beside the study's file, whose entries stand before ours of the same name.
+``videos/``, ``models/``, ``probes/`` … beside the study's file, whose entries stand before ours of the same name.
 """
 
 import itertools
@@ -26,6 +26,7 @@ from m2v.entries.features import Extractor, RecordedExtractor, SoundStatistics
 from m2v.entries.layouts import Layout
 from m2v.entries.operators import Operator
 from m2v.entries.pretrained import Encoder, Perceiver, Vlm
+from m2v.entries.probes import Probes
 from m2v.entries.prompts import Prompt
 from m2v.entries.readers import FasterWhisper, Ocr
 from m2v.entries.splits import OWN
@@ -52,6 +53,7 @@ class Catalog:
     videos: Mapping[str, VideoDataset]
     models: Mapping[str, Model]
     prompts: Mapping[str, Prompt]
+    probes: Mapping[str, Probes]
     operators: Mapping[str, Operator]
     studies: Mapping[str, Study]
 
@@ -69,6 +71,7 @@ def load(beside: Path | None = None) -> Catalog:
         "videos": TypeAdapter(VideoDataset),
         "models": MODEL,
         "prompts": TypeAdapter(Prompt),
+        "probes": TypeAdapter(Probes),
         "operators": TypeAdapter(Operator),
         "studies": TypeAdapter(Study),
     }
@@ -97,8 +100,7 @@ def open_study(name_or_path: str) -> StudyPlan:
     """
     path = study_file(name_or_path)
     if path is None:
-        catalog = load()
-        return resolve(_known(catalog.studies, "study", name_or_path), catalog)
+        return resolve(_known((catalog := load()).studies, "study", name_or_path), catalog)
     folder = path.parent.resolve()
     catalog = load(folder)
     study = reading.entry(path, TypeAdapter(Study), folder)
@@ -176,6 +178,7 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
         whisper=_perceiver(study, "whisper", catalog, "whisper", "faster-whisper"),
         ocr=_perceiver(study, "ocr", catalog, "ocr"),
         operators=operators,
+        probes=_known(catalog.probes, "file of probes", study.probes) if study.probes else None,
     )
     _check_variants(plan)
     _check_published(plan)

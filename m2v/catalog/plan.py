@@ -10,6 +10,7 @@ from m2v.entries.datasets import MemeDataset, Source, VideoDataset
 from m2v.entries.features import Extractor, Modality, RecordedFeatures
 from m2v.entries.operators import Operator
 from m2v.entries.pretrained import Base, Perceiver, Vlm
+from m2v.entries.probes import Probes
 from m2v.entries.prompts import Prompt
 from m2v.entries.readers import FasterWhisper, Ocr
 from m2v.entries.study import PredictionPlan, Study
@@ -138,6 +139,7 @@ class StudyPlan:
         clip, whisper: Models that look at the videos' frames and listen to them, if any.
         ocr: Model that reads the text in memes' pictures, if any.
         operators: By which test videos are changed: the study's, and those that runs train on.
+        probes: Sentences by function and group that every run is asked about, if any.
     """
 
     study: Study
@@ -150,6 +152,7 @@ class StudyPlan:
     whisper: Perceiver | FasterWhisper | None = None
     ocr: Ocr | None = None
     operators: tuple[Operator, ...] = ()
+    probes: Probes | None = None
 
     @cached_property
     def training_sets(self) -> tuple[TrainingSet, ...]:

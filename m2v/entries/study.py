@@ -207,6 +207,8 @@ class Study(Entry):
             rate of .05, and a miss that costs five false alarms.
         review_error: Share of positives that may be left alone, and of negatives that may be acted on, in the three
             bands (leave, review, act).
+        probes: Sentences by function and target group that every run is asked about: ``probes/<name>.yaml`` of the
+            catalog or beside the study.
         usable_media_share: A dataset of whose pictures or videos fewer can be used stops. Labels are all needed.
     """
 
@@ -231,6 +233,7 @@ class Study(Entry):
     prevalence: float | None = Field(default=None, gt=0, lt=1)
     operating_points: tuple[WishPlan, ...] = ()
     review_error: float = Field(default=0.1, gt=0, lt=1)
+    probes: Name | None = None
 
     @field_validator("operating_points")
     @classmethod

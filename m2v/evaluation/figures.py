@@ -14,6 +14,7 @@ TABLES = (
     "seen",
     "label_suspects",
     "robustness",
+    "functions",
     "calibration",
     "reliability",
     "operating_points",

@@ -77,7 +77,8 @@ class StudyReport:
         results: Rows of ``results``.
         comparisons: Rows of ``comparisons``.
         differences: Rows of ``differences``.
-        calibration, reliability, operating_points, review_bands, slices, seen, robustness: Rows of these tables.
+        calibration, reliability, operating_points, review_bands, slices, seen, robustness, functions: Rows of
+            these tables.
         label_suspects: How many labels of each training set are doubted (``suspects.counted``).
         prevalence: Share of positives where detectors are to work; None: as among the test videos.
         findings: Of every check, fine or not.
@@ -103,6 +104,7 @@ class StudyReport:
     seen: pl.DataFrame = field(default_factory=schemas.SEEN.empty)
     label_suspects: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=suspects.COUNTS))
     robustness: pl.DataFrame = field(default_factory=schemas.ROBUSTNESS.empty)
+    functions: pl.DataFrame = field(default_factory=schemas.FUNCTIONS.empty)
     findings: tuple[Finding, ...] = ()
     label_flows: tuple[LabelFlow, ...] = ()
     examples: tuple[Example, ...] = ()
@@ -168,6 +170,7 @@ def render(report: StudyReport) -> str:
         training_data=sections.training_data(report.seen, suspects=report.label_suspects, results=report.results),
         robustness=sections.robustness(report.robustness, results=report.results),
         slice_scores={**wording.SCORES, "false_positive_rate": "False-positive rate"},
+        functions=sections.functions(report.functions, results=report.results),
         findings=sorted(
             report.findings, key=lambda finding: (finding.is_fine, finding.table, finding.variant, finding.check)
         ),

@@ -225,6 +225,32 @@ def most_lost(runs: list[dict[str, Any]]) -> str:
     )
 
 
+def functions(rows: pl.DataFrame, *, results: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return each panel's runs with what they can do by function and group, and that in a sentence.
+
+    Args:
+        rows: Rows of ``functions``.
+        results: Rows of ``results``.
+    """
+    listed = []
+    for panel, of_panel in _run_panels(rows, results):
+        runs = []
+        for _, name, found in of_panel:
+            of_all = found.filter(group="all").drop_nulls("right_share")
+            lacking = of_all.filter(pl.col("right_share_high") < 0.5)["function"].sort().to_list()
+            sentence = f"{len(lacking)} of {of_all.height} functions worse than a coin"
+            shown = found.sort("function", pl.col("group") != "all", "group").to_dicts()
+            runs.append(
+                {
+                    "name": name,
+                    "rows": shown,
+                    "sentence": ": ".join([sentence, *([", ".join(lacking)] * bool(lacking))]),
+                }
+            )
+        listed.append({"panel": panel, "runs": runs})
+    return listed
+
+
 def training_data(seen: pl.DataFrame, *, suspects: pl.DataFrame, results: pl.DataFrame) -> dict[str, Any]:
     """Return what was as good as seen in training, by panel, and how many labels of training sets are doubted.
 

@@ -33,6 +33,7 @@ from m2v.schemas.features import FEATURES
 from m2v.schemas.lineage import FINDINGS, FORGOTTEN
 from m2v.schemas.media import ITEM_TEXTS, MEME_IMAGES, VIDEO_FEATURES
 from m2v.schemas.prediction import PREDICTIONS
+from m2v.schemas.probes import FUNCTIONS, PROBE_PREDICTIONS, PROBES
 from m2v.schemas.publishing import ADAPTER_RELEASES, DATASET_RELEASES, RELEASED_LABELS
 from m2v.schemas.table import SPLITS, DType, Table
 
@@ -77,6 +78,9 @@ TABLES: dict[str, Table] = {
         SEEN,
         LABEL_SUSPECTS,
         ROBUSTNESS,
+        PROBES,
+        PROBE_PREDICTIONS,
+        FUNCTIONS,
         DATASET_RELEASES,
         ADAPTER_RELEASES,
         FORGOTTEN,
@@ -110,6 +114,7 @@ __all__ = [
     "FEATURES",
     "FINDINGS",
     "FORGOTTEN",
+    "FUNCTIONS",
     "HUMAN_LABELS",
     "ITEM_SPLITS",
     "ITEM_TEXTS",
@@ -121,6 +126,8 @@ __all__ = [
     "OPERATED_PREDICTIONS",
     "OPERATING_POINTS",
     "PREDICTIONS",
+    "PROBES",
+    "PROBE_PREDICTIONS",
     "QUARANTINED_ANSWERS",
     "REJECTS",
     "RELEASED_LABELS",

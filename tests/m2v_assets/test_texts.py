@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import yaml
 
+from m2v.robustness import films
 from m2v_resources.store.versions import TableStore
-from tests import voices
 from tests.m2v.media.test_readers import picture
 from tests.m2v_assets.conftest import Run, as_json
 
@@ -37,7 +37,7 @@ def test_texts_that_nobody_wrote_down(m2v: Run, home: Path, tmp_path: Path) -> N
     with garden.open(newline="", encoding="utf-8") as file:
         [spoken, *_] = [row for row in csv.DictReader(file) if row["type"] == "train" and row["audio"]]
     silenced(garden, {spoken["id"]})
-    voices.speak(SAID, media / spoken["audio"])
+    films.spoken(SAID, media / spoken["audio"])
     study = yaml.safe_load((root / "study.yaml").read_text())
     study |= {
         "predictions": "recorded",

@@ -231,6 +231,19 @@ def label_suspects() -> pl.DataFrame:
     return pl.DataFrame([row], schema=COUNTS, orient="row")
 
 
+def functions() -> pl.DataFrame:
+    """Made-up functions of one run of ``study``: one that it has, one that it lacks, one without sentences."""
+    run = "radish_rm_ft_leeks_garden_s0"
+    rows = [
+        ("attack", True, 20, 17, 0.85, 0.64, 0.95),
+        ("negation", False, 20, 3, 0.15, 0.05, 0.36),
+        ("reclaimed", False, 0, 0, None, None, None),
+    ]
+    names = ("function", "expected", "n_items", "n_right", "right_share", "right_share_low", "right_share_high")
+    found = [{"run": run, "group": "all", **dict(zip(names, row, strict=True))} for row in rows]
+    return tables.frame(schemas.FUNCTIONS, found)
+
+
 def report(**others: Any) -> StudyReport:
     """A report of ``study`` with something in every section."""
     parts: dict[str, Any] = {
@@ -246,6 +259,7 @@ def report(**others: Any) -> StudyReport:
         "slices": slices(),
         "seen": seen(),
         "label_suspects": label_suspects(),
+        "functions": functions(),
         "prevalence": 0.02,
         "findings": (
             Finding("demonstrations_unused", "demonstrations", "garden", True, "No demonstration is trained on."),

@@ -25,6 +25,7 @@ SECTIONS = [
     "slices",
     "training_data",
     "robustness",
+    "functions",
     "asked",
     "labels",
     "findings",
@@ -217,8 +218,8 @@ def test_texts_of_items_are_out_of_sight():
         assert example.text in page.hidden
         assert example.text not in page.shown
     texts = [attributes for tag, attributes in page.elements if tag == "details" and "open" not in attributes]
-    # Two examples, the ids of one finding, the versions, the curves of one panel, the slices of two runs.
-    assert len(texts) == 2 + 1 + 1 + 1 + 2
+    # Two examples, one finding's ids, the versions, one panel's curves, two runs' slices, one run's functions.
+    assert len(texts) == 2 + 1 + 1 + 1 + 2 + 1
     assert "They may contain slurs" in page.shown
 
 

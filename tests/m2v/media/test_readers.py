@@ -13,7 +13,8 @@ from m2v import catalog, schemas
 from m2v.entries.readers import FasterWhisper, Ocr
 from m2v.errors import ChecksumMismatch, MissingSource
 from m2v.media import readings, speech, texts
-from tests import tables, voices
+from m2v.robustness import films
+from tests import tables
 
 OCR = catalog.load().models["rapidocr"]
 TINY = catalog.load().models["whisper-tiny-en"]
@@ -75,7 +76,7 @@ def test_another_version_of_the_package_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_spoken_sentence_comes_back_and_silence_stays_silent(tmp_path: Path) -> None:
-    said = voices.speak("The carrots went to the market this morning.", tmp_path / "said.wav", pause_s=1.0)
+    said = films.spoken("The carrots went to the market this morning.", tmp_path / "said.wav", pause_s=1.0)
     silent = tmp_path / "silent.wav"
     noise(silent, seconds=6)
     sounds = {"a" * 64: said, "b" * 64: silent}
