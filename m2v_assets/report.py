@@ -37,7 +37,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
         kinds={"html"},
         tags=tags_of("evaluation", "reports"),
         code_version=code_version(
-            "12", plan.study.title, plan.study.prevalence, [target.label for target in plan.targets], asked
+            "13", plan.study.title, plan.study.prevalence, [target.label for target in plan.targets], asked
         ),
         deps=[key(table, name) for table, name in rests_on],
     )

@@ -213,7 +213,6 @@ def test_only_significant_comparisons_are_bold():
 
 def test_texts_of_items_are_out_of_sight():
     page = Page(render(rows.report()))
-
     for example in rows.report().examples:
         assert example.text in page.hidden
         assert example.text not in page.shown
