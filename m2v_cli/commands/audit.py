@@ -45,7 +45,7 @@ def checkpoint(run: str, of: Item = None, text: Text = False, output: Output = N
 
 @app.command(epilog="Example: m2v audit metric minilm_probe_rm_ft_fhm_hatemm_s0")
 def metric(run: str, of: Item = None, text: Text = False, output: Output = None, as_json: Json = False) -> None:
-    """Show what a run's scores rest on, down to source files."""
+    """Show what a run's scores rest on, or a table as in robustness/published, down to source files."""
     stories = _stories(text)
     _tell(stories, stories.metric(run, item=of), output, as_json)
 

@@ -73,8 +73,13 @@ class Stories:
         return self._of_table("checkpoints", run, item)
 
     def metric(self, run: str, *, item: str | None = None) -> dict[str, Any]:
-        """Return the run's scores, what they rest on and what rests on them; the same of ``item``."""
-        return self._of_table("metrics", run, item)
+        """Return the run's scores, what they rest on and what rests on them; the same of ``item``.
+
+        Args:
+            run: Its name; or a table and what it is of, as in ``robustness/published``.
+        """
+        table, _, name = run.rpartition("/")
+        return self._of_table(schemas.table(table).name if table else "metrics", name, item)
 
     def release(self, name: str, *, item: str | None = None) -> dict[str, Any]:
         """Return a release, and all that its recorded inputs rest on; the same of ``item``.

@@ -151,6 +151,16 @@ def test_the_report_and_its_figures_say_it(home: Path, store: TableStore) -> Non
     assert "no test video can be changed so" in page
 
 
+def test_the_audit_trail_leads_from_robustness_to_the_source_files(home: Path) -> None:
+    told = as_json(command(home)("audit", "metric", "robustness/study", "--json"))
+    names = {f"{node['table']}/{node['variant']}" for node in told["versions"]}
+    assert f"operated_predictions/{ROBUST}" in names
+    assert f"checkpoints/{ROBUST}" in names
+    assert any("beds_csv" in name for name in told["files"])
+    wrong = command(home)("audit", "metric", "robustnes/study", code=1)
+    assert "No table is called 'robustnes'. Did you mean robustness" in wrong.stderr
+
+
 @pytest.mark.parametrize(
     ("path", "before", "after", "message"),
     [
