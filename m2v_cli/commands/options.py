@@ -14,7 +14,9 @@ Study = Annotated[str, typer.Option("--study", envvar="M2V_STUDY", help="A study
 Select = Annotated[
     str | None, typer.Option("--select", help="A table, table/variant, or Dagster's asset selection syntax.")
 ]
-ScoredRun = Annotated[str, typer.Argument(help="A run's name, or test_predictions/RUN@VERSION.", show_default=False)]
+ScoredRun = Annotated[
+    str, typer.Argument(help="A run's name, RUN@VERSION, or an adapter's release, user/name@v1.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

@@ -6,7 +6,7 @@ from m2v_cli.commands.options import Json, ScoredRun
 
 
 def compare(a: ScoredRun, b: ScoredRun, as_json: Json = False) -> None:
-    """Compare two runs of one home, of any study or version, on the test videos that both scored."""
+    """Compare two runs of one home, of any study, version or release, on the test videos that both scored."""
     from m2v.evaluation.comparisons import mcnemar
     from m2v.evaluation.differences import paired
     from m2v.evaluation.predicted import shared

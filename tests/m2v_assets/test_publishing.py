@@ -162,6 +162,14 @@ def test_an_adapter_is_loaded_by_peft_as_it_was_trained(publish: Publish, hub: H
     front = yaml.safe_load(card.split("---")[1])
     assert front["base_model"] == run.base.hub
     assert front["model-index"][0]["results"][0]["dataset"]["type"] == "garden"
+    # The champion that is out there is compared with whatever challenges it.
+    other = "minilm_probe_rm_ft_veggie_garden_s0"
+    released = as_json(command(home)("compare", "gardener/leek-finder@v1", other, "--json"))
+    assert released == as_json(command(home)("compare", f"{RUN}@1", other, "--json"))
+    latest = as_json(command(home)("compare", "gardener/leek-finder", other, "--json"))
+    assert latest == released
+    refused = command(home)("compare", "gardener/leek-finder@v7", other, code=1)
+    assert "Did you mean gardener/leek-finder@v1?" in " ".join(refused.stderr.split())
     # What it was trained on is named, and once that is published, linked.
     assert "training_examples/rm_ft_veggie_garden, rows hash" in card
     publish("dataset", "veggie_garden", "--to", "gardener/leeks")
