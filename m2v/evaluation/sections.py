@@ -165,7 +165,8 @@ def operating_points(rows: pl.DataFrame, *, bands: pl.DataFrame, results: pl.Dat
         kept = sum(point["promise"] == "promised" for point in asked)
         held = sorted({(point["n_validation"], point["n_validation_positive"]) for point in asked})
         videos = " or ".join(f"{n} validation videos ({n_positive} positive)" for n, n_positive in held)
-        sentence = f"{kept} of {len(asked)} wishes can be promised with {videos}."
+        sentence = f"{kept} of {len(asked)} wishes can be promised with {videos}"
+        sentence += f"; {len(asked) - kept} cannot." if kept < len(asked) else "."
         listed.append({"panel": panel, "sentence": sentence, "runs": runs})
     return listed
 

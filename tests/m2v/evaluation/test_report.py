@@ -169,7 +169,7 @@ def test_operating_points_say_what_is_promised_and_what_is_flagged():
     page = Page(render(rows.report()))
     text = words(page)
 
-    assert "1 of 3 wishes can be promised with 97 validation videos (39 positive)." in text
+    assert "1 of 3 wishes can be promised with 97 validation videos (39 positive); 2 cannot." in text
     assert "at a prevalence of 2.0 %" in text
     share = ".800 [.70, .90]"
     assert f"precision at least 0.9 .910 not promised {share} {share} {share} 1,250 [1,000, 1,500]" in text
