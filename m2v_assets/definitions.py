@@ -24,6 +24,7 @@ from m2v_assets import (
     report,
     sensors,
     staleness,
+    suites,
     texts,
     training_data,
 )
@@ -110,6 +111,7 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         yield evaluation.robustness(plan)
     if plan.runs and plan.probes:
         yield from _probed(plan, plan.probes)
+    yield from suites.assets(plan)
     yield report.report(plan)
     yield from publishing.releases(plan)
 

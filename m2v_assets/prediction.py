@@ -89,7 +89,7 @@ def asked_predictions(alignment: Alignment, asking: Asking, study: Study) -> dg.
             name=alignment.name,
             model=asking.model,
             prompt=asking.prompt,
-            target=alignment.target,
+            label=alignment.target.label,
             items=items,
             examples=vlm_requests.demonstrated(
                 tables,

@@ -15,7 +15,7 @@ from m2v.entries.variants import Alignment, variant
 from m2v.evaluation import figures
 from m2v.evaluation import report as reporting
 from m2v.lineage.findings import Finding, LabelFlow
-from m2v_assets import training_data
+from m2v_assets import suites, training_data
 from m2v_assets.describe import OWNERS, code_version, key, tags_of
 from m2v_resources.store import findings
 from m2v_resources.store.reports import Reports
@@ -59,6 +59,7 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
             operating_points=of_runs(schemas.OPERATING_POINTS),
             review_bands=of_runs(schemas.REVIEW_BANDS),
             slices=of_runs(schemas.SLICES),
+            suite_results=tables.read(schemas.SUITE_RESULTS, name) if plan.suites else schemas.SUITE_RESULTS.empty(),
             seen=of_runs(schemas.SEEN),
             label_suspects=training_data.suspect_counts(plan, tables),
             robustness=of_runs(schemas.ROBUSTNESS),
@@ -104,7 +105,7 @@ def _tables(plan: StudyPlan) -> list[tuple[schemas.Table, str]]:
         read += [(table, alignment.name) for table in ALIGNED]
     for training_set in plan.training_sets:
         read += [(table, training_set.name) for table in (schemas.TRAINING_EXAMPLES, schemas.REJECTS)]
-    read += training_data.read(plan)
+    read += training_data.read(plan) + suites.read(plan)
     read += [(schemas.FUNCTIONS, name)] if plan.runs and plan.probes else []
     return read + ([(table, name) for table in OF_RUNS] if plan.runs else [])
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from m2v import schemas
 from m2v.catalog.plan import Run
-from m2v.entries.datasets import VideoDataset
+from m2v.entries.datasets import LabelDefinition
 from m2v.entries.pretrained import Vlm
 from m2v.entries.prompts import Prompt, Server
 from m2v.entries.variants import variant
@@ -26,7 +26,7 @@ def ask(
     name: str,
     model: Vlm,
     prompt: Prompt,
-    target: VideoDataset,
+    label: LabelDefinition,
     items: pl.DataFrame,
     examples: pl.DataFrame,
     mode: Literal["score", "generate"] = "score",
@@ -44,7 +44,7 @@ def ask(
     settings = {
         "model": model.model_dump(mode="json"),
         "prompt": prompt.model_dump(mode="json"),
-        "label": target.label.model_dump(mode="json"),
+        "label": label.model_dump(mode="json"),
         "mode": mode,
         "server": server.model_dump(mode="json") if server else None,
     }

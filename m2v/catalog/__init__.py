@@ -5,7 +5,7 @@ A study may live outside the package: its folder is then a catalog of its own, w
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -15,7 +15,8 @@ from typing import Annotated, Any, TypeAlias, TypeVar, cast
 from pydantic import Field, TypeAdapter
 
 from m2v import schemas
-from m2v.catalog import augmenting, reading
+from m2v.catalog import asked_suites, augmenting, reading
+from m2v.catalog.names import known, of_kind
 from m2v.catalog.plan import Asking, Run, StudyPlan, recorded_features
 from m2v.datasets import details
 from m2v.detectors import DETECTORS
@@ -31,6 +32,7 @@ from m2v.entries.prompts import Prompt
 from m2v.entries.readers import FasterWhisper, Ocr
 from m2v.entries.splits import OWN
 from m2v.entries.study import PredictionPlan, Strategy, Study, TrainingPlan
+from m2v.entries.suites import Suite
 from m2v.entries.variants import OWN_SPLIT, Alignment, TargetSplit, TrainingSet, trains_on_videos, variant
 from m2v.errors import InvalidCatalog, UnknownName
 from m2v.files.checkout import CHECKOUT
@@ -55,6 +57,7 @@ class Catalog:
     prompts: Mapping[str, Prompt]
     probes: Mapping[str, Probes]
     operators: Mapping[str, Operator]
+    suites: Mapping[str, Suite]
     studies: Mapping[str, Study]
 
 
@@ -73,6 +76,7 @@ def load(beside: Path | None = None) -> Catalog:
         "prompts": TypeAdapter(Prompt),
         "probes": TypeAdapter(Probes),
         "operators": TypeAdapter(Operator),
+        "suites": TypeAdapter(Suite),
         "studies": TypeAdapter(Study),
     }
     entries: dict[str, dict[str, Entry]] = {kind: {} for kind in kinds}
@@ -100,7 +104,7 @@ def open_study(name_or_path: str) -> StudyPlan:
     """
     path = study_file(name_or_path)
     if path is None:
-        return resolve(_known((catalog := load()).studies, "study", name_or_path), catalog)
+        return resolve(known((catalog := load()).studies, "study", name_or_path), catalog)
     folder = path.parent.resolve()
     catalog = load(folder)
     study = reading.entry(path, TypeAdapter(Study), folder)
@@ -137,16 +141,23 @@ def study_file(name_or_path: str) -> Path | None:
 
 def resolve(study: Study, catalog: Catalog) -> StudyPlan:
     """Return the study with its names turned into entries and its plans into runs."""
-    memes = tuple(_known(catalog.memes, "meme dataset", name) for name in study.memes)
-    targets = tuple(_known(catalog.videos, "video dataset", name) for name in study.targets)
+    suites = tuple(
+        asked_suites.asked(
+            plan, study, suites=catalog.suites, memes=catalog.memes, models=catalog.models, prompts=catalog.prompts
+        )
+        for plan in study.suites
+    )
+    named_memes = [*study.memes, *(task.dataset for asked in suites for task in asked.suite.tasks)]
+    memes = tuple(known(catalog.memes, "meme dataset", name) for name in dict.fromkeys(named_memes))
+    targets = tuple(known(catalog.videos, "video dataset", name) for name in study.targets)
     for dataset in memes:
         for target in dataset.recorded:
-            _known(catalog.videos, f"video dataset (in `recorded` of {dataset.name})", target)
+            known(catalog.videos, f"video dataset (in `recorded` of {dataset.name})", target)
     for dataset in (*memes, *targets):
-        _check_files(dataset, _known(catalog.sources, f"source (of {dataset.name})", dataset.source))
+        _check_files(dataset, known(catalog.sources, f"source (of {dataset.name})", dataset.source))
         _check_recorded_features(dataset, catalog)
         if dataset.annotations:
-            source = _known(catalog.sources, f"source (of `annotations` of {dataset.name})", dataset.annotations.source)
+            source = known(catalog.sources, f"source (of `annotations` of {dataset.name})", dataset.annotations.source)
             _check_named(dataset.annotations.files, dataset, source)
     runs = tuple(dict.fromkeys(run for plan in study.training for run in _runs(plan, study, catalog)))
     trained_on = [operator for run in runs if run.augmentation for operator in run.augmentation.operators]
@@ -162,7 +173,7 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
     ]
     sources = tuple(catalog.sources[name] for name in dict.fromkeys(named))
     asking = _asking(study.predictions, study, catalog) if isinstance(study.predictions, PredictionPlan) else None
-    for dataset in () if asking else memes:
+    for dataset in () if asking else memes[: len(study.memes)]:
         _check_recorded(dataset)
     for target in targets if asking and memes else ():
         if asking and not asking.demonstrations(target):
@@ -175,12 +186,14 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
         runs=runs,
         asking=asking,
         clip=_perceiver(study, "clip", catalog, "clip"),
+        suites=suites,
         whisper=_perceiver(study, "whisper", catalog, "whisper", "faster-whisper"),
         ocr=_perceiver(study, "ocr", catalog, "ocr"),
         operators=operators,
-        probes=_known(catalog.probes, "file of probes", study.probes) if study.probes else None,
+        probes=known(catalog.probes, "file of probes", study.probes) if study.probes else None,
     )
     _check_variants(plan)
+    asked_suites.refuse_twice(plan)
     _check_published(plan)
     return plan
 
@@ -212,20 +225,13 @@ def _datasets(study: Study, catalog: Catalog) -> list[MemeDataset | VideoDataset
 
 
 def _asking(plan: PredictionPlan, study: Study, catalog: Catalog) -> Asking:
-    model = _of_kind("vlm", plan.model, "model", catalog, where=study.name, why="predictions need a vlm")
-    return Asking(plan, model, _known(catalog.prompts, "prompt", plan.prompt))
+    model = of_kind("vlm", plan.model, "model", catalog.models, where=study.name, why="predictions need a vlm")
+    return Asking(plan, model, known(catalog.prompts, "prompt", plan.prompt))
 
 
 def _perceiver(study: Study, key: str, catalog: Catalog, *kinds: str) -> Any:
     name, why = getattr(study, key), f"`{key}:` needs a model of kind {' or '.join(kinds)}"
-    return _of_kind(kinds, name, "model", catalog, where=study.name, why=why) if name else None
-
-
-def _of_kind(kind: str | Sequence[str], name: str, role: str, catalog: Catalog, *, where: str, why: str) -> Any:
-    model = _known(catalog.models, role, name)
-    if model.kind not in ([kind] if isinstance(kind, str) else kind):
-        raise InvalidCatalog(where, f"model {model.name!r} is of kind {model.kind}; {why}.")
-    return model
+    return of_kind(kinds, name, "model", catalog.models, where=study.name, why=why) if name else None
 
 
 def _check_recorded(dataset: MemeDataset) -> None:
@@ -238,7 +244,7 @@ def _check_recorded(dataset: MemeDataset) -> None:
 
 
 def _runs(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[Run]:
-    model = _known(catalog.models, "model", plan.model)
+    model = known(catalog.models, "model", plan.model)
     if not isinstance(model, Detector):
         kinds = sorted(kind for family in DETECTORS for kind in family.kinds())
         raise InvalidCatalog(
@@ -248,9 +254,9 @@ def _runs(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[Run]:
     if model.base_named:
         kind, name = model.base_named
         why = f"{model.name}'s `{kind}:` needs a {kind}"
-        base = _of_kind(kind, name, f"model ({kind} of {model.name})", catalog, where=model.name, why=why)
+        base = of_kind(kind, name, f"model ({kind} of {model.name})", catalog.models, where=model.name, why=why)
     if model.prompt_named:
-        prompt = _known(catalog.prompts, f"prompt (of {model.name})", model.prompt_named)
+        prompt = known(catalog.prompts, f"prompt (of {model.name})", model.prompt_named)
     extractors = tuple(_extractor(name, model, catalog, study) for name in model.features_named)
     for names, ours, kind in ((plan.memes, study.memes, "memes"), (plan.targets, study.targets, "targets")):
         for name in names or ():
@@ -350,7 +356,7 @@ def _check_named(files: Iterable[str], dataset: MemeDataset | VideoDataset, sour
 
 def _check_split(target: VideoDataset, name: str, catalog: Catalog) -> None:
     plan = target.splits[name]
-    source = _known(catalog.sources, f"source (of `splits: {name}` of {target.name})", target.split_source(name))
+    source = known(catalog.sources, f"source (of `splits: {name}` of {target.name})", target.split_source(name))
     _check_named(plan.files, target, source)
     if plan.grouped_by and schemas.FACETS not in details.of(target):
         problem = f"`splits: {name}` groups by the facet {plan.grouped_by!r}, and its layout has no facets."
@@ -360,7 +366,7 @@ def _check_split(target: VideoDataset, name: str, catalog: Catalog) -> None:
 def _check_recorded_features(dataset: MemeDataset | VideoDataset, catalog: Catalog) -> None:
     for name, features in dataset.features.items():
         kind = f"source (of `features: {name}` of {dataset.name})"
-        source = _known(catalog.sources, kind, features.source or dataset.source)
+        source = known(catalog.sources, kind, features.source or dataset.source)
         _check_named([features.recorded], dataset, source)
 
 
@@ -386,12 +392,6 @@ def _is(kind: Callable[[Path], bool], path: Path) -> bool:
         return kind(path)
     except OSError:  # a name that is too long, or a link to itself
         return False
-
-
-def _known(entries: Mapping[str, EntryT], kind: str, name: str) -> EntryT:
-    if name not in entries:
-        raise UnknownName(kind, name, entries)
-    return entries[name]
 
 
 __all__ = ["Alignment", "Catalog", "Run", "StudyPlan", "TrainingSet", "load", "open_study", "resolve"]

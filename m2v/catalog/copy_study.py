@@ -45,10 +45,12 @@ def copy_study(
         tables = folder / "tables" / source.name
         tables.mkdir(parents=True)
         for name, path in files[source.name].items():
+            (tables / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, tables / name)
     datasets = [about for dataset in (*plan.memes, *plan.targets) for about in (dataset, dataset.annotated)]
     _write(folder / "layouts", [dataset.own_layout for dataset in datasets if dataset.own_layout])
     _write(folder / "sources", (_own(source) for source in plan.sources))
+    _write(folder / "suites", [asked.suite for asked in plan.suites])
     _write(folder, [plan.study], name="study")
     return folder / "study.yaml"
 

@@ -1,5 +1,6 @@
 """What a study spans: alignments, training sets and runs, each the variant of a table."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from m2v.entries.probes import Probes
 from m2v.entries.prompts import Prompt
 from m2v.entries.readers import FasterWhisper, Ocr
 from m2v.entries.study import PredictionPlan, Study
+from m2v.entries.suites import Suite, SuitePlan, SuiteTask
 from m2v.entries.variants import OWN_SPLIT, Alignment, TargetSplit, TrainingSet, variant
 from m2v.errors import UnknownName
 from m2v.prediction.prompts import Question, question
@@ -131,6 +133,28 @@ class Asking:
 
 
 @dataclass(frozen=True)
+class SuiteAsking:
+    """A suite with the models that a study asks it."""
+
+    plan: SuitePlan
+    suite: Suite
+    models: tuple[Vlm, ...]
+    prompt: Prompt
+
+    @cached_property
+    def asked(self) -> tuple[tuple[str, SuiteTask], ...]:
+        """Datasets with the tasks under whose definitions models are asked about their items."""
+        tasks = self.suite.tasks
+        own = [(task.dataset, task) for task in tasks]
+        others = [(task.dataset, other) for task in tasks for other in tasks] if self.plan.transfer else []
+        return tuple(dict.fromkeys([*own, *others]))
+
+    def answers(self, model: Vlm, dataset: str, definition: SuiteTask) -> str:
+        """Return the variant of ``suite_answers`` about a dataset's items, asked under a task's definition."""
+        return variant(self.suite.name, model.name, dataset, definition.name)
+
+
+@dataclass(frozen=True)
 class StudyPlan:
     """A study with its names resolved to entries.
 
@@ -140,6 +164,7 @@ class StudyPlan:
         ocr: Model that reads the text in memes' pictures, if any.
         operators: By which test videos are changed: the study's, and those that runs train on.
         probes: Sentences by function and group that every run is asked about, if any.
+        suites: Evaluation suites with the models that are asked them; their memes are among the study's.
     """
 
     study: Study
@@ -153,6 +178,7 @@ class StudyPlan:
     ocr: Ocr | None = None
     operators: tuple[Operator, ...] = ()
     probes: Probes | None = None
+    suites: tuple[SuiteAsking, ...] = ()
 
     @cached_property
     def training_sets(self) -> tuple[TrainingSet, ...]:
@@ -171,6 +197,7 @@ class StudyPlan:
         return tuple(
             Alignment(memes, target)
             for memes in self.memes
+            if memes.name in self.study.memes
             for target in self.targets
             if self.asking or target.name in memes.recorded
         )
@@ -179,6 +206,8 @@ class StudyPlan:
     def shows_pictures(self) -> bool:
         """Whether any model looks at media, so that they must be there."""
         if self.whisper or self.ocr or any(looks_at_media(*extraction) for extraction in self.extractions):
+            return True
+        if any(asked.plan.pictures for asked in self.suites):
             return True
         return bool(self.asking and self.asking.plan.pictures) or any(run.inputs.shows_media for run in self.runs)
 
@@ -214,6 +243,10 @@ class StudyPlan:
                 shown = "the target's own demonstrations" if run.demonstrations else "no demonstrations"
                 items = f"videos of {run.target.name}, {how}"
                 asked.append(question(run.base, run.prompt, run.target.label, items=items, demonstrations=shown))
+        for suite in self.suites:
+            for model, task in itertools.product(suite.models, suite.suite.tasks):
+                items = f"memes of {suite.suite.name}, task {task.name}"
+                asked.append(question(model, suite.prompt, task.label, items=items, demonstrations="no demonstrations"))
         return tuple(dict.fromkeys(asked))
 
     @cached_property
@@ -221,6 +254,7 @@ class StudyPlan:
         """Names of the study's models whose weights are random."""
         models = [self.asking and self.asking.model, self.clip, self.whisper, self.ocr]
         models += [run.base for run in self.runs]
+        models += [model for suite in self.suites for model in suite.models]
         models += [extractor for extractor, _ in self.extractions]
         return tuple(dict.fromkeys(model.name for model in models if model and model.knows_nothing))
 

@@ -77,7 +77,7 @@ def line_of(path: Path, value: str) -> int | None:
 
 def where(name: str, study: Path) -> str | None:
     """Return file and line in which a name stands, in a study or in the entries beside it."""
-    kinds = ("memes", "videos", "models", "sources", "prompts", "operators", "probes")
+    kinds = ("memes", "videos", "models", "sources", "prompts", "operators", "probes", "suites")
     for path in (study, *(file for kind in kinds for file in files(study.parent / kind))):
         line = line_of(path, name)
         if line:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from m2v.datasets import sample
+from m2v.datasets import sample, sample_suite
 from m2v.entries.datasets import Dataset, Source
 from m2v.errors import BadInput, ChecksumMismatch, MissingSource, StoreError
 from m2v.files import storage
@@ -30,7 +30,7 @@ def _draw(*arguments: Any, **settings: Any) -> Path:
     return sample_media.write(*arguments, **settings)
 
 
-GENERATORS: Mapping[str, Callable[..., None]] = {"sample": sample.write}
+GENERATORS: Mapping[str, Callable[..., None]] = {"sample": sample.write, "sample-suite": sample_suite.write}
 MEDIA_GENERATORS: Mapping[str, Callable[..., Path]] = {"sample": _draw}
 
 

@@ -31,7 +31,7 @@ class Source(Entry):
         environment: Variable that names their folder, and ends in ``_DIR``; it comes first.
         folders: Folders to look in, in order; relative ones start at the entry's ``folder``.
         download: Address of a pinned revision, tried last.
-        generator: Makes the files instead (``sample``), from ``seed``.
+        generator: Makes the files instead (``sample``, ``sample-suite``), from ``seed``.
         files: By name. Every one must be there.
         required: Whether a study stops where its files are nowhere; else it runs with what else it has.
     """
@@ -40,7 +40,7 @@ class Source(Entry):
     environment: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*_DIR$")] | None = None
     folders: tuple[str, ...] = ()
     download: Annotated[str, Field(pattern=r"^https?://")] | None = None
-    generator: Literal["sample"] | None = None
+    generator: Literal["sample", "sample-suite"] | None = None
     seed: int = 0
     files: dict[FileName, SourceFile]
     required: bool = True

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from m2v.entries.base import Entry, EntryPart, FileName, Name, ReleasedColumn
 from m2v.entries.prompts import Server
 from m2v.entries.splits import OWN
+from m2v.entries.suites import SuitePlan
 
 Strategy: TypeAlias = Literal["no_ft", "om_ft", "rm_ft", "vid_ft", "vid_rm_ft"]
 
@@ -186,6 +187,7 @@ class Study(Entry):
     """Datasets, models and choices; the graph is built from it.
 
     Attributes:
+        suites: Evaluation suites, and the models that are asked them.
         predictions: What was recorded elsewhere, or how a model of the catalog is asked.
         frames: Which frames of the targets' videos are looked at.
         clip: Model that embeds the frames, if any.
@@ -213,7 +215,8 @@ class Study(Entry):
     """
 
     memes: tuple[Name, ...] = ()
-    targets: tuple[Name, ...] = Field(min_length=1)
+    targets: tuple[Name, ...] = ()
+    suites: tuple[SuitePlan, ...] = ()
     training: tuple[TrainingPlan, ...] = ()
     operators: tuple[Name, ...] = ()
     predictions: Literal["recorded"] | PredictionPlan = "recorded"
@@ -243,6 +246,14 @@ class Study(Entry):
             if wishes.count((goal, value)) > 1:
                 raise ValueError(f"{goal} {value:g} stands there twice; remove one of them")
         return points
+
+    @model_validator(mode="after")
+    def _is_about_something(self) -> Self:
+        if not self.targets and not self.suites:
+            raise ValueError("targets: name at least one dataset of videos, or a suite under `suites`")
+        if self.memes and not self.targets:
+            raise ValueError("targets: `memes` are labelled under a target's definition; name one")
+        return self
 
     @property
     def audited_share(self) -> float:

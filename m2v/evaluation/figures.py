@@ -12,6 +12,7 @@ TABLES = (
     "differences",
     "slices",
     "seen",
+    "suite_results",
     "label_suspects",
     "robustness",
     "functions",

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from m2v.evaluation import small_samples, wording
+from m2v.evaluation import suites as judging
 from m2v.evaluation.differences import candidate
 from m2v.evaluation.marks import panelled
 from m2v.evaluation.wording import decimal, interval
@@ -36,7 +37,12 @@ class Summary:
 
 
 def summary(
-    results: pl.DataFrame, *, effects: pl.DataFrame, label_flows: Sequence[LabelFlow], seen: pl.DataFrame | None = None
+    results: pl.DataFrame,
+    *,
+    effects: pl.DataFrame,
+    label_flows: Sequence[LabelFlow],
+    seen: pl.DataFrame | None = None,
+    suite_results: pl.DataFrame | None = None,
 ) -> Summary:
     """Return what the study found.
 
@@ -45,12 +51,21 @@ def summary(
         effects: As ``label_effects`` returns them.
         label_flows: What became of the labels of each alignment.
         seen: Rows of ``seen``.
+        suite_results: Rows of ``suite_results``.
     """
+    suites = _suites(suite_results) if suite_results is not None else []
+    # A study that trains nothing may be about suites alone.
+    of_labels = headline(effects) if results.height or not suites else []
     return Summary(
         preliminary=tuple(_preliminary(flow) for flow in label_flows if flow.n_awaiting),
-        verdict=(*headline(effects), *detectors(results, seen=seen)),
+        verdict=(*of_labels, *detectors(results, seen=seen), *suites),
         cautions=tuple(cautions(results)),
     )
+
+
+def _suites(rows: pl.DataFrame) -> list[str]:
+    by_suite = rows.group_by("suite", "model", maintain_order=True)
+    return [f"Suite {suite}: {judging.summary(str(model), found)}" for (suite, model), found in by_suite]
 
 
 def _preliminary(flow: LabelFlow) -> str:

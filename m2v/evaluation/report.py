@@ -77,8 +77,8 @@ class StudyReport:
         results: Rows of ``results``.
         comparisons: Rows of ``comparisons``.
         differences: Rows of ``differences``.
-        calibration, reliability, operating_points, review_bands, slices, seen, robustness, functions: Rows of
-            these tables.
+        calibration, reliability, operating_points, review_bands, slices, seen, robustness, functions, suite_results:
+            Rows of these tables.
         label_suspects: How many labels of each training set are doubted (``suspects.counted``).
         prevalence: Share of positives where detectors are to work; None: as among the test videos.
         findings: Of every check, fine or not.
@@ -101,6 +101,7 @@ class StudyReport:
     operating_points: pl.DataFrame = field(default_factory=schemas.OPERATING_POINTS.empty)
     review_bands: pl.DataFrame = field(default_factory=schemas.REVIEW_BANDS.empty)
     slices: pl.DataFrame = field(default_factory=schemas.SLICES.empty)
+    suite_results: pl.DataFrame = field(default_factory=schemas.SUITE_RESULTS.empty)
     seen: pl.DataFrame = field(default_factory=schemas.SEEN.empty)
     label_suspects: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=suspects.COUNTS))
     robustness: pl.DataFrame = field(default_factory=schemas.ROBUSTNESS.empty)
@@ -126,7 +127,13 @@ class StudyReport:
     @cached_property
     def summary(self) -> headline.Summary:
         """What stands on top of the page, and at the end of a run in the terminal."""
-        return headline.summary(self.results, effects=self.effects, label_flows=self.label_flows, seen=self.seen)
+        return headline.summary(
+            self.results,
+            effects=self.effects,
+            label_flows=self.label_flows,
+            seen=self.seen,
+            suite_results=self.suite_results,
+        )
 
 
 def render(report: StudyReport) -> str:
@@ -166,6 +173,7 @@ def render(report: StudyReport) -> str:
         prevalence=report.prevalence,
         review_error=report.review_bands["error"].first() if report.review_bands.height else 0.1,
         slices=sections.slices(report.slices, results=report.results),
+        suites=sections.suites(report.suite_results),
         seen={row["run"]: row for row in report.seen.to_dicts()},
         training_data=sections.training_data(report.seen, suspects=report.label_suspects, results=report.results),
         robustness=sections.robustness(report.robustness, results=report.results),

@@ -6,6 +6,7 @@ import polars as pl
 
 from m2v.evaluation import facets, wording
 from m2v.evaluation import slices as slicing
+from m2v.evaluation import suites as judging
 from m2v.evaluation.differences import candidate
 from m2v.evaluation.marks import ORDER, panelled
 from m2v.evaluation.wording import decimal
@@ -277,3 +278,20 @@ def training_data(seen: pl.DataFrame, *, suspects: pl.DataFrame, results: pl.Dat
 def _told(name: dict[str, Any]) -> str:
     memes = f", {name['memes']}" if name["memes"] else ""
     return f"{name['model']} seed {name['seed']} ({name['strategy']}{memes})"
+
+
+def suites(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return each model's rows of a suite, with what can be said of them in a sentence.
+
+    Args:
+        rows: Rows of ``suite_results``.
+    """
+    return [
+        {
+            "suite": suite,
+            "model": model,
+            "sentence": judging.summary(str(model), found),
+            "rows": [row | {"is_above_chance": judging.is_above_chance(row)} for row in found.to_dicts()],
+        }
+        for (suite, model), found in rows.group_by("suite", "model", maintain_order=True)
+    ]

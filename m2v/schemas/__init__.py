@@ -28,11 +28,12 @@ from m2v.schemas.evaluation import (
     SEEN,
     SLICE_SCORES,
     SLICES,
+    SUITE_RESULTS,
 )
 from m2v.schemas.features import FEATURES
 from m2v.schemas.lineage import FINDINGS, FORGOTTEN
 from m2v.schemas.media import ITEM_TEXTS, MEME_IMAGES, VIDEO_FEATURES
-from m2v.schemas.prediction import PREDICTIONS
+from m2v.schemas.prediction import PREDICTIONS, SUITE_ANSWERS
 from m2v.schemas.probes import FUNCTIONS, PROBE_PREDICTIONS, PROBES
 from m2v.schemas.publishing import ADAPTER_RELEASES, DATASET_RELEASES, RELEASED_LABELS
 from m2v.schemas.table import SPLITS, DType, Table
@@ -81,6 +82,8 @@ TABLES: dict[str, Table] = {
         PROBES,
         PROBE_PREDICTIONS,
         FUNCTIONS,
+        SUITE_ANSWERS,
+        SUITE_RESULTS,
         DATASET_RELEASES,
         ADAPTER_RELEASES,
         FORGOTTEN,
@@ -144,6 +147,8 @@ __all__ = [
     "SLICE_SCORES",
     "SOURCE_VOTES",
     "SPLITS",
+    "SUITE_ANSWERS",
+    "SUITE_RESULTS",
     "TABLES",
     "TEST_PREDICTIONS",
     "TRAINING_EXAMPLES",

@@ -307,3 +307,31 @@ LABEL_SUSPECTS = Table(
     key=("dataset", "item_id", "split"),
     is_checked=True,
 )
+
+SUITE_RESULTS = Table(
+    name="suite_results",
+    row="a model's score in a task of a suite, asked under the task's definition or under that of another task",
+    columns={
+        "suite": pl.String,
+        "model": pl.String,
+        "task": pl.String,
+        "definition": pl.String,  # the task under whose definition it was asked
+        "is_transfer": pl.Boolean,  # another task's
+        "dataset": pl.String,
+        "split": SPLITS,
+        "metric": pl.Enum(["macro_f1", "accuracy", "f1"]),
+        "n_items": pl.UInt32,
+        "n_positive": pl.UInt32,
+        "n_refused": pl.UInt32,  # these two count as wrong answers
+        "n_unparsed": pl.UInt32,
+        "value": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "chance": pl.Float64,  # what answers reach at best that do not look at the items
+        "n_changed": pl.UInt32,  # answers that are others than under the task's own definition
+    },
+    key=("suite", "model", "task", "definition"),
+    is_checked=True,
+    # Of items of one label only accuracy says something; under its own definition nothing changed.
+    nullable=frozenset({"value", "low", "high", "chance", "n_changed"}),
+)

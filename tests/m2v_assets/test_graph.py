@@ -224,3 +224,22 @@ def test_settings_that_decide_content_change_the_code_version(plan: StudyPlan) -
     assert changed(audit_share=0.5) == {"conflicts"}
     assert changed(min_answers=1) == {"voted_labels"}
     assert changed(leaks="keep") == {"training_examples", "rejects", "checkpoints", "validation_predictions"}
+
+
+def test_a_suite_is_asked_under_each_definition_and_scored_once() -> None:
+    found = {
+        spec.key.to_user_string(): {dep.asset_key.to_user_string() for dep in spec.deps}
+        for asset in assets(catalog.open_study("sample-suite"))
+        if asset.is_materializable
+        for spec in asset.specs
+    }
+    tasks = ("insult", "welcome", "rot", "freshness", "trade")
+    answers = [f"suite_answers/sample_suite_tiny_mllama_veggie_tasks_{task}" for task in tasks]
+    file = "files/sample_suite_veggie_tasks_csv"
+    assert found == {
+        "memes/veggie_tasks": {file, "forgotten/veggie_tasks"},
+        "facets/veggie_tasks": {file, "memes/veggie_tasks"},
+        **{name: {"memes/veggie_tasks"} for name in answers},
+        "suite_results/sample_suite": {*answers, "memes/veggie_tasks", "facets/veggie_tasks"},
+        "reports/sample_suite": {"memes/veggie_tasks", "facets/veggie_tasks", "suite_results/sample_suite"},
+    }

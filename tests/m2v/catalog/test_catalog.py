@@ -51,7 +51,7 @@ def write(path: Path, data: object) -> None:
 def test_every_study_of_ours_opens() -> None:
     for name in catalog.load().studies:
         plan = catalog.open_study(name)
-        assert plan.runs, name
+        assert plan.runs or plan.suites, name
 
 
 def test_the_published_study_spans_the_papers_cells() -> None:
@@ -201,3 +201,49 @@ def test_names_that_would_collide_in_the_graph_are_refused(study: Path) -> None:
     write(study, {**STUDY, "memes": ["pods", "pods-rows"], "targets": ["rows-a", "a"], "training": []})
     with pytest.raises(InvalidCatalog, match="both be called 'pods_rows_a'"):
         catalog.open_study(str(study))
+
+
+@pytest.mark.parametrize(
+    ("suites", "message"),
+    [
+        (
+            "[{suite: sample-suit, models: [tiny-mllama]}]",
+            "No suite is called 'sample-suit'. Did you mean sample-suite?",
+        ),
+        ("[{suite: sample-suite, models: [tiny-mlama]}]", "No model is called 'tiny-mlama'"),
+        (
+            "[{suite: sample-suite, models: [minilm-probe]}]",
+            "model 'minilm-probe' is of kind probe; a suite is answered by a vlm.",
+        ),
+        (
+            "[{suite: sample-suite, models: [tiny-mllama], prompt: paper}]",
+            "the prompt 'paper' does not say the definition, which a suite's tasks differ in",
+        ),
+        (
+            "[{suite: sample-suite, models: [tiny-mllama, tiny-mllama]}]",
+            "`suites:` has tiny-mllama answer sample-suite twice; name each once.",
+        ),
+        ("[{suite: mine, models: [tiny-mllama]}]", "No meme dataset (of task bed of suite mine) is called 'veg'"),
+        (
+            "[{suite: facets, models: [tiny-mllama]}]",
+            "task bed maps the facet 'attack', and veggie has no facets.",
+        ),
+        ("[{suite: twice, models: [tiny-mllama]}]", "2 tasks are called 'bed'; give each its own name"),
+    ],
+)
+def test_a_suite_that_cannot_be_asked_is_refused(tmp_path: Path, suites: str, message: str) -> None:
+    label = "label: {positive: a, negative: b, positive_definition: c, negative_definition: d}"
+    tasks = {
+        "mine": f"[{{name: bed, dataset: veg, {label}}}]",
+        "facets": f"[{{name: bed, dataset: veggie, mapping: {{facet: attack, positive: ['yes']}}, {label}}}]",
+        "twice": f"[{{name: bed, dataset: veggie, {label}}}, {{name: bed, dataset: veggie, {label}}}]",
+    }
+    (tmp_path / "suites").mkdir()
+    for name, listed in tasks.items():
+        if name in suites:
+            (tmp_path / "suites" / f"{name}.yaml").write_text(f"title: Beds\ntasks: {listed}\n", encoding="utf-8")
+    file = tmp_path / "study.yaml"
+    file.write_text(f"title: Beds\nsuites: {suites}\n", encoding="utf-8")
+    with pytest.raises((InvalidCatalog, UnknownName)) as raised:
+        catalog.open_study(str(file))
+    assert message in str(raised.value)

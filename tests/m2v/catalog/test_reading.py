@@ -27,7 +27,11 @@ GOOD = "title: Peas\nmemes: [veggie]\ntargets: [garden]\n"
             "line 4, predictions.demonstrations: 'trian' is not known. Did you mean train? Known there: target, train,"
             " validation, none",
         ),
-        ("memes: [veggie]\n", "line 1, title: this key is missing; line 1, targets: this key is missing"),
+        ("memes: [veggie]\n", "line 1, title: this key is missing"),
+        (
+            "title: Peas\nmemes: [veggie]\n",
+            "line 1, the file: targets: name at least one dataset of videos",
+        ),
         (f"{GOOD}training:\n  - strategies: [om_ft]\n", "line 5, training.0.model: this key is missing"),
         ("title: Peas\ntargets: garden\n", "line 2, targets: must be a list, as in [garden], not 'garden'"),
         (f"{GOOD}frames: 4\n", "line 4, frames: must be a mapping of keys to values, not '4'"),
