@@ -33,7 +33,9 @@ def test_a_suite_is_answered_scored_and_reported(home: Path) -> None:
     said = as_json(command(home)("report", "--study", "sample-suite", "--json"))
     saved = json.loads(Path(said["json"]).read_text(encoding="utf-8"))
     assert len(saved["suite_results"]) == 25
-    assert [sentence for sentence in saved["summary"] if sentence.startswith("Suite sample-suite: tiny-mllama is above")]
+    assert [
+        sentence for sentence in saved["summary"] if sentence.startswith("Suite sample-suite: tiny-mllama is above")
+    ]
     checks = {finding["check"] for finding in saved["findings"]}
     assert {"definitions_heeded", "suite_answered"} <= checks
     page = Path(said["report"]).read_text(encoding="utf-8")
