@@ -7,6 +7,7 @@ import polars as pl
 
 from m2v import schemas
 from m2v.entries.operators import Operator
+from m2v.errors import InvalidRows
 from m2v.robustness import registry
 from m2v.robustness.operated import Operated, operated
 
@@ -44,6 +45,9 @@ def added(
         items: Columns ``dataset``, ``item_id``, ``split``, ``label`` and what the detector sees.
         features: Of all items, whatever their split.
         seed: Of the draw.
+
+    Raises:
+        InvalidRows: An operator makes no item of any training item.
     """
     generator = np.random.default_rng([seed, 2])
     parts, rows = [items], {name: dict(by_dataset) for name, by_dataset in features.items()}
@@ -51,6 +55,11 @@ def added(
     for operator in operators:
         made = _by_dataset(operator, items, features)
         there = [(dataset, item) for dataset, found in made.items() for item in found.items["item_id"].to_list()]
+        if not there:
+            raise InvalidRows(
+                f"Operator {operator.name} changes none of {items.height:,} items to train on: none has {operator.modality} "
+                "that it could change, or nobody gives one. Leave it out of `augment:`."
+            )
         places = generator.permutation(len(there))[:n_each]
         for dataset, found in made.items():
             chosen = [there[place][1] for place in sorted(places) if there[place][0] == dataset]

@@ -6,7 +6,7 @@ import pytest
 
 from m2v import schemas
 from m2v.entries.operators import Operator
-from m2v.errors import InvalidCatalog
+from m2v.errors import InvalidCatalog, InvalidRows
 from m2v.robustness import mixing, registry
 from m2v.robustness.operated import operated
 
@@ -156,6 +156,15 @@ def test_training_items_are_added_in_the_share_and_with_their_features():
     schemas.FEATURES.validate(known["bulb"]["bed"])
     again, _ = mixing.added(operators, train, share=1, features=seen, seed=0)
     assert again.equals(rows)
+
+
+def test_an_operator_that_adds_nothing_to_a_training_is_refused():
+    with pytest.raises(
+        InvalidRows, match=r"swap-sound changes none of 4 items to train on.*Leave it out of `augment:`"
+    ):
+        mixing.added([operator("swap", "sound")], items(), share=1, features={"bulb": {"bed": features()}}, seed=0)
+    with pytest.raises(InvalidRows, match="noise-text"):  # a detector that reads texts has no vectors of them
+        mixing.added([operator("noise")], items(), share=1, features={}, seed=0)
 
 
 @pytest.mark.parametrize(
