@@ -57,8 +57,8 @@ def added(
         there = [(dataset, item) for dataset, found in made.items() for item in found.items["item_id"].to_list()]
         if not there:
             raise InvalidRows(
-                f"Operator {operator.name} changes none of {items.height:,} items to train on: none has {operator.modality} "
-                "that it could change, or nobody gives one. Leave it out of `augment:`."
+                f"Operator {operator.name} changes none of {items.height:,} items to train on: none has "
+                f"{operator.modality} that it could change, or nobody gives one. Leave it out of `augment:`."
             )
         places = generator.permutation(len(there))[:n_each]
         for dataset, found in made.items():
