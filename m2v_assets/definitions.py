@@ -18,6 +18,7 @@ from m2v_assets import (
     jobs,
     made,
     media,
+    operated,
     prediction,
     probes,
     publishing,
@@ -99,7 +100,7 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
             yield detectors.explanations(run, plan.study)
         yield evaluation.metrics(run)
         if plan.operators:
-            yield detectors.operated_predictions(run, plan)
+            yield operated.operated_predictions(run, plan)
     if plan.runs:
         yield evaluation.results(plan)
         yield evaluation.comparisons(plan)

@@ -9,12 +9,12 @@ import dagster as dg
 import polars as pl
 
 from m2v import schemas
-from m2v.catalog.plan import Run, StudyPlan
+from m2v.catalog.plan import Run
 from m2v.datasets import integrity
 from m2v.detectors import examples, program
 from m2v.entries.study import Study
 from m2v.entries.variants import TrainingSet, variant
-from m2v.evaluation import robustness, scores
+from m2v.evaluation import scores
 from m2v.robustness.mixing import Features
 from m2v_assets import tasks
 from m2v_assets.describe import (
@@ -104,7 +104,7 @@ def checkpoint(run: Run, study: Study) -> dg.AssetsDefinition:
             **tasks.trained_with(run),
         ),
         kinds=run.model.made_with,
-        pool=_pool(run),
+        pool=pool(run),
         deps=[
             *items_keys(run.target, study, run.split),
             *tasks.seen(run, run.datasets),
@@ -188,8 +188,8 @@ def _predictions(
         run,
         stage="evaluation",
         code=code,
-        pool=_pool(run),
-        deps=_scored_from(run, study),
+        pool=pool(run),
+        deps=scored_from(run, study),
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
         """One probability per video."""
@@ -214,8 +214,8 @@ def explanations(run: Run, study: Study) -> dg.AssetsDefinition:
         run,
         stage="evaluation",
         code=code_version("1", run.model, run.base, run.prompt),
-        pool=_pool(run),
-        deps=_scored_from(run, study),
+        pool=pool(run),
+        deps=scored_from(run, study),
     )
     def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
         """How much each modality weighed in a test video, or which training examples are like it."""
@@ -228,39 +228,10 @@ def explanations(run: Run, study: Study) -> dg.AssetsDefinition:
     return asset
 
 
-def _scored_from(run: Run, study: Study) -> list[dg.AssetKey]:
+def scored_from(run: Run, study: Study) -> list[dg.AssetKey]:
+    """Return the tables that scoring the target's videos reads."""
     items = items_keys(run.target, study, run.split)
     return [*items, *tasks.seen(run, [run.target]), key(schemas.CHECKPOINTS, run.name)]
-
-
-def operated_predictions(run: Run, plan: StudyPlan) -> dg.AssetsDefinition:
-    """Return what the run calls the items that the study's operators make of the target's test videos."""
-    operators = [operator.model_dump(mode="json") for operator in plan.operators]
-
-    @run_asset(
-        schemas.OPERATED_PREDICTIONS,
-        run,
-        stage="evaluation",
-        code=code_version("1", operators, tasks.OPERATORS, model=run.model, base_model=run.base, prompt=run.prompt),
-        pool=_pool(run),
-        deps=_scored_from(run, plan.study),
-    )
-    def asset(context: dg.AssetExecutionContext, tables: Tables, programs: Programs) -> dg.MaterializeResult:
-        """One probability per new item."""
-        videos = read_items(tables, run.target, plan.study, run.split).filter(split="test").sort("video_id")
-        items = tasks.shown(tables, tasks.items(videos, run.target), run)
-        made = tasks.operated(tables, run, items, plan.operators)
-        if made.items.is_empty():
-            return tables.write(schemas.OPERATED_PREDICTIONS.empty(), schemas.OPERATED_PREDICTIONS, run.name)
-        features = {extractor: {run.target.name: rows} for extractor, rows in made.features.items()}
-        told = made.items.select(items.columns)
-        out = scored(context, tables, programs, run, items=told, features=features, made_by=operators)
-        probabilities = pl.read_parquet(out / program.PROBABILITIES)
-        threshold = tables.read(schemas.CHECKPOINTS, run.name)["threshold"].item()
-        rows = robustness.thresholded(made.items, probabilities=probabilities, threshold=threshold)
-        return tables.write(rows, schemas.OPERATED_PREDICTIONS, run.name)
-
-    return asset
 
 
 def scored(
@@ -326,7 +297,7 @@ def _run(
     )
 
 
-def _pool(run: Run) -> str | None:
+def pool(run: Run) -> str | None:
     """Return what the run's programs wait for."""
     return None if run.model.is_light else ACCELERATOR
 

@@ -39,6 +39,12 @@ def augmented(run: Run, operators: Sequence[Operator], *, share: float | None, s
     """
     seen = frozenset().union(*(run.sees(dataset) for dataset in run.datasets))
     for operator in operators:
+        if registry.makes_items(operator):
+            raise InvalidCatalog(
+                study,
+                f"{run.model.name} cannot be trained on operator {operator.name}: kind {operator.kind} makes new texts "
+                "or frames, on which detectors are scored only. Name operators that change features.",
+            )
         if operator.modality not in seen:
             raise InvalidCatalog(
                 study,

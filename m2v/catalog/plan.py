@@ -19,6 +19,7 @@ from m2v.entries.suites import Suite, SuitePlan, SuiteTask
 from m2v.entries.variants import OWN_SPLIT, Alignment, TargetSplit, TrainingSet, variant
 from m2v.errors import UnknownName
 from m2v.prediction.prompts import Question, question
+from m2v.robustness import registry
 
 NamedT = TypeVar("NamedT", "Alignment", "Run")
 
@@ -205,6 +206,8 @@ class StudyPlan:
     @cached_property
     def shows_pictures(self) -> bool:
         """Whether any model looks at media, so that they must be there."""
+        if any(registry.of(operator).needs_frames for operator in self.operators):
+            return True
         if self.whisper or self.ocr or any(looks_at_media(*extraction) for extraction in self.extractions):
             return True
         if any(asked.plan.pictures for asked in self.suites):

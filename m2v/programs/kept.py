@@ -54,6 +54,7 @@ KEPT = {
         Kept("media/pictures", How.PICTURES),
         # Of videos, which nobody can have taken down yet.
         Kept("media/videos", How.SEARCHED),
+        Kept("media/made", How.SEARCHED),
         Kept("media/embeddings", How.ROWS, "frame_sha256"),
         Kept("media/transcripts", How.ROWS, "sound_sha256"),
         Kept("media/readings", How.ROWS, "pixels_sha256"),
@@ -66,6 +67,7 @@ KEPT = {
         Kept("programs/extract", How.FOLDERS),
         Kept("programs/videos", How.FOLDERS),
         Kept("programs/readings", How.FOLDERS),
+        Kept("programs/operate", How.FOLDERS),
         # Of earlier code.
         Kept("programs/encode", How.FOLDERS),
         Kept("programs/predict", How.FOLDERS),
