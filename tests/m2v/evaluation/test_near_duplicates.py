@@ -74,13 +74,13 @@ def test_frames_are_compared_with_pictures_and_frames() -> None:
 
 def test_many_texts_are_compared_piece_by_piece() -> None:
     known = [(f"m{number}", f"{LONG} {number:05d} {TURNIPS} {number * 7919:07d}") for number in range(20_000)]
-    asked = [("v0", known[0][1]), ("v1", known[19_999][1]), ("v2", "nothing like it at all")]
+    asked = [("v0", known[0][1]), ("v1", known[9_999][1]), ("v2", "nothing like it at all")]
 
     found = near_duplicates(examples(*known), videos(*asked))
 
     assert found.filter(pl.col("similarity") == 1).select("video_id", "item_id").rows() == [
         ("v0", "m0"),
-        ("v1", "m19999"),
+        ("v1", "m9999"),  # the last in their order, beyond the first piece
     ]
     assert "v2" not in found["video_id"]
 

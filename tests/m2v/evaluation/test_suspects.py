@@ -64,6 +64,12 @@ def test_a_label_is_a_suspect_only_against_the_mean_of_those_that_have_the_other
     assert confident_errors(labels, 1 - negative).tolist() == [False] * 5 + [True]
 
 
+def test_a_label_that_is_likelier_than_the_other_is_no_suspect() -> None:
+    labels = np.array([False, False, False, True, True])
+    #           the first reaches the positives' mean of .3, and not the negatives' of .8; its own label is likelier
+    assert not confident_errors(labels, np.array([0.4, 0.1, 0.1, 0.3, 0.3])).any()
+
+
 def test_one_label_and_no_example_have_no_suspects() -> None:
     assert not confident_errors(np.ones(3, dtype=bool), np.array([0.1, 0.5, 0.9])).any()
     assert confident_errors(np.zeros(0, dtype=bool), np.zeros(0)).tolist() == []
