@@ -168,7 +168,7 @@ def slices(plan: StudyPlan) -> dg.AssetsDefinition:
     @_of_study(
         schemas.SLICES,
         plan,
-        code="2",
+        code="3",
         deps=[*_facet_keys(plan), *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs)],
         checked=checks.SLICES,
     )

@@ -45,11 +45,15 @@ def by_media(video_features: pl.DataFrame) -> pl.DataFrame:
     duration = known.select(
         item_id="video_id", facet=pl.lit(DURATION), value=_stepped(pl.col("duration_s"), DURATIONS, below=NONE)
     )
+    listened_to = (pl.col("transcript_source") == "whisper").any()
     listened = video_features.with_columns(
         speaks=pl.when(pl.col("voice_s").is_not_null())
         .then(pl.col("voice_s") > 0)
         .when(pl.col("transcript_source") == "whisper")
         .then(pl.lit(value=True))
+        # A model listened to all that came without a transcript, if it wrote down what is said in any of them.
+        .when((pl.col("transcript_source") == "none") & pl.col("audio_problem").is_null() & listened_to)
+        .then(pl.lit(value=False))
     ).drop_nulls("speaks")
     value = pl.when("speaks").then(pl.lit("yes")).otherwise(pl.lit("no"))
     speech = listened.select(item_id="video_id", facet=pl.lit(SPEECH), value=value)

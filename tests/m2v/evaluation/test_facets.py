@@ -11,6 +11,8 @@ def test_media_say_how_long_and_whether_somebody_speaks() -> None:
         {"video_id": "b", "duration_s": 30.0, "transcript_source": "none", "voice_s": 0.0},
         {"video_id": "c", "duration_s": 120.0, "transcript_source": "whisper", "voice_s": 3.5},
         {"video_id": "d", "transcript_source": "dataset", "problem": "missing"},  # neither length nor sound
+        {"video_id": "e", "transcript_source": "none"},  # listened to as "a" was, and nothing said
+        {"video_id": "f", "transcript_source": "none", "audio_problem": "silent"},  # nothing to listen to
     ]
     empty = {"frames": [], "frame_times_s": [], "frame_sha256": [], "frame_variance": [], "transcript": ""}
     found = by_media(tables.frame(schemas.VIDEO_FEATURES, videos, **empty))
@@ -22,7 +24,10 @@ def test_media_say_how_long_and_whether_somebody_speaks() -> None:
         ("a", "speech", "yes"),
         ("b", "speech", "no"),
         ("c", "speech", "yes"),
+        ("e", "speech", "no"),
     ]
+    unheard = by_media(tables.frame(schemas.VIDEO_FEATURES, videos[4:], **empty))
+    assert unheard.is_empty()  # no model listened to any
 
 
 def seen(modality: str, **items: bool) -> pl.DataFrame:
