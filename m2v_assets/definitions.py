@@ -16,7 +16,6 @@ from m2v_assets import (
     evaluation,
     features,
     jobs,
-    made,
     media,
     operated,
     prediction,
@@ -121,7 +120,7 @@ def _probed(plan: StudyPlan, entry: Probes) -> Iterator[dg.AssetsDefinition]:
     """Yield what runs are asked besides test videos, and what they can do."""
     yield probes.probes(entry)
     for run in plan.runs:
-        if made.unseen(run) is None:
+        if probes.unasked(run) is None:
             yield probes.probe_predictions(run, plan)
     yield probes.functions(plan)
 

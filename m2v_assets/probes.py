@@ -30,6 +30,13 @@ def probes(entry: Probes) -> dg.AssetsDefinition:
     return asset
 
 
+def unasked(run: Run) -> str | None:
+    """Return why a run cannot be asked about sentences; None where it can."""
+    if "text" not in run.sees(run.target):
+        return f"it looks at {', '.join(sorted(run.sees(run.target)))}, and a sentence is a text"
+    return made.unseen(run)
+
+
 def probe_predictions(run: Run, plan: StudyPlan) -> dg.AssetsDefinition:
     assert plan.probes  # else there is no such asset
     name = variant(plan.probes.name)
@@ -63,8 +70,8 @@ def probe_predictions(run: Run, plan: StudyPlan) -> dg.AssetsDefinition:
 def functions(plan: StudyPlan) -> dg.AssetsDefinition:
     assert plan.probes
     entry, name = plan.probes, variant(plan.study.name)
-    asked = [run for run in plan.runs if made.unseen(run) is None]
-    unseen = {run.name: why for run in plan.runs if (why := made.unseen(run))}
+    asked = [run for run in plan.runs if unasked(run) is None]
+    unseen = {run.name: why for run in plan.runs if (why := unasked(run))}
 
     @table_asset(
         schemas.FUNCTIONS,
