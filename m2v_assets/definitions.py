@@ -106,6 +106,7 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
         yield evaluation.differences(plan)
         yield evaluation.calibration(plan)
         yield evaluation.operating_points(plan)
+        yield evaluation.prevalence(plan)
         yield evaluation.slices(plan)
         yield from training_data.assets(plan)
         yield evaluation.robustness(plan)

@@ -17,6 +17,7 @@ from m2v.evaluation import checks, facets, forest, scores
 from m2v.evaluation import comparisons as comparing
 from m2v.evaluation import differences as pairing
 from m2v.evaluation import operating_points as choosing
+from m2v.evaluation import prevalence as quantifying
 from m2v.evaluation import robustness as operating
 from m2v.evaluation import slices as slicing
 from m2v.evaluation.predicted import Predicted, predicted
@@ -158,6 +159,28 @@ def operating_points(plan: StudyPlan) -> dg.AssetsDefinition:
             points, schemas.OPERATING_POINTS, name, findings=checks.operating_points(points, variant=name)
         )
         yield tables.write(bands, schemas.REVIEW_BANDS, name, findings=checks.review_bands(bands, variant=name))
+
+    return asset
+
+
+def prevalence(plan: StudyPlan) -> dg.AssetsDefinition:
+    name = variant(plan.study.name)
+    code = code_version("1", plan.study.prevalence)
+    about = {"stage": "evaluation", "of": plan.study.title, "code": code, "deps": _scored_keys(plan)}
+
+    @dg.multi_asset(
+        name=f"prevalence__{name}",
+        specs=[spec(table, name, **about) for table in (schemas.PREVALENCE_ESTIMATES, schemas.PREVALENCE_SCORES)],
+        check_specs=_check_specs(checks.PREVALENCE_ESTIMATES, schemas.PREVALENCE_ESTIMATES, plan),
+    )
+    def asset(tables: Tables):
+        """How many positives each run says there are, and its scores where they are rarer."""
+        runs = _scored(tables, plan)
+        said = quantifying.estimates(runs)
+        findings = checks.prevalence_estimates(said, variant=name)
+        yield tables.write(said, schemas.PREVALENCE_ESTIMATES, name, findings=findings)
+        rows = quantifying.scores(runs, prevalence=plan.study.prevalence)
+        yield tables.write(rows, schemas.PREVALENCE_SCORES, name)
 
     return asset
 

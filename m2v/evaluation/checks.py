@@ -13,6 +13,7 @@ DIFFERENCES = ("differences_estimable",)
 CALIBRATION = ("probabilities_calibrated",)
 OPERATING_POINTS = ("wishes_promised",)
 REVIEW_BANDS = ("bands_bounded",)
+PREVALENCE_ESTIMATES = ("prevalence_estimable",)
 SLICES = ("slices_alike", "facets_supported")
 
 
@@ -82,6 +83,23 @@ def review_bands(rows: pl.DataFrame, *, variant: str) -> list[Finding]:
     )
     place, figures = (schemas.REVIEW_BANDS.name, variant), {"n_unbounded": n_open}
     return [_finding(REVIEW_BANDS[0], place, summary, figures, is_fine=not n_open)]
+
+
+def prevalence_estimates(rows: pl.DataFrame, *, variant: str) -> list[Finding]:
+    """Return how many runs could not say how many positives there are, and how many said it wrongly.
+
+    Args:
+        rows: Rows of ``prevalence_estimates``.
+    """
+    known = rows.drop_nulls("estimate")
+    n_off = known.filter(~pl.col("observed").is_between("estimate_low", "estimate_high")).height
+    n_none = rows.height - known.height
+    summary = (
+        f"{known.height:,} of {rows.height:,} runs can say which share of unlabelled videos is positive; "
+        f"{n_off:,} of these intervals miss the share among the test videos."
+    )
+    place, figures = (schemas.PREVALENCE_ESTIMATES.name, variant), {"n_without": n_none, "n_off": n_off}
+    return [_finding(PREVALENCE_ESTIMATES[0], place, summary, figures, is_fine=not n_none and not n_off)]
 
 
 def slices(rows: pl.DataFrame, *, variant: str) -> list[Finding]:

@@ -20,6 +20,8 @@ TABLES = (
     "reliability",
     "operating_points",
     "review_bands",
+    "prevalence_estimates",
+    "prevalence_scores",
     "rejects",
 )
 

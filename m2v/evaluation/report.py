@@ -77,8 +77,8 @@ class StudyReport:
         results: Rows of ``results``.
         comparisons: Rows of ``comparisons``.
         differences: Rows of ``differences``.
-        calibration, reliability, operating_points, review_bands, slices, seen, robustness, functions, suite_results:
-            Rows of these tables.
+        calibration, reliability, operating_points, review_bands, prevalence_estimates, prevalence_scores, slices,
+            seen, robustness, functions, suite_results: Rows of these tables.
         label_suspects: How many labels of each training set are doubted (``suspects.counted``).
         prevalence: Share of positives where detectors are to work; None: as among the test videos.
         findings: Of every check, fine or not.
@@ -100,6 +100,8 @@ class StudyReport:
     reliability: pl.DataFrame = field(default_factory=schemas.RELIABILITY.empty)
     operating_points: pl.DataFrame = field(default_factory=schemas.OPERATING_POINTS.empty)
     review_bands: pl.DataFrame = field(default_factory=schemas.REVIEW_BANDS.empty)
+    prevalence_estimates: pl.DataFrame = field(default_factory=schemas.PREVALENCE_ESTIMATES.empty)
+    prevalence_scores: pl.DataFrame = field(default_factory=schemas.PREVALENCE_SCORES.empty)
     slices: pl.DataFrame = field(default_factory=schemas.SLICES.empty)
     suite_results: pl.DataFrame = field(default_factory=schemas.SUITE_RESULTS.empty)
     seen: pl.DataFrame = field(default_factory=schemas.SEEN.empty)
@@ -167,6 +169,9 @@ def render(report: StudyReport) -> str:
         calibration=sections.calibration(report.calibration, curves=report.reliability, results=report.results),
         operating_points=sections.operating_points(
             report.operating_points, bands=report.review_bands, results=report.results
+        ),
+        shares=sections.prevalence(
+            report.prevalence_estimates, scores=report.prevalence_scores, results=report.results
         ),
         goals=sections.GOALS,
         promises=sections.PROMISES,

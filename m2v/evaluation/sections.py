@@ -172,6 +172,24 @@ def operating_points(rows: pl.DataFrame, *, bands: pl.DataFrame, results: pl.Dat
     return listed
 
 
+def prevalence(rows: pl.DataFrame, *, scores: pl.DataFrame, results: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Return each panel's runs with the share of positives that they say there is, and their scores at others.
+
+    Args:
+        rows: Rows of ``prevalence_estimates``.
+        scores: Rows of ``prevalence_scores``.
+        results: Rows of ``results``.
+    """
+    of_run = {str(run): found.sort("prevalence").to_dicts() for (run,), found in scores.group_by("run")}
+    return {
+        panel: [
+            {"name": name, "estimate": found.row(0, named=True), "scores": of_run.get(run, [])}
+            for run, name, found in of_panel
+        ]
+        for panel, of_panel in _run_panels(rows, results)
+    }
+
+
 def slices(rows: pl.DataFrame, *, results: pl.DataFrame) -> list[dict[str, Any]]:
     """Return each panel's worst slice in a sentence, and its runs with all slices that have enough videos.
 

@@ -186,6 +186,41 @@ REVIEW_BANDS = Table(
     nullable=frozenset({"prevalence", "leave_below", "act_from", "per_10000", "per_10000_low", "per_10000_high"}),
 )
 
+PREVALENCE_ESTIMATES = Table(
+    name="prevalence_estimates",
+    row="which share of the test videos a run says is positive, had nobody labelled them",
+    columns={
+        "run": pl.String,
+        "n_validation": pl.UInt32,
+        "n_test": pl.UInt32,
+        "called": pl.Float64,
+        "estimate": pl.Float64,  # null: validation does not show how often the run is wrong
+        "estimate_low": pl.Float64,
+        "estimate_high": pl.Float64,
+        "observed": pl.Float64,
+    },
+    key=("run",),
+    is_checked=True,
+    nullable=frozenset({"called", "estimate", "estimate_low", "estimate_high", "observed"}),
+)
+
+PREVALENCE_SCORES = Table(
+    name="prevalence_scores",
+    row="what a run's scores would be at another share of positives",
+    columns={
+        "run": pl.String,
+        "prevalence": pl.Float64,
+        "precision": pl.Float64,  # null: the run flags no test video
+        "precision_low": pl.Float64,
+        "precision_high": pl.Float64,
+        "macro_f1": pl.Float64,
+        "macro_f1_low": pl.Float64,
+        "macro_f1_high": pl.Float64,
+    },
+    key=("run", "prevalence"),
+    nullable=frozenset({"precision", "precision_low", "precision_high"}),
+)
+
 ROBUSTNESS = Table(
     name="robustness",
     row="what an operator makes a run lose: of the items that it makes of test videos, those flagged before and after",

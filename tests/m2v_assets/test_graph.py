@@ -78,7 +78,8 @@ for run in RUNS:
 GRAPH["results/sample_recorded"] = {"videos/garden", *(f"metrics/{run}" for run in RUNS)}
 GRAPH["comparisons/sample_recorded"] = {"results/sample_recorded", *(f"test_predictions/{run}" for run in RUNS)}
 GRAPH["differences/sample_recorded"] = GRAPH["comparisons/sample_recorded"]
-for table in ("calibration", "reliability", "operating_points", "review_bands"):
+SHARES = ("prevalence_estimates", "prevalence_scores")
+for table in ("calibration", "reliability", "operating_points", "review_bands", *SHARES):
     GRAPH[f"{table}/sample_recorded"] = {f"{part}_predictions/{run}" for run in RUNS for part in ("validation", "test")}
 GRAPH["slices/sample_recorded"] = {"videos/garden", *(f"test_predictions/{run}" for run in RUNS)}
 SETS = ["om_ft_veggie_garden", "rm_ft_veggie_garden", "vid_ft_garden", "vid_rm_ft_veggie_garden"]
@@ -188,6 +189,7 @@ def test_tables_have_the_checks_that_integrity_needs(plan: StudyPlan) -> None:
         "calibration": {"probabilities_calibrated"},
         "operating_points": {"wishes_promised"},
         "review_bands": {"bands_bounded"},
+        "prevalence_estimates": {"prevalence_estimable"},
         "slices": {"slices_alike", "facets_supported"},
     }
 
@@ -217,7 +219,7 @@ def test_settings_that_decide_content_change_the_code_version(plan: StudyPlan) -
         before, after = codes(plan), codes(other)
         return {asset.split("/")[0] for asset in before if before[asset] != after[asset]}
 
-    assert changed(prevalence=0.02) == {"operating_points", "review_bands", "reports"}
+    assert changed(prevalence=0.02) == {"operating_points", "review_bands", *SHARES, "reports"}
     wished = {"operating_points", "review_bands"}
     assert changed(operating_points=(WishPlan(precision=0.8),)) == wished
     assert changed(review_error=0.2) == wished

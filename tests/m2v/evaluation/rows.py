@@ -244,6 +244,23 @@ def functions() -> pl.DataFrame:
     return tables.frame(schemas.FUNCTIONS, found)
 
 
+def prevalence() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A made-up share that a run of ``study`` counted, and its scores at two others, one without a precision."""
+    run = "radish_rm_ft_leeks_garden_s0"
+    ends = {
+        f"{name}_{end}": value for name in ("precision", "macro_f1") for end, value in (("low", 0.1), ("high", 0.9))
+    }
+    scores = [
+        {"prevalence": 0.02, "precision": 0.155, "macro_f1": 0.61, **ends},
+        {"prevalence": 0.5, "macro_f1": 0.8, **ends, "precision_low": None, "precision_high": None},
+    ]
+    estimate = {"called": 0.3, "estimate": 0.21, "estimate_low": 0.11, "estimate_high": 0.32, "observed": 0.28}
+    return (
+        tables.frame(schemas.PREVALENCE_ESTIMATES, [estimate], run=run, n_validation=97, n_test=200),
+        tables.frame(schemas.PREVALENCE_SCORES, scores, run=run),
+    )
+
+
 def report(**others: Any) -> StudyReport:
     """A report of ``study`` with something in every section."""
     parts: dict[str, Any] = {
@@ -256,6 +273,8 @@ def report(**others: Any) -> StudyReport:
         "reliability": calibration()[1],
         "operating_points": operating_points()[0],
         "review_bands": operating_points()[1],
+        "prevalence_estimates": prevalence()[0],
+        "prevalence_scores": prevalence()[1],
         "slices": slices(),
         "seen": seen(),
         "label_suspects": label_suspects(),

@@ -178,6 +178,13 @@ def test_operating_points_say_what_is_promised_and_what_is_flagged():
     assert f".200 never: too few negatives {bands}" in text
 
 
+def test_operating_points_say_how_many_positives_there_are_and_what_precision_is_where_they_are_rarer():
+    text = words(Page(render(rows.report())))
+
+    assert "Precision at 2.0 % Precision at 50.0 %" in text
+    assert "30.0 % .210 [.11, .32] 28.0 % .155 [.10, .90] nothing flagged" in text
+
+
 def test_the_worst_slice_is_one_sentence():
     page = Page(render(rows.report()))
 
@@ -217,8 +224,8 @@ def test_texts_of_items_are_out_of_sight():
         assert example.text in page.hidden
         assert example.text not in page.shown
     texts = [attributes for tag, attributes in page.elements if tag == "details" and "open" not in attributes]
-    # Two examples, one finding's ids, the versions, one panel's curves, two runs' slices, one run's functions.
-    assert len(texts) == 2 + 1 + 1 + 1 + 2 + 1
+    # Two examples, one finding's ids, the versions, a panel's curves and shares, two runs' slices, a run's functions.
+    assert len(texts) == 2 + 1 + 1 + 2 + 2 + 1
     assert "They may contain slurs" in page.shown
 
 
