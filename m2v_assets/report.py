@@ -64,6 +64,9 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
             suite_results=tables.read(schemas.SUITE_RESULTS, name) if plan.suites else schemas.SUITE_RESULTS.empty(),
             seen=of_runs(schemas.SEEN),
             label_suspects=training_data.suspect_counts(plan, tables),
+            learning_curves=tables.read(schemas.LEARNING_CURVES, name)
+            if plan.runs and plan.study.learning_curves
+            else schemas.LEARNING_CURVES.empty(),
             robustness=of_runs(schemas.ROBUSTNESS),
             functions=tables.read(schemas.FUNCTIONS, name) if plan.runs and plan.probes else schemas.FUNCTIONS.empty(),
             prevalence=plan.study.prevalence,

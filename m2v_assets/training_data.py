@@ -10,17 +10,21 @@ from m2v import schemas
 from m2v.catalog.plan import Run, StudyPlan
 from m2v.detectors import examples, program
 from m2v.entries.variants import variant
+from m2v.evaluation import learning_curves as curving
 from m2v.evaluation import near_duplicates as nearing
 from m2v.evaluation import seen as seeing
 from m2v.evaluation import suspects as suspecting
 from m2v.evaluation.predicted import predicted
 from m2v.files import storage
 from m2v.media import images
-from m2v_assets import tasks
+from m2v_assets import detectors, tasks
 from m2v_assets.describe import code_version, fingerprint, key, table_asset, told
 from m2v_assets.texts import items_keys, read_items
 from m2v_resources.launching.programs import Programs
 from m2v_resources.store.tables import Tables
+
+# Of each share of the training data, so many are trained on: one says nothing of how far luck goes.
+N_DRAWS = 3
 
 
 def trained_on(run: Run) -> str:
@@ -154,6 +158,89 @@ def _out_of_fold(tables: Tables, programs: Programs, run: Run) -> Path:
     return out / program.OUT_OF_FOLD
 
 
+def curved(plan: StudyPlan) -> list[Run]:
+    """Return the runs that are trained on shares of their data too: where the study asks, those trained in seconds."""
+    asked = bool(plan.study.learning_curves)
+    return [run for run in plan.runs if asked and run.is_trained and run.model.is_light and not run.augmentation]
+
+
+def learning_curves(plan: StudyPlan) -> dg.AssetsDefinition:
+    name, runs = variant(plan.study.name), curved(plan)
+    shares = [*plan.study.learning_curves, 1.0]
+    left_out = [run.name for run in plan.runs if run.is_trained and run not in runs]
+
+    @table_asset(
+        schemas.LEARNING_CURVES,
+        name,
+        stage="evaluation",
+        of=plan.study.title,
+        code=code_version("1", shares, N_DRAWS, models=[run.model for run in runs], leaks=plan.study.leaks),
+        checks=(curving.CHECK,),
+        deps=list(
+            dict.fromkeys(
+                each
+                for run in runs
+                for each in (
+                    key(schemas.TRAINING_EXAMPLES, run.training_set.name),
+                    *items_keys(run.target, plan.study, run.split),
+                    *tasks.seen(run, run.datasets),
+                )
+            )
+        ),
+    )
+    def asset(tables: Tables, programs: Programs) -> dg.MaterializeResult:
+        """Scores of every run's detector, trained on shares of its data."""
+        scored, labels = {}, {}
+        for run in runs:
+            videos = read_items(tables, run.target, plan.study, run.split)
+            test = tasks.items(videos.filter(split="test").sort("video_id"), run.target)
+            held_out = detectors.validation(run, plan.study, videos=videos)
+            validation = tasks.items(held_out, run.target) if held_out is not None else None
+            out = _drawn(tables, programs, run, shares=shares, validation=validation, test=test)
+            scored[run.name] = pl.read_parquet(out)
+            labels[run.name] = test.select("item_id", "label")
+        rows = curving.learning_curves(scored, labels=labels)
+        finding = curving.finding(rows, left_out=left_out, variant=name)
+        return tables.write(rows, schemas.LEARNING_CURVES, name, findings=[finding])
+
+    return asset
+
+
+def _drawn(
+    tables: Tables,
+    programs: Programs,
+    run: Run,
+    *,
+    shares: list[float],
+    validation: pl.DataFrame | None,
+    test: pl.DataFrame,
+) -> Path:
+    """Return the file of what detectors that were trained on draws say of the test videos."""
+    version = tables.version(schemas.TRAINING_EXAMPLES, run.training_set.name)
+    content = {
+        **tasks.entries(run),
+        "shares": shares,
+        "draws": N_DRAWS,
+        "seed": run.seed,
+        "training_examples": version.rows_hash,
+        "validation": tasks.identity(validation),
+        "items": tasks.identity(test),
+        **tasks.read(tables, run, run.datasets),
+    }
+    out = programs.folder("learning_curves", run.name, fingerprint(content))
+    task = tasks.task(tables, programs, run, run.datasets, out=out).model_dump(mode="json")
+    told = {
+        "train": tasks.trains_on(tables, programs, run, None, path=out / "train_items.parquet"),
+        "validation": tasks.written(programs, validation, out / "validation_items.parquet"),
+        "items": tasks.written(programs, test, out / "items.parquet"),
+        "shares": shares,
+        "draws": N_DRAWS,
+        "content": content,
+    }
+    programs.call(program.run, spec={**task, **told}, out=out)
+    return out / program.LEARNING_CURVE
+
+
 def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
     """Yield what is looked at in the training data of a study's runs."""
     for run in compared(plan).values():
@@ -161,13 +248,17 @@ def assets(plan: StudyPlan) -> Iterator[dg.AssetsDefinition]:
     for run in doubting(plan).values():
         yield label_suspects(run)
     yield seen(plan)
+    if plan.study.learning_curves and plan.runs:
+        yield learning_curves(plan)
 
 
 def read(plan: StudyPlan) -> list[tuple[schemas.Table, str]]:
     """Return the versions that the report reads of these tables, besides the study's own."""
-    return [(schemas.NEAR_DUPLICATES, name) for name in compared(plan)] + [
-        (schemas.LABEL_SUSPECTS, name) for name in doubting(plan)
-    ]
+    return (
+        [(schemas.NEAR_DUPLICATES, name) for name in compared(plan)]
+        + [(schemas.LABEL_SUSPECTS, name) for name in doubting(plan)]
+        + ([(schemas.LEARNING_CURVES, variant(plan.study.name))] if plan.study.learning_curves and plan.runs else [])
+    )
 
 
 def suspect_counts(plan: StudyPlan, tables: Tables) -> pl.DataFrame:

@@ -94,6 +94,22 @@ def folds(examples: pl.DataFrame, *, n: int = N_FOLDS, seed: int = 0) -> pl.Seri
     return pl.Series("fold", fold)
 
 
+def drawn(examples: pl.DataFrame, *, share: float, seed: int) -> pl.DataFrame:
+    """Return a share of the examples, of each dataset and label alike, in their order; a smaller share is part of it.
+
+    Args:
+        examples: Rows of ``training_examples``.
+        share: In (0, 1]; at least one example of each dataset and label stays.
+        seed: Of what is drawn.
+    """
+    generator = np.random.default_rng([seed, 3])
+    # One order for every share: a curve does not go up and down because other examples are drawn.
+    order = pl.Series("order", generator.permutation(examples.height))
+    ranked = examples.with_columns(order).with_columns(place=pl.col("order").rank("ordinal").over("dataset", "label"))
+    wanted = (pl.len().over("dataset", "label") * share).round().clip(lower_bound=1)
+    return ranked.filter(pl.col("place") <= wanted).drop("order", "place")
+
+
 def _require_votes(memes: pl.DataFrame, *, votes: pl.DataFrame, training_set: TrainingSet) -> None:
     missing = memes.join(votes, on="meme_id", how="anti")["meme_id"]
     if len(missing):

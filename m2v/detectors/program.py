@@ -4,8 +4,10 @@ The spec is a ``Task`` (``m2v/detectors/family.py``) whose ``model`` says which 
 ``items`` (parquet) and ``checkpoint`` (a folder that this program completed) they are scored: the folder gets
 ``probabilities.parquet`` with ``item_id`` and ``probability``, and where the model explains itself
 ``explanations.parquet``, rows of that table. With ``folds`` (how many) the model is trained without each fold of its
-examples in turn: the folder gets ``out_of_fold.parquet``. Else the model is trained: the folder gets what the family
-leaves there. Started plainly, or by torchrun with as many processes as the model says.
+examples in turn: the folder gets ``out_of_fold.parquet``. With ``shares`` (of the examples), ``draws`` (of each share)
+and ``items`` it is trained on each draw and scores the items: the folder gets ``learning_curve.parquet``. Else the
+model is trained: the folder gets what the family leaves there. Started plainly, or by torchrun with as many processes
+as the model says.
 """
 
 import shutil
@@ -23,7 +25,9 @@ from m2v.errors import UnknownName
 from m2v.programs import contract, progress
 from m2v.programs.progress import Report
 
-OUT_OF_FOLD = "out_of_fold.parquet"
+OUT_OF_FOLD, LEARNING_CURVE = "out_of_fold.parquet", "learning_curve.parquet"
+# What a spec says besides its task: what is to be done.
+ACTIONS = {"items", "checkpoint", "folds", "shares", "draws"}
 PROBABILITIES, EXPLANATIONS = "probabilities.parquet", "explanations.parquet"
 
 
@@ -37,9 +41,12 @@ def main() -> None:
 
 def run(spec: dict[str, Any], out: Path, report: Report) -> None:
     """Do what the spec says, into a folder that is there."""
-    given = {name: value for name, value in spec.items() if name not in {"items", "checkpoint", "folds"}}
+    given = {name: value for name, value in spec.items() if name not in ACTIONS}
     task = Task.model_validate({**given, "model": _family(spec["model"]["kind"]).model_validate(spec["model"])})
-    if "items" in spec:
+    if "shares" in spec:
+        draws = [(share, draw) for share in spec["shares"] for draw in range(spec["draws"] if share < 1 else 1)]
+        _learning_curve(task, draws=draws, items=Path(spec["items"]), out=out, report=report)
+    elif "items" in spec:
         _score(task, checkpoint=Path(spec["checkpoint"]), items=Path(spec["items"]), out=out, report=report)
     elif "folds" in spec:
         _out_of_fold(task, n=spec["folds"], out=out, report=report)
@@ -123,6 +130,47 @@ def _out_of_fold(task: Task, *, n: int, out: Path, report: Report) -> None:
         model=task.model.model_dump(mode="json"),
         n_items=rows.height,
         n_folds=len(parts),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _learning_curve(task: Task, *, draws: list[tuple[float, int]], items: Path, out: Path, report: Report) -> None:
+    """Have the items scored by detectors that were trained on shares of the examples, each selected as the whole is."""
+    began = time.monotonic()
+    assert task.train
+    rows, asked = pl.read_parquet(task.train), pl.read_parquet(items)
+    parts = []
+    for number, (share, draw) in enumerate(draws):
+        folder = out / f"draw_{number}"
+        folder.mkdir(exist_ok=True)
+        drawn = examples.drawn(rows, share=share, seed=draw)
+        drawn.write_parquet(folder / "train.parquet")
+        fitted = task.model_copy(update={"train": folder / "train.parquet"})
+        _train(fitted, out=folder, report=report)
+        manifest = contract.complete(folder)
+        assert manifest  # it was just trained
+        said = _program(task.model).score(fitted, checkpoint=folder, items=asked, report=report)
+        parts.append(
+            asked.select(
+                "item_id",
+                share=pl.lit(share, pl.Float64),
+                draw=pl.lit(draw, pl.UInt32),
+                n_train=pl.lit(drawn.height, pl.UInt32),
+                threshold=pl.lit(manifest["threshold"], pl.Float64),
+                probability=pl.Series(said, dtype=pl.Float64),
+            )
+        )
+        shutil.rmtree(folder)  # it knows items, and what it says of others is all that is asked
+        report.step(number + 1, len(draws), unit="draws of training data")
+    pl.concat(parts).write_parquet(out / LEARNING_CURVE)
+    contract.finish(
+        out,
+        files=[LEARNING_CURVE],
+        packages=["scikit-learn", "numpy"],
+        program=__spec__.name,
+        model=task.model.model_dump(mode="json"),
+        n_items=asked.height,
+        n_draws=len(draws),
         seconds=time.monotonic() - began,
     )
 

@@ -209,6 +209,8 @@ class Study(Entry):
             rate of .05, and a miss that costs five false alarms.
         review_error: Share of positives that may be left alone, and of negatives that may be acted on, in the three
             bands (leave, review, act).
+        learning_curves: Shares of the training data on which detectors that are trained in seconds are trained as well,
+            three draws of each, to see what more data would do; absent: none.
         probes: Sentences by function and target group that every run is asked about: ``probes/<name>.yaml`` of the
             catalog or beside the study.
         usable_media_share: A dataset of whose pictures or videos fewer can be used stops. Labels are all needed.
@@ -236,7 +238,16 @@ class Study(Entry):
     prevalence: float | None = Field(default=None, gt=0, lt=1)
     operating_points: tuple[WishPlan, ...] = ()
     review_error: float = Field(default=0.1, gt=0, lt=1)
+    learning_curves: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     probes: Name | None = None
+
+    @field_validator("learning_curves")
+    @classmethod
+    def _shares_differ(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        for share in shares:
+            if shares.count(share) > 1:
+                raise ValueError(f"{share:g} stands there twice; remove one of them")
+        return tuple(sorted(shares))
 
     @field_validator("operating_points")
     @classmethod

@@ -14,6 +14,7 @@ TABLES = (
     "seen",
     "suite_results",
     "label_suspects",
+    "learning_curves",
     "robustness",
     "functions",
     "calibration",

@@ -77,7 +77,7 @@ def scores(
         Rows of ``prevalence_scores``; none for a run whose test videos are of one label. ``precision`` is null where
         the run flags no test video.
     """
-    shares = sorted({*SHARES, *([prevalence] if prevalence is not None else [])})
+    shares: list[float] = sorted({*SHARES, *([prevalence] if prevalence is not None else [])})
     rows = []
     for name, (_, test) in runs.items():
         n_positive, n_negative = _sizes(test)

@@ -78,7 +78,7 @@ class StudyReport:
         comparisons: Rows of ``comparisons``.
         differences: Rows of ``differences``.
         calibration, reliability, operating_points, review_bands, prevalence_estimates, prevalence_scores, slices,
-            seen, robustness, functions, suite_results: Rows of these tables.
+            seen, learning_curves, robustness, functions, suite_results: Rows of these tables.
         label_suspects: How many labels of each training set are doubted (``suspects.counted``).
         prevalence: Share of positives where detectors are to work; None: as among the test videos.
         findings: Of every check, fine or not.
@@ -106,6 +106,7 @@ class StudyReport:
     suite_results: pl.DataFrame = field(default_factory=schemas.SUITE_RESULTS.empty)
     seen: pl.DataFrame = field(default_factory=schemas.SEEN.empty)
     label_suspects: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=suspects.COUNTS))
+    learning_curves: pl.DataFrame = field(default_factory=schemas.LEARNING_CURVES.empty)
     robustness: pl.DataFrame = field(default_factory=schemas.ROBUSTNESS.empty)
     functions: pl.DataFrame = field(default_factory=schemas.FUNCTIONS.empty)
     findings: tuple[Finding, ...] = ()
@@ -180,7 +181,9 @@ def render(report: StudyReport) -> str:
         slices=sections.slices(report.slices, results=report.results),
         suites=sections.suites(report.suite_results),
         seen={row["run"]: row for row in report.seen.to_dicts()},
-        training_data=sections.training_data(report.seen, suspects=report.label_suspects, results=report.results),
+        training_data=sections.training_data(
+            report.seen, suspects=report.label_suspects, curves=report.learning_curves, results=report.results
+        ),
         robustness=sections.robustness(report.robustness, results=report.results),
         slice_scores={**wording.SCORES, "false_positive_rate": "False-positive rate"},
         functions=sections.functions(report.functions, results=report.results),

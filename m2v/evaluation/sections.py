@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from m2v.evaluation import facets, wording
+from m2v.evaluation import facets, learning_curves, wording
 from m2v.evaluation import slices as slicing
 from m2v.evaluation import suites as judging
 from m2v.evaluation.differences import candidate
@@ -271,17 +271,20 @@ def functions(rows: pl.DataFrame, *, results: pl.DataFrame) -> list[dict[str, An
     return listed
 
 
-def training_data(seen: pl.DataFrame, *, suspects: pl.DataFrame, results: pl.DataFrame) -> dict[str, Any]:
+def training_data(
+    seen: pl.DataFrame, *, suspects: pl.DataFrame, curves: pl.DataFrame, results: pl.DataFrame
+) -> dict[str, Any]:
     """Return what was as good as seen in training, by panel, and how many labels of training sets are doubted.
 
     Args:
         seen: Rows of ``seen``.
         suspects: As ``suspects.counted`` returns them.
+        curves: Rows of ``learning_curves``.
         results: Rows of ``results``.
 
     Returns:
-        ``panels``, each with ``panel``, ``sentence`` and ``runs`` (those that saw any; ``name`` and ``row``), and
-        ``suspects``.
+        ``panels``, each with ``panel``, ``sentence`` and ``runs`` (those that saw any; ``name`` and ``row``),
+        ``suspects``, and ``curves`` (``name``, ``sentence`` and ``shares``, rows of ``learning_curves.over_draws``).
     """
     panels = []
     for panel, of_panel in _run_panels(seen, results):
@@ -290,7 +293,12 @@ def training_data(seen: pl.DataFrame, *, suspects: pl.DataFrame, results: pl.Dat
         n = len(listed)
         sentence = f"Of {n} run{'s' if n != 1 else ''}, {len(runs)} trained on near-duplicates of test videos."
         panels.append({"panel": panel, "sentence": sentence, "runs": runs})
-    return {"panels": panels, "suspects": suspects.to_dicts()}
+    drawn = [
+        {"name": name, "sentence": learning_curves.in_words(found), "shares": found.sort("share").to_dicts()}
+        for _, of_panel in _run_panels(learning_curves.over_draws(curves), results)
+        for _, name, found in of_panel
+    ]
+    return {"panels": panels, "suspects": suspects.to_dicts(), "curves": drawn}
 
 
 def _told(name: dict[str, Any]) -> str:

@@ -75,6 +75,7 @@ KEPT = {
         Kept("programs/features", How.FOLDERS),
         Kept("programs/infer", How.FOLDERS),
         Kept("programs/out_of_fold", How.FOLDERS),
+        Kept("programs/learning_curves", How.FOLDERS),
         Kept("programs/checkpoints", How.TRAINED),
     )
 }

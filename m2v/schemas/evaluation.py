@@ -221,6 +221,23 @@ PREVALENCE_SCORES = Table(
     nullable=frozenset({"precision", "precision_low", "precision_high"}),
 )
 
+LEARNING_CURVES = Table(
+    name="learning_curves",
+    row="scores of a run's detector, trained on one draw of a share of its training data",
+    columns={
+        "run": pl.String,
+        "share": pl.Float64,
+        "draw": pl.UInt32,
+        "n_train": pl.UInt32,
+        "n_test": pl.UInt32,
+        "macro_f1": pl.Float64,  # null: test videos of one label
+        "auroc": pl.Float64,
+    },
+    key=("run", "share", "draw"),
+    is_checked=True,
+    nullable=frozenset({"macro_f1", "auroc"}),
+)
+
 ROBUSTNESS = Table(
     name="robustness",
     row="what an operator makes a run lose: of the items that it makes of test videos, those flagged before and after",

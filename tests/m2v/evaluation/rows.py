@@ -261,6 +261,14 @@ def prevalence() -> tuple[pl.DataFrame, pl.DataFrame]:
     )
 
 
+def learning_curves() -> pl.DataFrame:
+    """Made-up scores of a run of ``study`` on two draws of half of its training data, and on all of it."""
+    points = [(0.5, 0, 60, 0.61), (0.5, 1, 60, 0.67), (1.0, 0, 120, 0.74)]
+    names = ("share", "draw", "n_train", "macro_f1")
+    found = [dict(zip(names, point, strict=True)) for point in points]
+    return tables.frame(schemas.LEARNING_CURVES, found, run="radish_rm_ft_leeks_garden_s0", n_test=200, auroc=0.8)
+
+
 def report(**others: Any) -> StudyReport:
     """A report of ``study`` with something in every section."""
     parts: dict[str, Any] = {
@@ -278,6 +286,7 @@ def report(**others: Any) -> StudyReport:
         "slices": slices(),
         "seen": seen(),
         "label_suspects": label_suspects(),
+        "learning_curves": learning_curves(),
         "functions": functions(),
         "prevalence": 0.02,
         "findings": (

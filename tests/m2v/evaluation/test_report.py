@@ -185,6 +185,16 @@ def test_operating_points_say_how_many_positives_there_are_and_what_precision_is
     assert "30.0 % .210 [.11, .32] 28.0 % .155 [.10, .90] nothing flagged" in text
 
 
+def test_learning_curves_say_whether_more_data_may_help():
+    text = words(Page(render(rows.report())))
+
+    assert "Macro-F1 at 50.0 % Macro-F1 at 100.0 % The last step" in text
+    rose = "from 60 to 120 examples macro-F1 rose by 0.100, above every draw before: more data may help"
+    assert f".640 [.61, .67] .740 {rose}" in text
+    none = rows.report(learning_curves=rows.learning_curves().clear())
+    assert "This study asks for none" in words(Page(render(none)))
+
+
 def test_the_worst_slice_is_one_sentence():
     page = Page(render(rows.report()))
 
