@@ -7,7 +7,7 @@ from m2v.entries.probes import Probes
 from m2v.evaluation import functions, small_samples
 from m2v.evaluation.report import render
 from tests.m2v.evaluation import rows
-from tests.m2v.evaluation.test_report import Page
+from tests.m2v.evaluation.pages import Page
 
 ENTRY = Probes.model_validate(
     {
