@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +18,11 @@ from m2v_resources.annotators import pictures
 from m2v_resources.annotators.address import address
 from m2v_resources.annotators.label_studio_server import PROGRAM
 from tests.m2v_resources.annotators.asking import plan, project_id, question, rounds
+from tests.patience import PATIENCE_S
 from tests.people import PASSWORD, Person, join, owner
 
+# A key that a page has heard does its work in less; else it is pressed again.
+HEARD_MS = 5_000
 HOSTILE = "<script>document.title = 'gone'</script><b id='bold'>leeks</b> are on sale again"
 
 
@@ -39,17 +43,22 @@ def labelling(page: Page, url: str, project: int) -> None:
     expect(page.get_by_text("Content warning:")).to_be_hidden()
 
 
-def press(page: Page, key: str, heard: Callable[[], None]) -> None:
-    """Press a key until the page has heard it: while it loads, or a warning fades, it hears none."""
-    for _ in range(12):
+def press(page: Page, key: str, heard: Callable[[int], None]) -> None:
+    """Press a key until the page has heard it: while it loads, or a warning fades, it hears none.
+
+    Args:
+        heard: Given how many ms to wait for what the key does, raises ``AssertionError`` where it is not there.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
         page.keyboard.press(key)
         with contextlib.suppress(AssertionError):
-            return heard()
-    return heard()
+            return heard(HEARD_MS)
+    return heard(HEARD_MS)
 
 
-def chosen(page: Page, choice: str) -> Callable[[], None]:
-    return lambda: expect(page.locator(f'input[name="{choice}"]')).to_be_checked()
+def chosen(page: Page, choice: str) -> Callable[[int], None]:
+    return lambda wait_ms: expect(page.locator(f'input[name="{choice}"]')).to_be_checked(timeout=wait_ms)
 
 
 def submitted(page: Page) -> None:
@@ -87,7 +96,7 @@ def test_an_annotator_labels_by_hotkey_behind_a_content_warning(page: Page, labe
     item = page.locator(".m2v-item")
     expect(page.get_by_text("It fits: vegetables are attacked").first).to_be_visible()
     expect(item).to_be_hidden()  # the warning comes first
-    press(page, "a", lambda: expect(item).to_be_visible())
+    press(page, "a", lambda wait_ms: expect(item).to_be_visible(timeout=wait_ms))
     expect(item).to_have_css("filter", "none")  # what is blurred is the picture, so that the text can be judged
     assert HOSTILE in item.inner_text()
     assert page.locator("#bold").count() == 0
@@ -192,11 +201,12 @@ def test_ten_pictures_are_judged_with_two_keys_each(page: Page, label_studio: Pa
 
 
 def wait_until(page: Page, condition: Callable[[], bool]) -> None:
-    for _ in range(600):
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
         if condition():
             return
         page.wait_for_timeout(100)
-    raise AssertionError("it did not come about in a minute")
+    raise AssertionError(f"it did not come about in {PATIENCE_S:.0f} s")
 
 
 @pytest.mark.parametrize("name", ["meme.xml", "video.xml"])
@@ -215,7 +225,7 @@ def test_an_answer_and_a_skip_at_once_are_refused_with_a_sentence(page: Page, la
     (this,) = found.open(plan(n_annotators=1), question({"leek": "two leeks"}))
     logged_in(page, label_studio)
     labelling(page, address(label_studio).url, project_id(found, this))
-    press(page, "d", lambda: expect(page.locator(".m2v-item")).to_be_visible())
+    press(page, "d", lambda wait_ms: expect(page.locator(".m2v-item")).to_be_visible(timeout=wait_ms))
     press(page, "1", chosen(page, "yes, it fits"))
     press(page, "c", chosen(page, "skip, cannot tell"))
     page.keyboard.press("Control+Enter")
