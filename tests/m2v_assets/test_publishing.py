@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import yaml
 
+from m2v import schemas
 from m2v_resources.store.versions import TableStore
 from tests.hub_server import READER, WRITER, Fault, HubServer, serving
 from tests.m2v_assets.conftest import Run, as_json, command
@@ -313,8 +314,6 @@ def test_a_dry_run_needs_no_token_and_asks_no_server(publish: Publish, hub: HubS
 def test_votes_that_do_not_follow_from_their_answers_are_not_published(
     publish: Publish, hub: HubServer, home: Path
 ) -> None:
-    from m2v import schemas
-
     store = TableStore(home / "tables")
     answers = store.read("human_labels", "veggie_garden")
     store.write(answers.with_columns(~pl.col("label")), schemas.HUMAN_LABELS, "veggie_garden")
@@ -325,8 +324,6 @@ def test_votes_that_do_not_follow_from_their_answers_are_not_published(
 def test_an_adapter_whose_scores_are_another_checkpoints_is_not_published(
     publish: Publish, hub: HubServer, home: Path
 ) -> None:
-    from m2v import schemas
-
     store = TableStore(home / "tables")
     row = store.read("checkpoints", RUN)
     parents = store.version("checkpoints", RUN).provenance
@@ -338,8 +335,6 @@ def test_an_adapter_whose_scores_are_another_checkpoints_is_not_published(
 def test_an_adapter_whose_thresholds_are_of_other_predictions_is_not_published(
     publish: Publish, hub: HubServer, home: Path
 ) -> None:
-    from m2v import schemas
-
     store = TableStore(home / "tables")
     points = store.read("operating_points", "sample_recorded")
     store.write(points.head(4), schemas.OPERATING_POINTS, "sample_recorded", provenance={"parents": {}})
