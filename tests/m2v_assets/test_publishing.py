@@ -237,7 +237,6 @@ def test_what_a_maintainer_added_on_the_hub_survives(publish: Publish, hub: HubS
 
 def shorter(store: TableStore, answers: pl.DataFrame) -> None:
     """Write the answers and the votes that follow from them."""
-    from m2v import schemas
     from m2v.annotation import voting
     from m2v.entries.study import VoteRule
 
