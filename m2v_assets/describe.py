@@ -10,7 +10,8 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel
 
-from m2v.catalog.plan import Run
+from m2v.catalog.plan import Run, StudyPlan
+from m2v.entries import variants
 from m2v.entries.datasets import LabelDefinition, Source
 from m2v.entries.variants import Alignment, TrainingSet
 from m2v.errors import Unreachable
@@ -105,6 +106,14 @@ def table_asset(
         check_specs=[dg.AssetCheckSpec(check, asset=about.key) for check in checks],
         pool=pool,
     )
+
+
+def study_asset(
+    table: Table, plan: StudyPlan, *, code: str, deps: Sequence[dg.AssetKey], checks: Sequence[str] = ()
+) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
+    """Return the decorator for a table about all runs of a study; see ``table_asset``."""
+    name, title = variants.variant(plan.study.name), plan.study.title
+    return table_asset(table, name, stage="evaluation", of=title, code=code, deps=deps, checks=checks)
 
 
 def run_asset(

@@ -21,7 +21,7 @@ from m2v.evaluation import prevalence as quantifying
 from m2v.evaluation import robustness as operating
 from m2v.evaluation import slices as slicing
 from m2v.evaluation.predicted import Predicted, predicted
-from m2v_assets.describe import code_version, key, run_asset, spec, table_asset
+from m2v_assets.describe import code_version, key, run_asset, spec, study_asset
 from m2v_assets.texts import read_videos, videos_keys
 from m2v_resources.store.tables import Tables
 
@@ -57,7 +57,7 @@ def results(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
     divided = [*((target, OWN_SPLIT) for target in plan.targets), *plan.splits]
 
-    @_of_study(
+    @study_asset(
         schemas.RESULTS,
         plan,
         code="4",
@@ -82,7 +82,7 @@ def results(plan: StudyPlan) -> dg.AssetsDefinition:
 def comparisons(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
 
-    @_of_study(
+    @study_asset(
         schemas.COMPARISONS,
         plan,
         code="2",
@@ -100,12 +100,12 @@ def comparisons(plan: StudyPlan) -> dg.AssetsDefinition:
 def differences(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
 
-    @_of_study(
+    @study_asset(
         schemas.DIFFERENCES,
         plan,
         code="1",
         deps=_compared_keys(plan),
-        checked=checks.DIFFERENCES,
+        checks=checks.DIFFERENCES,
     )
     def asset(tables: Tables) -> dg.MaterializeResult:
         """Every two candidates that differ in one thing, with the interval of their difference."""
@@ -188,12 +188,12 @@ def prevalence(plan: StudyPlan) -> dg.AssetsDefinition:
 def slices(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
 
-    @_of_study(
+    @study_asset(
         schemas.SLICES,
         plan,
         code="3",
         deps=[*_facet_keys(plan), *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs)],
-        checked=checks.SLICES,
+        checks=checks.SLICES,
     )
     def asset(tables: Tables) -> dg.MaterializeResult:
         """Every run's scores by facet."""
@@ -210,11 +210,9 @@ def robustness(plan: StudyPlan) -> dg.AssetsDefinition:
     operators = [operator.model_dump(mode="json") for operator in plan.operators]
     tested = [key(schemas.OPERATED_PREDICTIONS, run.name) for run in plan.runs if plan.operators]
 
-    @table_asset(
+    @study_asset(
         schemas.ROBUSTNESS,
-        name,
-        stage="evaluation",
-        of=plan.study.title,
+        plan,
         code=code_version("1", operators),
         deps=[*tested, *(key(schemas.TEST_PREDICTIONS, run.name) for run in plan.runs)],
         checks=operating.CHECKS,
@@ -301,14 +299,6 @@ def _scored(tables: Tables, plan: StudyPlan) -> dict[str, tuple[Predicted, Predi
     return {
         run.name: (said(run, schemas.VALIDATION_PREDICTIONS), said(run, schemas.TEST_PREDICTIONS)) for run in plan.runs
     }
-
-
-def _of_study(
-    table: schemas.Table, plan: StudyPlan, *, code: str, deps: Sequence[dg.AssetKey], checked: Sequence[str] = ()
-):
-    """Return the decorator for a table about all runs of a study."""
-    name, title = variant(plan.study.name), plan.study.title
-    return table_asset(table, name, stage="evaluation", of=title, code=code, deps=deps, checks=checked)
 
 
 def _check_specs(names: Sequence[str], table: schemas.Table, plan: StudyPlan) -> list[dg.AssetCheckSpec]:

@@ -9,7 +9,7 @@ from m2v.entries.variants import variant
 from m2v.evaluation import functions as functioning
 from m2v.robustness import probes as probing
 from m2v_assets import made
-from m2v_assets.describe import ACCELERATOR, code_version, key, run_asset, table_asset
+from m2v_assets.describe import ACCELERATOR, code_version, key, run_asset, study_asset, table_asset
 from m2v_resources.launching.programs import Programs
 from m2v_resources.store.sources import Sources
 from m2v_resources.store.tables import Tables
@@ -73,11 +73,9 @@ def functions(plan: StudyPlan) -> dg.AssetsDefinition:
     asked = [run for run in plan.runs if unasked(run) is None]
     unseen = {run.name: why for run in plan.runs if (why := unasked(run))}
 
-    @table_asset(
+    @study_asset(
         schemas.FUNCTIONS,
-        name,
-        stage="evaluation",
-        of=plan.study.title,
+        plan,
         code=code_version("1", probes=entry, unseen=sorted(unseen)),
         checks=(CHECK,),
         deps=[

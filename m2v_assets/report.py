@@ -45,30 +45,28 @@ def report(plan: StudyPlan) -> dg.AssetsDefinition:
         """One self-contained page."""
         latest = [tables.version(table, name) for table, name in rests_on]
 
-        def of_runs(table: schemas.Table) -> pl.DataFrame:
-            return tables.read(table, name) if plan.runs else table.empty()
+        def of_study(table: schemas.Table) -> pl.DataFrame:
+            return tables.read(table, name) if (table, name) in rests_on else table.empty()
 
         page = reporting.StudyReport(
             study=plan.study.name,
             title=plan.study.title,
-            results=of_runs(schemas.RESULTS),
-            comparisons=of_runs(schemas.COMPARISONS),
-            differences=of_runs(schemas.DIFFERENCES),
-            calibration=of_runs(schemas.CALIBRATION),
-            reliability=of_runs(schemas.RELIABILITY),
-            operating_points=of_runs(schemas.OPERATING_POINTS),
-            review_bands=of_runs(schemas.REVIEW_BANDS),
-            prevalence_estimates=of_runs(schemas.PREVALENCE_ESTIMATES),
-            prevalence_scores=of_runs(schemas.PREVALENCE_SCORES),
-            slices=of_runs(schemas.SLICES),
-            suite_results=tables.read(schemas.SUITE_RESULTS, name) if plan.suites else schemas.SUITE_RESULTS.empty(),
-            seen=of_runs(schemas.SEEN),
+            results=of_study(schemas.RESULTS),
+            comparisons=of_study(schemas.COMPARISONS),
+            differences=of_study(schemas.DIFFERENCES),
+            calibration=of_study(schemas.CALIBRATION),
+            reliability=of_study(schemas.RELIABILITY),
+            operating_points=of_study(schemas.OPERATING_POINTS),
+            review_bands=of_study(schemas.REVIEW_BANDS),
+            prevalence_estimates=of_study(schemas.PREVALENCE_ESTIMATES),
+            prevalence_scores=of_study(schemas.PREVALENCE_SCORES),
+            slices=of_study(schemas.SLICES),
+            suite_results=of_study(schemas.SUITE_RESULTS),
+            seen=of_study(schemas.SEEN),
             label_suspects=training_data.suspect_counts(plan, tables),
-            learning_curves=tables.read(schemas.LEARNING_CURVES, name)
-            if plan.runs and plan.study.learning_curves
-            else schemas.LEARNING_CURVES.empty(),
-            robustness=of_runs(schemas.ROBUSTNESS),
-            functions=tables.read(schemas.FUNCTIONS, name) if plan.runs and plan.probes else schemas.FUNCTIONS.empty(),
+            learning_curves=of_study(schemas.LEARNING_CURVES),
+            robustness=of_study(schemas.ROBUSTNESS),
+            functions=of_study(schemas.FUNCTIONS),
             prevalence=plan.study.prevalence,
             findings=tuple(_findings(plan, tables)),
             label_flows=tuple(_flow(alignment, tables) for alignment in plan.alignments),

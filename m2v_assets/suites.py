@@ -15,7 +15,7 @@ from m2v.entries.variants import variant
 from m2v.evaluation import suites as judging
 from m2v.prediction import demonstrations
 from m2v_assets import vlm_requests
-from m2v_assets.describe import ACCELERATOR, code_version, key, policy, table_asset
+from m2v_assets.describe import ACCELERATOR, code_version, key, policy, study_asset, table_asset
 from m2v_assets.texts import items_keys, read_items
 from m2v_resources.launching.programs import Programs
 from m2v_resources.store.tables import Tables
@@ -102,11 +102,9 @@ def suite_results(plan: StudyPlan) -> dg.AssetsDefinition:
         for dataset, definition in asked.asked
     ]
 
-    @table_asset(
+    @study_asset(
         schemas.SUITE_RESULTS,
-        name,
-        stage="evaluation",
-        of=plan.study.title,
+        plan,
         code=code_version("1", [asked.suite for asked in plan.suites], [asked.plan for asked in plan.suites]),
         checks=("definitions_heeded", "suite_answered"),
         deps=[

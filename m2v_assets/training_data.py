@@ -18,7 +18,7 @@ from m2v.evaluation.predicted import predicted
 from m2v.files import storage
 from m2v.media import images
 from m2v_assets import detectors, tasks
-from m2v_assets.describe import code_version, fingerprint, key, table_asset, told
+from m2v_assets.describe import code_version, fingerprint, key, study_asset, table_asset, told
 from m2v_assets.texts import items_keys, read_items
 from m2v_resources.launching.programs import Programs
 from m2v_resources.store.tables import Tables
@@ -71,7 +71,8 @@ def near_duplicates(run: Run, plan: StudyPlan) -> dg.AssetsDefinition:
         """Test videos with the example that is most like them, where one is like them."""
         rows = tables.read(schemas.TRAINING_EXAMPLES, run.training_set.name)
         test = read_items(tables, target, plan.study, run.split).filter(split="test")
-        frames = _frames(tables, target.name) if shows else {}
+        ids = {*test["video_id"], *rows.filter(dataset=target.name)["item_id"]}
+        frames = _frames(tables, target.name, ids) if shows else {}
         pictures = {(target.name, item): digests for item, digests in frames.items()}
         if shows and memes:
             known = tables.read(schemas.MEME_IMAGES, variant(memes.name)).drop_nulls("perceptual_hash")
@@ -86,9 +87,10 @@ def near_duplicates(run: Run, plan: StudyPlan) -> dg.AssetsDefinition:
     return asset
 
 
-def _frames(tables: Tables, target: str) -> dict[str, list[str]]:
-    """Return the perceptual hashes of a target's frames by video."""
-    features = tables.read(schemas.VIDEO_FEATURES, variant(target)).select("video_id", "frames")
+def _frames(tables: Tables, target: str, ids: set[str]) -> dict[str, list[str]]:
+    """Return the perceptual hashes of the frames of these videos of a target, by video."""
+    known = tables.read(schemas.VIDEO_FEATURES, variant(target)).select("video_id", "frames")
+    features = known.filter(pl.col("video_id").is_in(ids))
     home = Path(tables.home)
     return {
         video: [images.perceptual_hash(storage.local(storage.place(home, frame))) for frame in frames]
@@ -99,11 +101,9 @@ def _frames(tables: Tables, target: str) -> dict[str, list[str]]:
 def seen(plan: StudyPlan) -> dg.AssetsDefinition:
     name = variant(plan.study.name)
 
-    @table_asset(
+    @study_asset(
         schemas.SEEN,
-        name,
-        stage="evaluation",
-        of=plan.study.title,
+        plan,
         code="1",
         deps=[
             *(key(schemas.NEAR_DUPLICATES, trained) for trained in compared(plan)),
@@ -169,11 +169,9 @@ def learning_curves(plan: StudyPlan) -> dg.AssetsDefinition:
     shares = [*plan.study.learning_curves, 1.0]
     left_out = [run.name for run in plan.runs if run.is_trained and run not in runs]
 
-    @table_asset(
+    @study_asset(
         schemas.LEARNING_CURVES,
-        name,
-        stage="evaluation",
-        of=plan.study.title,
+        plan,
         code=code_version("1", shares, N_DRAWS, models=[run.model for run in runs], leaks=plan.study.leaks),
         checks=(curving.CHECK,),
         deps=list(

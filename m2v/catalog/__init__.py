@@ -104,7 +104,8 @@ def open_study(name_or_path: str) -> StudyPlan:
     """
     path = study_file(name_or_path)
     if path is None:
-        return resolve(known((catalog := load()).studies, "study", name_or_path), catalog)
+        catalog = load()
+        return resolve(known(catalog.studies, "study", name_or_path), catalog)
     folder = path.parent.resolve()
     catalog = load(folder)
     study = reading.entry(path, TypeAdapter(Study), folder)
@@ -161,7 +162,7 @@ def resolve(study: Study, catalog: Catalog) -> StudyPlan:
             _check_named(dataset.annotations.files, dataset, source)
     runs = tuple(dict.fromkeys(run for plan in study.training for run in _runs(plan, study, catalog)))
     trained_on = [operator for run in runs if run.augmentation for operator in run.augmentation.operators]
-    operators = tuple(dict.fromkeys([*augmenting.known(study.operators, catalog.operators), *trained_on]))
+    operators = tuple(dict.fromkeys([*augmenting.checked(study.operators, catalog.operators), *trained_on]))
     divided = dict.fromkeys((run.target, run.split.split) for run in runs if run.split.split != OWN)
     for target, split in divided:
         _check_split(target, split, catalog)
@@ -268,7 +269,7 @@ def _runs(plan: TrainingPlan, study: Study, catalog: Catalog) -> Iterator[Run]:
             if not run.is_trained and not model.scores_untrained:
                 raise InvalidCatalog(study.name, f"{model.name} has an untrained head, so it has no strategy no_ft.")
             _check_features(run)
-            operators = augmenting.known(plan.augment, catalog.operators)
+            operators = augmenting.checked(plan.augment, catalog.operators)
             yield augmenting.augmented(run, operators, share=plan.share, study=study.name) if operators else run
 
 

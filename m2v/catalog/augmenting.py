@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from m2v.catalog.names import known
 from m2v.catalog.plan import Augmentation, Run
 from m2v.entries.operators import Operator
-from m2v.errors import InvalidCatalog, UnknownName
+from m2v.errors import InvalidCatalog
 from m2v.files.digests import text_sha256
 from m2v.robustness import registry
 
@@ -15,20 +16,17 @@ SHARE = 0.5
 LONGEST = 60
 
 
-def known(names: Iterable[str], operators: Mapping[str, Operator]) -> tuple[Operator, ...]:
+def checked(names: Iterable[str], operators: Mapping[str, Operator]) -> tuple[Operator, ...]:
     """Return the operators of these names.
 
     Raises:
         UnknownName: For one that does not exist, with the nearest that do.
         InvalidCatalog: One is stronger than its kind may be.
     """
-    found = []
-    for name in names:
-        if name not in operators:
-            raise UnknownName("operator", name, operators)
-        registry.check(operators[name])
-        found.append(operators[name])
-    return tuple(found)
+    found = tuple(known(operators, "operator", name) for name in names)
+    for operator in found:
+        registry.check(operator)
+    return found
 
 
 def augmented(run: Run, operators: Sequence[Operator], *, share: float | None, study: str) -> Run:

@@ -7,6 +7,8 @@ import polars as pl
 from m2v import schemas
 from m2v.lineage.findings import Finding
 
+# Pictures look alike whose perceptual hashes differ in at most so many of 64 bits.
+ALIKE_BITS = 6
 ORDER = ["train", "validation", "test"]
 IS_EMPTY = pl.col("text").str.strip_chars() == ""
 
@@ -172,8 +174,8 @@ def picture_findings(images: pl.DataFrame, memes: pl.DataFrame, *, variant: str)
             variant,
             is_fine=not pairs,
             summary=(
-                f"{len(alike)} pictures look like another one ({len(pairs)} pairs within 6 of 64 bits of their "
-                f"perceptual hash, {len(across)} of them in different splits)."
+                f"{len(alike)} pictures look like another one ({len(pairs)} pairs within {ALIKE_BITS} of 64 bits of "
+                f"their perceptual hash, {len(across)} of them in different splits)."
             ),
             ids=tuple(alike),
             figures={"n_alike": len(alike), "n_pairs": len(pairs), "n_pairs_across_splits": len(across)},
@@ -199,13 +201,16 @@ def shared_pictures(images: Mapping[str, pl.DataFrame]) -> Finding:
         "meme_images",
         ", ".join(images),
         is_fine=not across,
-        summary=f"{len(alike)} pictures look like one of another dataset ({len(across)} pairs within 6 of 64 bits).",
+        summary=(
+            f"{len(alike)} pictures look like one of another dataset "
+            f"({len(across)} pairs within {ALIKE_BITS} of 64 bits)."
+        ),
         ids=tuple(alike),
         figures={"n_alike": len(alike), "n_pairs": len(across)},
     )
 
 
-def near_duplicates(hashes: Mapping[str, str], *, bits: int = 6) -> list[tuple[str, str]]:
+def near_duplicates(hashes: Mapping[str, str], *, bits: int = ALIKE_BITS) -> list[tuple[str, str]]:
     """Pairs of ids, in order, whose perceptual hashes differ in at most so many of 64 bits.
 
     Hashes within 7 bits have one of eight bytes in common, by the pigeonhole principle; only those are compared.

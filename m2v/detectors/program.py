@@ -89,15 +89,7 @@ def _score(task: Task, *, checkpoint: Path, items: Path, out: Path, report: Repo
         reasons = _program(task.model).explain(task, checkpoint=checkpoint, items=rows, report=report)
         schemas.EXPLANATIONS.validate(reasons).write_parquet(out / EXPLANATIONS)
         files.append(EXPLANATIONS)
-    contract.finish(
-        out,
-        files=files,
-        packages=["numpy"],
-        program=__spec__.name,
-        model=task.model.model_dump(mode="json"),
-        n_items=rows.height,
-        seconds=time.monotonic() - began,
-    )
+    _finish(task, out, files=files, packages=["numpy"], n_items=rows.height, seconds=time.monotonic() - began)
 
 
 def _out_of_fold(task: Task, *, n: int, out: Path, report: Report) -> None:
@@ -113,25 +105,13 @@ def _out_of_fold(task: Task, *, n: int, out: Path, report: Report) -> None:
     divided = rows.with_columns(fold) if fold is not None else rows.clear().with_columns(fold=pl.lit(0, pl.UInt32))
     for number in divided["fold"].unique().sort():
         folder = out / f"fold_{number}"
-        folder.mkdir(exist_ok=True)
-        held_out = divided.filter(fold=number)
-        divided.filter(pl.col("fold") != number).drop("fold").write_parquet(folder / "train.parquet")
-        fitted = task.model_copy(update={"train": folder / "train.parquet", "validation": None})
-        _train(fitted, out=folder, report=report)
-        probabilities = _program(task.model).score(fitted, checkpoint=folder, items=held_out, report=report)
-        parts.append(held_out.select(*examples.KEY, "fold", probability=pl.Series(probabilities, dtype=pl.Float64)))
-        shutil.rmtree(folder)  # it knows items, and what it says of others is all that is asked
+        held_out, rest = divided.filter(fold=number), divided.filter(pl.col("fold") != number).drop("fold")
+        unselected = task.model_copy(update={"validation": None})
+        _, said = _said(unselected, train=rest, items=held_out, folder=folder, report=report)
+        parts.append(held_out.select(*examples.KEY, "fold", probability=said))
     pl.concat([pl.DataFrame(schema=key), *parts]).sort(examples.KEY).write_parquet(out / OUT_OF_FOLD)
-    contract.finish(
-        out,
-        files=[OUT_OF_FOLD],
-        packages=["scikit-learn", "numpy"],
-        program=__spec__.name,
-        model=task.model.model_dump(mode="json"),
-        n_items=rows.height,
-        n_folds=len(parts),
-        seconds=time.monotonic() - began,
-    )
+    counts = {"n_items": rows.height, "n_folds": len(parts), "seconds": time.monotonic() - began}
+    _finish(task, out, files=[OUT_OF_FOLD], packages=["scikit-learn", "numpy"], **counts)
 
 
 def _learning_curve(task: Task, *, draws: list[tuple[float, int]], items: Path, out: Path, report: Report) -> None:
@@ -141,38 +121,43 @@ def _learning_curve(task: Task, *, draws: list[tuple[float, int]], items: Path, 
     rows, asked = pl.read_parquet(task.train), pl.read_parquet(items)
     parts = []
     for number, (share, draw) in enumerate(draws):
-        folder = out / f"draw_{number}"
-        folder.mkdir(exist_ok=True)
         drawn = examples.drawn(rows, share=share, seed=draw)
-        drawn.write_parquet(folder / "train.parquet")
-        fitted = task.model_copy(update={"train": folder / "train.parquet"})
-        _train(fitted, out=folder, report=report)
-        manifest = contract.complete(folder)
-        assert manifest  # it was just trained
-        said = _program(task.model).score(fitted, checkpoint=folder, items=asked, report=report)
+        threshold, said = _said(task, train=drawn, items=asked, folder=out / f"draw_{number}", report=report)
         parts.append(
             asked.select(
                 "item_id",
                 share=pl.lit(share, pl.Float64),
                 draw=pl.lit(draw, pl.UInt32),
                 n_train=pl.lit(drawn.height, pl.UInt32),
-                threshold=pl.lit(manifest["threshold"], pl.Float64),
-                probability=pl.Series(said, dtype=pl.Float64),
+                threshold=pl.lit(threshold, pl.Float64),
+                probability=said,
             )
         )
-        shutil.rmtree(folder)  # it knows items, and what it says of others is all that is asked
         report.step(number + 1, len(draws), unit="draws of training data")
     pl.concat(parts).write_parquet(out / LEARNING_CURVE)
-    contract.finish(
-        out,
-        files=[LEARNING_CURVE],
-        packages=["scikit-learn", "numpy"],
-        program=__spec__.name,
-        model=task.model.model_dump(mode="json"),
-        n_items=asked.height,
-        n_draws=len(draws),
-        seconds=time.monotonic() - began,
-    )
+    counts = {"n_items": asked.height, "n_draws": len(draws), "seconds": time.monotonic() - began}
+    _finish(task, out, files=[LEARNING_CURVE], packages=["scikit-learn", "numpy"], **counts)
+
+
+def _said(
+    task: Task, *, train: pl.DataFrame, items: pl.DataFrame, folder: Path, report: Report
+) -> tuple[float, pl.Series]:
+    """Return threshold and probabilities, (items,), f64, of a detector that is trained for this and not kept."""
+    folder.mkdir(exist_ok=True)
+    train.write_parquet(folder / "train.parquet")
+    fitted = task.model_copy(update={"train": folder / "train.parquet"})
+    _train(fitted, out=folder, report=report)
+    manifest = contract.complete(folder)
+    assert manifest  # it was just trained
+    said = _program(task.model).score(fitted, checkpoint=folder, items=items, report=report)
+    shutil.rmtree(folder)  # it knows items, and what it says of others is all that is asked
+    return manifest["threshold"], pl.Series(said, dtype=pl.Float64)
+
+
+def _finish(task: Task, out: Path, *, files: list[str], packages: list[str], **facts: Any) -> None:
+    """Write the manifest of what detectors said."""
+    model = task.model.model_dump(mode="json")
+    contract.finish(out, files=files, packages=packages, program=__spec__.name, model=model, **facts)
 
 
 def _family(kind: str) -> type[Detector]:

@@ -39,7 +39,8 @@ def functions(predictions: Mapping[str, pl.DataFrame], *, probes: pl.DataFrame, 
                         "function": name,
                         "group": group,
                         "expected": function.flagged,
-                        **_share(part.height, int(part["is_right"].sum())),
+                        "n_items": part.height,
+                        **small_samples.share("right", int(part["is_right"].sum()), part.height),
                     }
                 )
     return pl.DataFrame(rows, schema=dict(schemas.FUNCTIONS.columns)).sort(schemas.FUNCTIONS.key)
@@ -73,14 +74,3 @@ def finding(rows: pl.DataFrame, *, unseen: Mapping[str, str], variant: str) -> F
         ids=tuple(f"{run}/{function}" for run, function in lacking.select("run", "function").sort("run").iter_rows()),
         figures={"n_lacking": lacking.height, "n_asked": n_asked, "n_empty": len(empty), "n_unseen": len(unseen)},
     )
-
-
-def _share(n: int, n_right: int) -> dict[str, int | float | None]:
-    low, high = small_samples.wilson(n_right, n) if n else (None, None)
-    return {
-        "n_items": n,
-        "n_right": n_right,
-        "right_share": n_right / n if n else None,
-        "right_share_low": low,
-        "right_share_high": high,
-    }

@@ -9,13 +9,12 @@ import numpy as np
 import polars as pl
 
 from m2v import schemas
+from m2v.datasets.integrity import ALIKE_BITS
 from m2v.lineage.findings import Finding
 
 # Texts this alike are near-duplicates; the limit of Lee et al. (2022, ACL, Deduplicating Training Data), who compare
 # shingles of words. Characters serve texts of a few words and languages without spaces too.
 SHINGLE, ALIKE = 5, 0.8
-# Of 64 bits of a perceptual hash, as integrity checks have it.
-BITS = 6
 # A test video is known by its pictures when so many of its frames look like those of one training item.
 FRAMES_SHARE = 0.5
 # About half of a perceptual hash's bits are set, by its definition; of a picture without any content hardly one is.
@@ -103,7 +102,7 @@ def _by_picture(
         flat = np.concatenate(of_examples)
         for row, hashes in enumerate(tested[rows]):
             if len(hashes):
-                near = np.bitwise_count(hashes[:, None] ^ flat[None]) <= BITS  # (frames, pictures)
+                near = np.bitwise_count(hashes[:, None] ^ flat[None]) <= ALIKE_BITS  # (frames, pictures)
                 shares[row, has_some] = np.maximum.reduceat(near, starts[has_some], axis=1).mean(axis=0)
         return shares
 

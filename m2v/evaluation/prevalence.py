@@ -33,23 +33,11 @@ def estimates(runs: Mapping[str, tuple[Predicted, Predicted]], *, seed: int = 0)
     """
     rows = []
     for name, (validation, test) in runs.items():
-        n_positive, n_negative = _sizes(validation)
-        estimate = low = high = None
-        if n_positive and n_negative and len(test.labels):
-            hit, alarm = _counts(validation)
-            informed = hit / n_positive - alarm / n_negative
-            if informed > 0:
-                called = int(test.called.sum())
-                estimate = float(np.clip((called / len(test.labels) - alarm / n_negative) / informed, 0, 1))
-                low, high = _corrected(
-                    _draws(called, len(test.labels), seed),
-                    recall=_draws(hit, n_positive, seed + 1),
-                    false_positive_rate=_draws(alarm, n_negative, seed + 2),
-                )
+        estimate, low, high = _estimate(validation, test, seed=seed)
         rows.append(
             {
                 "run": name,
-                "n_validation": n_positive + n_negative,
+                "n_validation": len(validation.labels),
                 "n_test": len(test.labels),
                 "called": float(test.called.mean()) if len(test.labels) else None,
                 "estimate": estimate,
@@ -89,13 +77,31 @@ def scores(
         for share in shares:
             row = {"run": name, "prevalence": share}
             for metric, values in _at(share, recall=recalls, false_positive_rate=alarms).items():
-                known = metric != "precision" or hit + alarm > 0
-                low, high = np.quantile(values[1:], QUANTILES)
-                row |= {metric: float(values[0]), f"{metric}_low": float(low), f"{metric}_high": float(high)}
-                if not known:
-                    row |= dict.fromkeys((metric, f"{metric}_low", f"{metric}_high"))
+                found = (values[0], *np.quantile(values[1:], QUANTILES))
+                is_known = metric != "precision" or hit + alarm > 0
+                names = (metric, f"{metric}_low", f"{metric}_high")
+                row |= {end: float(value) if is_known else None for end, value in zip(names, found, strict=True)}
             rows.append(row)
     return _frame(schemas.PREVALENCE_SCORES, rows)
+
+
+def _estimate(validation: Predicted, test: Predicted, *, seed: int) -> tuple[float | None, float | None, float | None]:
+    """Return the corrected share of positives and its interval; None where validation does not show the errors."""
+    nothing = (None, None, None)
+    n_positive, n_negative = _sizes(validation)
+    if not n_positive or not n_negative or not len(test.labels):
+        return nothing
+    hit, alarm = _counts(validation)
+    informed = hit / n_positive - alarm / n_negative
+    if informed <= 0:
+        return nothing
+    called = int(test.called.sum())
+    low, high = _corrected(
+        _draws(called, len(test.labels), seed),
+        recall=_draws(hit, n_positive, seed + 1),
+        false_positive_rate=_draws(alarm, n_negative, seed + 2),
+    )
+    return float(np.clip((called / len(test.labels) - alarm / n_negative) / informed, 0, 1)), low, high
 
 
 def _at(share: float, *, recall: np.ndarray, false_positive_rate: np.ndarray) -> dict[str, np.ndarray]:

@@ -99,9 +99,9 @@ def _row(run: Trial, operator: Operator) -> dict[str, Any]:
         "recall_before": float(before[is_positive].mean()) if is_positive.any() else None,
         "recall_after": float(after[is_positive].mean()) if is_positive.any() else None,
         "n_flagged": int((is_positive & before).sum()),
-        **_share("lost", is_positive & before, ~after),
-        **_share("newly_flagged", ~before, after),
-        **_share("wrongly_flagged", ~is_positive, after),
+        **_share("lost", ~after, among=is_positive & before),
+        **_share("newly_flagged", after, among=~before),
+        **_share("wrongly_flagged", after, among=~is_positive),
         "n_only_before": int((before & ~after).sum()),
         "p_value": p_value,
         "plain": None,
@@ -109,12 +109,8 @@ def _row(run: Trial, operator: Operator) -> dict[str, Any]:
     return {**row, "note": _note(run, operator, row)}
 
 
-def _share(name: str, among: np.ndarray, hits: np.ndarray) -> dict[str, Any]:
-    """Return how many are hit among some of the items, their share and its interval; None where there are none."""
-    n_hits, n = int((among & hits).sum()), int(among.sum())
-    low, high = small_samples.wilson(n_hits, n) if n else (None, None)
-    share = n_hits / n if n else None
-    return {f"n_{name}": n_hits, f"{name}_share": share, f"{name}_share_low": low, f"{name}_share_high": high}
+def _share(name: str, hits: np.ndarray, *, among: np.ndarray) -> dict[str, int | float | None]:
+    return small_samples.share(name, int((among & hits).sum()), int(among.sum()))
 
 
 def _note(run: Trial, operator: Operator, row: Mapping[str, Any]) -> str | None:

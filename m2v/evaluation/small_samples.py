@@ -78,6 +78,16 @@ def formulas(
     }
 
 
+def share(name: str, n_hits: int, n_items: int) -> dict[str, int | float | None]:
+    """Return columns that say how many items are hit, as ``n_<name>``, and their ``<name>_share`` with its ends.
+
+    The share and Wilson's interval are None where there are no items.
+    """
+    low, high = wilson(n_hits, n_items) if n_items else (None, None)
+    value = n_hits / n_items if n_items else None
+    return {f"n_{name}": n_hits, f"{name}_share": value, f"{name}_share_low": low, f"{name}_share_high": high}
+
+
 def wilson(n_hits: int, n_items: int) -> Ends:
     """Return Wilson's score interval of a share (1927, JASA 22:209-212)."""
     from scipy.stats import binomtest

@@ -92,12 +92,17 @@ def results(suite: Suite, asked: Iterable[Asked]) -> pl.DataFrame:
     Raises:
         InvalidRows: An item has no answer, not even a refusal.
     """
-    given = list(asked)
-    own = {(one.model, one.task.name): _called(one) for one in given if one.task.name == one.definition.name}
     place = {task.name: number for number, task in enumerate(suite.tasks)}
+    given = sorted(asked, key=lambda one: (one.model, place[one.task.name], place[one.definition.name]))
+    called = [_called(one) for one in given]
+    own = {
+        (one.model, one.task.name): said
+        for one, said in zip(given, called, strict=True)
+        if one.task.name == one.definition.name
+    }
     rows = [
-        _row(suite.name, one, own=own.get((one.model, one.task.name)))
-        for one in sorted(given, key=lambda one: (one.model, place[one.task.name], place[one.definition.name]))
+        _row(suite.name, one, said, own=own.get((one.model, one.task.name)))
+        for one, said in zip(given, called, strict=True)
     ]
     schema = schemas.SUITE_RESULTS
     return schema.validate(pl.DataFrame(rows, schema=dict(schema.columns)))
@@ -117,8 +122,7 @@ def _called(one: Asked) -> pl.DataFrame:
     return joined.with_columns(called=called)
 
 
-def _row(suite: str, one: Asked, *, own: pl.DataFrame | None) -> dict[str, Any]:
-    rows = _called(one)
+def _row(suite: str, one: Asked, rows: pl.DataFrame, *, own: pl.DataFrame | None) -> dict[str, Any]:
     labels = rows["label"].to_numpy().astype(bool)
     called = rows.select(pl.col("called").fill_null(~pl.col("label")))["called"].to_numpy().astype(bool)
     probabilities = called.astype(np.float64)

@@ -26,7 +26,7 @@ def as_videos(made: pl.DataFrame) -> pl.DataFrame:
     """Return new items as rows of ``videos`` of the test split.
 
     Args:
-        made: Columns of ``MADE`` (m2v/robustness/program.py).
+        made: Columns ``item_id``, ``text`` and ``label``.
     """
     nothing = pl.lit(None, pl.String)
     return made.select(

@@ -9,6 +9,7 @@ from m2v import schemas
 from m2v.entries.probes import GROUP, Probes, blanks
 from m2v.errors import InvalidRows
 from m2v.files.digests import text_sha256
+from m2v.robustness import new_videos
 
 # The group of sentences that name none.
 NO_GROUP = "none"
@@ -50,16 +51,7 @@ def as_videos(probes: pl.DataFrame) -> pl.DataFrame:
     Args:
         probes: Rows of ``probes``.
     """
-    nothing = pl.lit(None, pl.String)
-    return probes.select(
-        video_id="item_id",
-        split=pl.lit("test").cast(schemas.SPLITS),
-        text="text",
-        label="expected",
-        video=nothing,
-        audio=nothing,
-        text_sha256="text_sha256",
-    )
+    return new_videos.as_videos(probes.select("item_id", "text", label="expected"))
 
 
 def called(probes: pl.DataFrame, said: pl.DataFrame, *, threshold: float) -> pl.DataFrame:

@@ -26,6 +26,7 @@ from m2v.programs import contract, progress
 from m2v.programs.progress import Report
 from m2v.robustness import items, registry
 from m2v.robustness.draws import generator
+from m2v.robustness.operated import label
 
 FILE, PLACE = "made.parquet", "media/made"
 MADE = {
@@ -45,10 +46,8 @@ def main() -> None:
     rows, home = pl.read_parquet(spec["items"]).sort("item_id"), Path(spec["home"])
     ocr = Ocr.model_validate(spec["ocr"]) if spec["ocr"] else None
     with progress.reporting() as report:
-        made = pl.DataFrame(
-            [row for told in spec["operators"] for row in _made(told, rows, home=home, report=report)],
-            schema=MADE,
-        )
+        parts = [_made(told, rows, home=home, report=report) for told in spec["operators"]]
+        made = pl.concat([pl.DataFrame(schema=MADE), *parts])
         if ocr:
             made = read(made, entry=ocr, home=home, report=report)
     made.write_parquet(out / FILE)
@@ -62,10 +61,16 @@ def main() -> None:
     )
 
 
-def _made(told: Mapping[str, Any], rows: pl.DataFrame, *, home: Path, report: Report) -> Iterator[dict[str, Any]]:
-    """Yield the new items of one operator."""
+def _made(told: Mapping[str, Any], rows: pl.DataFrame, *, home: Path, report: Report) -> pl.DataFrame:
+    """Return the new items of one operator, columns of ``MADE``."""
     operator = Operator.model_validate({name: value for name, value in told.items() if name != "folder"})
     operator._folder = Path(told["folder"])
+    made = list(_changed(operator, rows, home=home, report=report))
+    return pl.DataFrame(made, schema=MADE).with_columns(label(operator))
+
+
+def _changed(operator: Operator, rows: pl.DataFrame, *, home: Path, report: Report) -> Iterator[dict[str, Any]]:
+    """Yield the new items of one operator, still with their parents' labels."""
     operation = registry.of(operator)
     parents = rows if operation.parents == "all" else rows.filter(label=operation.parents == "positive")
     for n_done, row in enumerate(parents.iter_rows(named=True), start=1):
@@ -88,7 +93,7 @@ def _made(told: Mapping[str, Any], rows: pl.DataFrame, *, home: Path, report: Re
             "item_id": f"{row['item_id']}~{operator.name}",
             "parent_id": row["item_id"],
             "donor_id": donor["item_id"] if operator.kind in {"quotation", "neutral"} else None,
-            "label": {"stays": row["label"], "flips": not row["label"], "control": False}[operator.label],
+            "label": row["label"],
             "text": new.text,
             "frames": [path for path, _ in kept],
             "frame_sha256": [sha for _, sha in kept],
